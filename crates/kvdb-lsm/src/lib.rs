@@ -1,1 +1,6 @@
-//! placeholder
+//! An embeddable, crash-safe log-structured merge tree.
+
+pub mod batch;
+pub mod error;
+pub mod varint;
+pub mod vfs;
