@@ -1,1 +1,46 @@
-fn main() {}
+//! The workspace's own tool: `cargo xtask <command>`.
+//!
+//! Everything that checks, measures or torments KVDB is a command here, written in Rust and run the same way on a
+//! developer's machine and in CI. One module per command; what several of them need stands beside them: children that
+//! cannot outlive us (`process`), places (`workspace`), and the sentence a command fails with (`failure`).
+
+mod coverage;
+mod failure;
+mod process;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Checks, measures and torments KVDB.")]
+enum Command {
+    /// Installs what the tests, campaigns and benchmarks need; does nothing when it is all there.
+    Setup(setup::Options),
+    /// Runs every check: formatting, lints, rules, documentation, tests and the short campaigns.
+    Test(test::Options),
+    /// Checks the rules of this code base that rustc and clippy do not know.
+    Tidy(tidy::Options),
+    /// Measures the line coverage of the tests, and fails under the floor.
+    Coverage(coverage::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Command::parse() {
+        Command::Setup(options) => setup::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Tidy(options) => tidy::run(&options),
+        Command::Coverage(options) => coverage::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
