@@ -1,0 +1,99 @@
+//! One version of one key, as the memtable, the tables and the iterators hand it to each other.
+
+use std::ops::{Bound, RangeBounds};
+
+use crate::batch::Seq;
+
+/// A version of a key, borrowed from wherever it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// The key.
+    pub(crate) key: &'a [u8],
+    /// The sequence number of the write.
+    pub(crate) seq: Seq,
+    /// The value, or `None` for a tombstone.
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+/// The answer of one source that knows the key; a source that does not answers `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The newest version is this value.
+    Value(Vec<u8>),
+    /// The newest version is a tombstone: older sources must not be asked.
+    Deleted,
+}
+
+impl Found {
+    /// Copies the value of an entry.
+    pub(crate) fn from_value(value: Option<&[u8]>) -> Self {
+        value.map_or(Self::Deleted, |bytes| Self::Value(bytes.to_vec()))
+    }
+
+    /// What a reader of the key sees.
+    pub(crate) fn into_value(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Deleted => None,
+        }
+    }
+}
+
+/// An owned range of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyRange {
+    /// Where the range begins.
+    pub(crate) lower: Bound<Vec<u8>>,
+    /// Where the range ends.
+    pub(crate) upper: Bound<Vec<u8>>,
+}
+
+impl KeyRange {
+    /// Every key.
+    pub(crate) const fn all() -> Self {
+        Self { lower: Bound::Unbounded, upper: Bound::Unbounded }
+    }
+
+    /// Copies the bounds of any range.
+    pub(crate) fn new(range: &impl RangeBounds<[u8]>) -> Self {
+        Self { lower: range.start_bound().map(<[u8]>::to_vec), upper: range.end_bound().map(<[u8]>::to_vec) }
+    }
+
+    /// Whether `key` lies before the range.
+    pub(crate) fn is_before(&self, key: &[u8]) -> bool {
+        match &self.lower {
+            Bound::Included(lower) => key < lower.as_slice(),
+            Bound::Excluded(lower) => key <= lower.as_slice(),
+            Bound::Unbounded => false,
+        }
+    }
+
+    /// Whether `key` lies behind the range.
+    pub(crate) fn is_after(&self, key: &[u8]) -> bool {
+        match &self.upper {
+            Bound::Included(upper) => key > upper.as_slice(),
+            Bound::Excluded(upper) => key >= upper.as_slice(),
+            Bound::Unbounded => false,
+        }
+    }
+
+    /// Whether some key between `smallest` and `largest` (both included) can lie in the range.
+    pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
+        !self.is_after(smallest) && !self.is_before(largest)
+    }
+
+    /// The smallest key to seek to.
+    pub(crate) fn seek_key(&self) -> &[u8] {
+        match &self.lower {
+            Bound::Included(lower) | Bound::Excluded(lower) => lower,
+            Bound::Unbounded => &[],
+        }
+    }
+}
+
+/// The hash of a key: computed once per operation, used by the memtables and the filters alike.
+/// Filters store its bits, so it is part of the table format.
+#[inline]
+pub(crate) fn key_hash(key: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key)
+}
