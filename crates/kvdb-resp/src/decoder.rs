@@ -112,7 +112,7 @@ pub struct Decoder {
     at: u32,
     left: u32,
     bulk: u32,
-    /// How far the line at `at` has been searched for its end.
+    /// Where to go on searching for the end of a line, if that is beyond its start.
     searched: u32,
 }
 
@@ -189,6 +189,7 @@ impl Decoder {
             };
             limits.check_args(count)?;
             if count == 0 {
+                self.rewind();
                 return Ok(Decoded::Skip { consumed: next });
             }
             self.left = u32::try_from(count).map_err(|_| ProtocolError::InvalidMultibulkLength)?;
@@ -290,29 +291,30 @@ impl Decoder {
 
     /// Reads the header line at `at`: a marker, a number, CRLF.
     fn header(&mut self, buf: &[u8], at: usize, limits: &Limits) -> Header {
-        let line = &buf[at..];
-        let window = &line[..line.len().min(limits.line() + 1)];
-        let searched = self.searched as usize;
-        let Some(cr) = memchr::memchr(b'\r', &window[searched..]).map(|i| i + searched) else {
-            self.searched = window.len() as u32;
-            return if window.len() == limits.line() + 1 { Header::TooLong } else { Header::Unfinished };
+        let bound = (at + limits.line() + 1).min(buf.len());
+        let from = at.max(self.searched as usize);
+        let Some(cr) = memchr::memchr(b'\r', &buf[from..bound]).map(|i| from + i) else {
+            self.note_searched(bound);
+            return if bound > at + limits.line() { Header::TooLong } else { Header::Unfinished };
         };
-        self.searched = cr as u32;
-        match line.get(cr + 1) {
+        self.note_searched(cr);
+        match buf.get(cr + 1) {
             None => Header::Unfinished,
-            Some(b'\n') => {
-                self.searched = 0;
-                Header::Number(number::parse_i64(&line[1..cr]), at + cr + 2)
-            }
-            Some(_) => Header::Number(None, at + cr + 2),
+            Some(b'\n') => Header::Number(number::parse_i64(&buf[at + 1..cr]), cr + 2),
+            Some(_) => Header::Number(None, cr + 2),
         }
+    }
+
+    /// Lines need not be searched for their end before `offset` any more.
+    fn note_searched(&mut self, offset: usize) {
+        self.searched = u32::try_from(offset).unwrap_or(u32::MAX);
     }
 
     fn inline(&mut self, buf: &[u8], limits: &Limits) -> Result<Decoded, ProtocolError> {
         let window = &buf[..buf.len().min(limits.line() + 2)];
         let searched = self.searched as usize;
         let Some(lf) = memchr::memchr(b'\n', &window[searched..]).map(|i| i + searched) else {
-            self.searched = window.len() as u32;
+            self.note_searched(window.len());
             return if window.len() == limits.line() + 2 {
                 Err(ProtocolError::InlineTooLong)
             } else {
