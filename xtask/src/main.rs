@@ -5,11 +5,16 @@
 //! cannot outlive us (`process`), places (`workspace`), and the sentence a command fails with (`failure`).
 
 mod coverage;
+mod crash;
 mod failure;
+mod ledger;
 mod process;
+mod rng;
+mod server;
 mod setup;
 mod test;
 mod tidy;
+mod wire;
 mod workspace;
 
 use std::process::ExitCode;
@@ -27,6 +32,8 @@ enum Command {
     Tidy(tidy::Options),
     /// Measures the line coverage of the tests, and fails under the floor.
     Coverage(coverage::Options),
+    /// Kills the server under load many times and checks that no acknowledged write is lost.
+    Crash(crash::Options),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +42,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Tidy(options) => tidy::run(&options),
         Command::Coverage(options) => coverage::run(&options),
+        Command::Crash(options) => crash::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
