@@ -1,0 +1,3 @@
+//! The KVDB server: what stands between the sockets and the keyspace.
+
+pub mod settings;
