@@ -8,6 +8,7 @@ mod coverage;
 mod crash;
 mod failure;
 mod ledger;
+mod load;
 mod process;
 mod rng;
 mod server;
@@ -34,6 +35,8 @@ enum Command {
     Coverage(coverage::Options),
     /// Kills the server under load many times and checks that no acknowledged write is lost.
     Crash(crash::Options),
+    /// Generates load and measures latency, in a closed or an open loop.
+    Load(load::Options),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Tidy(options) => tidy::run(&options),
         Command::Coverage(options) => coverage::run(&options),
         Command::Crash(options) => crash::run(&options),
+        Command::Load(options) => load::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
