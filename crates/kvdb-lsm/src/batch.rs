@@ -92,16 +92,12 @@ impl WriteBatch {
     /// An empty batch.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            ops: Vec::new(),
-            count: 0,
-        }
+        Self { ops: Vec::new(), count: 0 }
     }
 
     /// Sets `key` to `value`.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.ops
-            .reserve(key.len() + value.len() + 1 + 2 * varint::MAX_LEN);
+        self.ops.reserve(key.len() + value.len() + 1 + 2 * varint::MAX_LEN);
         self.ops.push(PUT);
         self.field(key);
         self.field(value);
@@ -119,8 +115,7 @@ impl WriteBatch {
         value_hint: usize,
         value: impl FnOnce(&mut FieldWriter<'_>),
     ) {
-        self.ops
-            .reserve(key_hint + value_hint + 1 + 2 * varint::MAX_LEN);
+        self.ops.reserve(key_hint + value_hint + 1 + 2 * varint::MAX_LEN);
         self.ops.push(PUT);
         self.field_with(key_hint, key);
         self.field_with(value_hint, value);
@@ -259,12 +254,8 @@ impl<'a> BatchView<'a> {
     /// Decodes the batch at the front of `input`; returns it with the bytes it took. `Err` says
     /// what is wrong with it.
     pub fn decode(input: &'a [u8]) -> Result<(Self, usize), &'static str> {
-        let header = input
-            .get(..BATCH_HEADER_LEN)
-            .ok_or("the batch header is cut")?;
-        let first_seq = u64::from_le_bytes(array(&header[..8]));
-        let count = u32::from_le_bytes(array(&header[8..12]));
-        let len = u32::from_le_bytes(array(&header[12..]));
+        let header = input.get(..BATCH_HEADER_LEN).ok_or("the batch header is cut")?;
+        let (first_seq, count, len) = decode_header(header);
         let ops = usize::try_from(len)
             .ok()
             .and_then(|len| input[BATCH_HEADER_LEN..].get(..len))
@@ -283,14 +274,7 @@ impl<'a> BatchView<'a> {
         if found != count {
             return Err("the batch holds another number of operations than it states");
         }
-        Ok((
-            Self {
-                first_seq,
-                count,
-                ops,
-            },
-            BATCH_HEADER_LEN + ops.len(),
-        ))
+        Ok((Self { first_seq, count, ops }, BATCH_HEADER_LEN + ops.len()))
     }
 
     /// The sequence number of the first operation that takes one.
@@ -327,10 +311,7 @@ impl<'a> BatchView<'a> {
     /// An owned copy of the operations.
     #[must_use]
     pub fn to_batch(&self) -> WriteBatch {
-        WriteBatch {
-            ops: self.ops.to_vec(),
-            count: self.count,
-        }
+        WriteBatch { ops: self.ops.to_vec(), count: self.count }
     }
 }
 
@@ -351,6 +332,15 @@ pub fn encode_header(first_seq: Seq, count: u32, len: u32) -> [u8; BATCH_HEADER_
     header[8..12].copy_from_slice(&count.to_le_bytes());
     header[12..].copy_from_slice(&len.to_le_bytes());
     header
+}
+
+/// The first sequence number, the count and the length in a header of [`BATCH_HEADER_LEN`] bytes.
+pub(crate) fn decode_header(header: &[u8]) -> (Seq, u32, u32) {
+    (
+        u64::from_le_bytes(array(&header[..8])),
+        u32::from_le_bytes(array(&header[8..12])),
+        u32::from_le_bytes(array(&header[12..])),
+    )
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
@@ -380,10 +370,7 @@ fn decode_op(input: &[u8]) -> Option<(Op<'_>, usize)> {
         COUNTER => {
             let (id, id_used) = varint::read(rest)?;
             let (delta, delta_used) = varint::read(&rest[id_used..])?;
-            let op = Op::Counter {
-                id: u16::try_from(id).ok()?,
-                delta: varint::unzigzag(delta),
-            };
+            let op = Op::Counter { id: u16::try_from(id).ok()?, delta: varint::unzigzag(delta) };
             Some((op, 1 + id_used + delta_used))
         }
         _ => None,
@@ -413,20 +400,14 @@ mod tests {
         assert_eq!(
             ops,
             [
-                Op::Put {
-                    key: b"k",
-                    value: b"v"
-                },
+                Op::Put { key: b"k", value: b"v" },
                 Op::Counter { id: 7, delta: -3 },
                 Op::Delete { key: b"gone" },
             ]
         );
         let bytes = encode(&batch, 41);
         let (view, used) = BatchView::decode(&bytes).expect("well-formed");
-        assert_eq!(
-            (used, view.first_seq(), view.last_seq()),
-            (bytes.len(), 41, 42)
-        );
+        assert_eq!((used, view.first_seq(), view.last_seq()), (bytes.len(), 41, 42));
         assert_eq!(view.to_batch(), batch);
         for cut in 0..bytes.len() {
             assert!(BatchView::decode(&bytes[..cut]).is_err());

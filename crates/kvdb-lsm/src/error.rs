@@ -37,45 +37,26 @@ pub enum Error {
 impl Error {
     /// An [`Error::Io`], for `map_err`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
     /// An [`Error::Corruption`].
     pub fn corruption(file: &Path, offset: u64, what: impl Into<String>) -> Self {
-        Self::Corruption {
-            file: file.to_owned(),
-            offset,
-            what: what.into(),
-        }
+        Self::Corruption { file: file.to_owned(), offset, what: what.into() }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io {
-                action,
-                path,
-                source,
-            } => {
+            Self::Io { action, path, source } => {
                 write!(f, "cannot {action} {}: {source}", path.display())
             }
             Self::Corruption { file, offset, what } => {
-                write!(
-                    f,
-                    "{} is corrupt at offset {offset}: {what}",
-                    file.display()
-                )
+                write!(f, "{} is corrupt at offset {offset}: {what}", file.display())
             }
             Self::Poisoned(why) => {
-                write!(
-                    f,
-                    "the store stopped after a failed write to the disk: {why}"
-                )
+                write!(f, "the store stopped after a failed write to the disk: {why}")
             }
             Self::Invalid(why) => f.write_str(why),
         }

@@ -4,14 +4,18 @@
 //! The trait names only the operations a crash-safe store needs, and it names the *durability*
 //! operations separately from the data operations: a written byte is durable after
 //! [`VfsFile::sync_data`], a created, renamed or removed name after [`Vfs::sync_dir`] of its
-//! directory, and nothing else is promised. `SimVfs` enforces exactly this and no more;
+//! directory, and nothing else is promised. [`SimVfs`] enforces exactly this and no more;
 //! [`OsVfs`] maps it to the system.
 //!
 //! All methods may block. Paths are used as given.
 
+mod fault;
 mod os;
+mod sim;
 
+pub use fault::{FaultKind, FaultPlan};
 pub use os::OsVfs;
+pub use sim::SimVfs;
 
 use std::io;
 use std::path::Path;

@@ -116,9 +116,7 @@ impl VfsFile for OsFile {
         if len == 0 {
             return Ok(());
         }
-        rustix::io::retry_on_intr(|| {
-            rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len)
-        })?;
+        rustix::io::retry_on_intr(|| rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len))?;
         Ok(())
     }
 
@@ -159,10 +157,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("a");
         let file = OsVfs.create(&path).expect("created");
-        assert_eq!(
-            OsVfs.create(&path).err().map(|e| e.kind()),
-            Some(io::ErrorKind::AlreadyExists)
-        );
+        assert_eq!(OsVfs.create(&path).err().map(|e| e.kind()), Some(io::ErrorKind::AlreadyExists));
         file.write_all_at(b"hello", 2).expect("written");
         file.allocate(64).expect("allocated");
         assert_eq!(file.len().expect("length"), 64);
@@ -171,14 +166,10 @@ mod tests {
         let mut buf = [1u8; 9];
         file.read_exact_at(&mut buf, 0).expect("read");
         assert_eq!(&buf, b"\0\0hello\0\0");
-        let end = file
-            .read_exact_at(&mut buf, 60)
-            .expect_err("beyond the end");
+        let end = file.read_exact_at(&mut buf, 60).expect_err("beyond the end");
         assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
         OsVfs.sync_dir(dir.path()).expect("directory synced");
-        OsVfs
-            .hard_link(&path, &dir.path().join("b"))
-            .expect("linked");
+        OsVfs.hard_link(&path, &dir.path().join("b")).expect("linked");
         OsVfs.remove(&path).expect("removed");
         assert_eq!(OsVfs.list(dir.path()).expect("listed"), ["b"]);
         assert!(OsVfs.free_bytes(dir.path()).expect("space") > 0);
@@ -191,10 +182,7 @@ mod tests {
         let guard = OsVfs.lock(&path).expect("first lock");
         let error = OsVfs.lock(&path).err().expect("second lock is refused");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        assert!(
-            error.to_string().contains(&std::process::id().to_string()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
         drop(guard);
         drop(OsVfs.lock(&path).expect("free again"));
     }

@@ -1,0 +1,537 @@
+//! The commit log: orders batches, groups them, writes them, and makes them durable.
+//!
+//! Three steps, each with its own lock, so that none waits for the next:
+//!
+//! 1. [`Log::append`] gives a batch its sequence numbers and copies it into a buffer. One memcpy
+//!    under the *ordering lock*; never any I/O.
+//! 2. [`Log::write_out`] takes the whole buffer, frames it as one record, and writes it with one
+//!    system call. Whoever comes first leads and writes for all; the others find their work done.
+//!    Meanwhile the next group gathers in a second buffer.
+//! 3. A *sync* makes what was written durable, while further groups are appended and written.
+//!
+//! What a batch may be acknowledged on is the caller's choice: [`Log::written`] survives the
+//! process, [`Log::durable`] the machine. After a crash, what is recovered is a prefix of what was
+//! appended that contains at least everything durable.
+//!
+//! # Failures
+//!
+//! * A sync that fails poisons the log: the system may have dropped the pages and a later success
+//!   would be a lie. Nothing is acknowledged any more; the process must restart. The same holds
+//!   for a write that fails for another reason than space.
+//! * A full disk refuses appends before anything is buffered: the next segment is preallocated
+//!   before the current one is full. If a write runs out of space nevertheless, it is taken up
+//!   again at the same place until it succeeds; nothing is dropped or reordered.
+//!
+//! # What it does not do
+//!
+//! It knows nothing of tables or memtables: which segments are still needed, its owner says.
+
+mod drain;
+mod options;
+mod order;
+mod progress;
+mod segments;
+mod state;
+mod worker;
+
+pub use crate::wal::{Recovered, SegmentNumber, TornTail};
+pub use options::{LogOptions, SyncPolicy};
+pub use progress::{FullReason, LogError, LogProgress, LogState, LogStats};
+
+use crate::batch::{BatchView, Seq, WriteBatch};
+use crate::error::Error;
+use crate::vfs::VfsFile;
+use crate::wal::format::segment_path;
+use crate::wal::recovery;
+use drain::{Drain, Written};
+use order::Order;
+use parking_lot::{Mutex, RwLock};
+use segments::{Origin, Segment, Segments};
+use state::{Counters, Halt, Mark, Marks, NO_SPARE, POISONED, Position, REFUSED, SLOW, STALLED, Wake};
+use std::io;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use worker::Clock;
+
+type Listener = Box<dyn Fn(&LogProgress) + Send + Sync>;
+
+/// A commit log. See the [module documentation](self).
+pub struct Log {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Lock order: `drain`, then `syncing`, then any one of the others.
+struct Shared {
+    options: LogOptions,
+    order: Mutex<Order>,
+    drain: Mutex<Drain>,
+    /// Held over every sync of a segment. The system reports a lost page to one of two concurrent
+    /// syncs only; the other must not take its own success for an answer.
+    syncing: Mutex<()>,
+    segments: Mutex<Segments>,
+    marks: Marks,
+    flags: AtomicU32,
+    failure: OnceLock<Arc<str>>,
+    policy: AtomicU8,
+    /// When the running sync began, in milliseconds of `clock` plus one; 0 if none is running.
+    sync_began: AtomicU64,
+    counters: Counters,
+    listeners: RwLock<Vec<Listener>>,
+    wake: Wake,
+    clock: Clock,
+}
+
+impl Log {
+    /// Opens the log in `options.dir`, creating it if needed. Every batch found is given to
+    /// `replay`, in order, with the segment it is in; an error of `replay` ends the opening.
+    ///
+    /// The log goes on in a new segment. When this returns, everything replayed is durable.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] if durable data is damaged or missing; nothing was changed then, but
+    /// batches may have been replayed. [`Error::Io`] if the file system fails.
+    pub fn open(
+        options: LogOptions,
+        mut replay: impl FnMut(SegmentNumber, BatchView<'_>) -> Result<(), Error>,
+    ) -> Result<(Self, Recovered), Error> {
+        let (vfs, dir) = (&*options.vfs, options.dir.as_path());
+        if options.first_seq == 0 || options.segment_bytes < 4096 {
+            let why = "a log needs a first sequence number above 0 and segments of 4 KiB or more";
+            return Err(Error::Invalid(why.to_owned()));
+        }
+        vfs.create_dir_all(dir).map_err(Error::io("create", dir))?;
+        let start = recovery::Start { min_segment: options.min_segment, first_seq: options.first_seq };
+        let found = recovery::recover(vfs, dir, start, &mut replay)?;
+        segments::clean(vfs, dir, options.min_segment).map_err(Error::io("clean", dir))?;
+
+        let number = found.next_segment;
+        let next_seq = found.recovered.last_seq + 1;
+        let path = segment_path(dir, number);
+        let mut capacity = options.segment_bytes;
+        let new = segments::begin(vfs, dir, number, next_seq, Origin::New(capacity));
+        let begun = match new {
+            Err(e) if segments::is_no_space(&e) => {
+                // Open for reading at least; appends wait until a segment can be preallocated.
+                capacity = 0;
+                segments::begin(vfs, dir, number, next_seq, Origin::Bare)
+            }
+            other => other,
+        };
+        let begun = begun.map_err(Error::io("create", &path))?;
+        begun.file.sync_all().map_err(Error::io("sync", &path))?;
+        begun.publish(vfs, dir).map_err(Error::io("create", &path))?;
+
+        let last_seq = next_seq - 1;
+        let synced = AtomicU64::new(begun.framer.offset());
+        let segment = Segment { number, file: begun.file, synced };
+        let segments = Segments {
+            finished: found.segments.iter().copied().collect(),
+            obsolete_below: options.min_segment,
+            spare: None,
+        };
+        let marks = || Mark::new(last_seq);
+        let manual = options.manual;
+        let shared = Arc::new(Shared {
+            order: Mutex::new(Order::new(number, next_seq, capacity, options.segment_bytes)),
+            drain: Mutex::new(Drain::new(segment, begun.framer, last_seq)),
+            syncing: Mutex::new(()),
+            segments: Mutex::new(segments),
+            marks: Marks { appended: marks(), written: marks(), durable: marks() },
+            flags: AtomicU32::new(if capacity == 0 { NO_SPARE } else { 0 }),
+            failure: OnceLock::new(),
+            policy: AtomicU8::new(options.policy.to_u8()),
+            sync_began: AtomicU64::new(0),
+            counters: Counters::default(),
+            listeners: RwLock::new(Vec::new()),
+            wake: Wake::default(),
+            clock: if manual { Clock::manual() } else { Clock::monotonic() },
+            options,
+        });
+        let mut log = Self { shared, thread: None };
+        if !manual {
+            let shared = Arc::clone(&log.shared);
+            let thread = std::thread::Builder::new().name("kvdb-log".to_owned());
+            let thread = thread.spawn(move || worker::run(&shared));
+            log.thread = Some(thread.map_err(Error::io("start the thread of", &log.shared.options.dir))?);
+        }
+        Ok((log, found.recovered))
+    }
+
+    /// Gives the batch its sequence numbers and copies it into the buffer; never does I/O or waits
+    /// for it. `under_lock` is given the first of the numbers and runs inside the ordering lock:
+    /// what it does has the order of the log. Returns the last number with its result.
+    ///
+    /// An empty batch takes no place in the log. A batch that takes no sequence number returns the
+    /// last one before it; only [`Log::sync`] can tell when such a batch is durable.
+    ///
+    /// # Errors
+    /// Nothing was taken, and `under_lock` did not run.
+    #[inline]
+    pub fn append<R>(
+        &self,
+        batch: &WriteBatch,
+        under_lock: impl FnOnce(Seq) -> R,
+    ) -> Result<(Seq, R), LogError> {
+        let shared = &*self.shared;
+        let flags = shared.flags.load(Ordering::Acquire);
+        if flags & (STALLED | SLOW | POISONED) != 0 {
+            return Err(shared.refusal());
+        }
+        let size = batch.ops_bytes().len();
+        let len = match u32::try_from(size) {
+            Ok(len) if size <= shared.options.max_batch_bytes => len,
+            _ => return Err(LogError::TooLarge),
+        };
+        let mut order = shared.order.lock();
+        if !batch.is_empty() {
+            if !order.has_room(size, shared.options.max_buffered_bytes) {
+                drop(order);
+                return Err(shared.refuse(FullReason::Backlog));
+            }
+            if order.needs_cut(size) {
+                if flags & NO_SPARE != 0 {
+                    drop(order);
+                    return Err(shared.refuse_without_spare());
+                }
+                order.cut();
+            }
+        }
+        let result = under_lock(order.next_seq());
+        if !batch.is_empty() {
+            order.push(batch, len);
+        }
+        let last = order.next_seq() - 1;
+        shared.marks.appended.set(Position { seq: last, bytes: order.position() });
+        drop(order);
+        Ok((last, result))
+    }
+
+    /// The last sequence number appended.
+    #[must_use]
+    pub fn appended(&self) -> Seq {
+        self.shared.marks.appended.seq()
+    }
+
+    /// The last sequence number that survives the process.
+    #[must_use]
+    pub fn written(&self) -> Seq {
+        self.shared.marks.written.seq()
+    }
+
+    /// The last sequence number that survives the machine.
+    #[must_use]
+    pub fn durable(&self) -> Seq {
+        self.shared.marks.durable.seq()
+    }
+
+    /// Writes at least everything up to `up_to` to the system. If another thread is writing, waits
+    /// for it; usually it has written this thread's batches too.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] when the disk is full: what was appended is kept and written later.
+    pub fn write_out(&self, up_to: Seq) -> Result<(), LogError> {
+        let shared = &*self.shared;
+        shared.watch_slow_sync();
+        if self.written() >= up_to {
+            return Ok(());
+        }
+        if shared.flags.load(Ordering::Acquire) & (STALLED | POISONED) != 0 {
+            return Err(shared.refusal());
+        }
+        let mut drain = shared.drain.lock();
+        if self.written() >= up_to {
+            return Ok(());
+        }
+        shared.advance(&mut drain)
+    }
+
+    /// Asks the log's thread to write and sync everything appended so far; returns at once.
+    /// Listeners hear of the result.
+    pub fn request_sync(&self) {
+        self.shared.wake.request_sync();
+    }
+
+    /// Writes and syncs everything appended before the call; returns its last sequence number.
+    pub fn sync(&self) -> Result<Seq, LogError> {
+        let seq = self.appended();
+        self.shared.write_and_sync()?;
+        self.shared.wake.poke();
+        Ok(seq)
+    }
+
+    /// Adds a listener, which the log's thread calls after `durable` moved or the state changed.
+    /// Listeners must be quick, and must not add listeners.
+    pub fn add_listener(&self, listener: Box<dyn Fn(&LogProgress) + Send + Sync>) {
+        self.shared.listeners.write().push(listener);
+    }
+
+    /// Cuts the log: what is appended from now on goes into a new segment. `under_lock` is given
+    /// the last sequence number before the cut and runs at the cut, inside the ordering lock.
+    /// Returns the number of the segment with its result. If the current segment is still empty,
+    /// it is the new one.
+    ///
+    /// No I/O happens here. Before anything in the new segment is written, the old one is complete
+    /// and durable.
+    pub fn rotate<R>(&self, under_lock: impl FnOnce(Seq) -> R) -> Result<(SegmentNumber, R), LogError> {
+        let shared = &*self.shared;
+        let flags = shared.flags.load(Ordering::Acquire);
+        if flags & (STALLED | POISONED) != 0 {
+            return Err(shared.refusal());
+        }
+        let mut order = shared.order.lock();
+        let number = if order.segment_is_empty() {
+            order.segment()
+        } else if flags & NO_SPARE != 0 {
+            drop(order);
+            return Err(shared.refuse_without_spare());
+        } else {
+            order.cut()
+        };
+        let result = under_lock(order.next_seq() - 1);
+        drop(order);
+        shared.wake.poke();
+        Ok((number, result))
+    }
+
+    /// Says that the segments before `number` are not needed any more. Those that are finished are
+    /// removed now, the others later.
+    pub fn remove_before(&self, number: SegmentNumber) {
+        {
+            let mut segments = self.shared.segments.lock();
+            segments.obsolete_below = segments.obsolete_below.max(number);
+        }
+        self.shared.remove_obsolete();
+    }
+
+    /// Changes the policy from now on.
+    pub fn set_policy(&self, policy: SyncPolicy) {
+        self.shared.policy.store(policy.to_u8(), Ordering::Release);
+        self.request_sync();
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> SyncPolicy {
+        self.shared.policy()
+    }
+
+    /// Whether the log takes batches.
+    #[must_use]
+    pub fn state(&self) -> LogState {
+        self.shared.state()
+    }
+
+    /// Statistics since the log was opened. Waits for a write in progress.
+    #[must_use]
+    pub fn stats(&self) -> LogStats {
+        let (_, current) = self.shared.drain.lock().segment();
+        let segments = self.shared.segments.lock();
+        LogStats {
+            appended_bytes: self.shared.marks.appended.bytes(),
+            segments: segments.finished.len() as u64 + 1,
+            live_bytes: segments.finished.values().sum::<u64>() + current,
+            ..self.shared.counters.stats()
+        }
+    }
+
+    /// Does what the log's thread would do at the time `now` (since any fixed point): due syncs,
+    /// retries, preallocation, listeners. For logs opened with [`LogOptions::manual`]; others
+    /// ignore it.
+    pub fn tick(&self, now: Duration) {
+        if self.thread.is_none() {
+            self.shared.clock.set(now);
+            worker::tick(&self.shared);
+        }
+    }
+
+    /// Writes and syncs everything, finishes the last segment, and ends the thread. Without
+    /// this a dropped log ends like a crash of the process: what was not written is lost.
+    pub fn close(mut self) -> Result<(), LogError> {
+        self.stop_thread();
+        let shared = &*self.shared;
+        // Synced before the trailer is framed, so that the trailer can promise it.
+        shared.write_and_sync()?;
+        let mut drain = shared.drain.lock();
+        drain.finish(shared).map_err(LogError::from)?;
+        // A leftover is removed at the next opening as well.
+        let spare = shared.segments.lock().spare.take();
+        let _ = spare.map(|spare| spare.remove(&*shared.options.vfs));
+        Ok(())
+    }
+
+    fn stop_thread(&mut self) {
+        self.shared.wake.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.stop_thread();
+    }
+}
+
+impl From<Halt> for LogError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::NoSpace => Self::Full(FullReason::NoSpace),
+            Halt::Poisoned(cause) => Self::Poisoned(cause),
+        }
+    }
+}
+
+impl Shared {
+    fn policy(&self) -> SyncPolicy {
+        SyncPolicy::from_u8(self.policy.load(Ordering::Acquire))
+    }
+
+    fn state(&self) -> LogState {
+        if let Err(Halt::Poisoned(cause)) = self.check_poison() {
+            return LogState::Poisoned(cause);
+        }
+        let flags = self.flags.load(Ordering::Acquire);
+        if flags & STALLED != 0 || flags & (NO_SPARE | REFUSED) == NO_SPARE | REFUSED {
+            LogState::Full(FullReason::NoSpace)
+        } else if flags & SLOW != 0 {
+            LogState::Full(FullReason::SlowDisk)
+        } else {
+            LogState::Open
+        }
+    }
+
+    #[cold]
+    fn refusal(&self) -> LogError {
+        match self.state() {
+            LogState::Poisoned(cause) => LogError::Poisoned(cause),
+            LogState::Full(reason) => self.refuse(reason),
+            // The state has changed since the caller looked at it.
+            LogState::Open => self.refuse(FullReason::Backlog),
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, reason: FullReason) -> LogError {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        LogError::Full(reason)
+    }
+
+    #[cold]
+    fn refuse_without_spare(&self) -> LogError {
+        if self.flags.fetch_or(REFUSED, Ordering::AcqRel) & REFUSED == 0 {
+            self.wake.poke();
+        }
+        self.refuse(FullReason::NoSpace)
+    }
+
+    fn check_poison(&self) -> Result<(), Halt> {
+        if self.flags.load(Ordering::Acquire) & POISONED == 0 {
+            return Ok(());
+        }
+        let cause = self.failure.get().expect("the cause is set before the flag");
+        Err(Halt::Poisoned(Arc::clone(cause)))
+    }
+
+    /// Ends the log for good.
+    #[cold]
+    fn poison(&self, action: &str, number: SegmentNumber, error: &io::Error) -> Halt {
+        let path = segment_path(&self.options.dir, number);
+        let cause = format!("cannot {action} {}: {error}", path.display());
+        let cause = Arc::clone(self.failure.get_or_init(|| cause.into()));
+        self.flags.fetch_or(POISONED, Ordering::AcqRel);
+        self.wake.poke();
+        Halt::Poisoned(cause)
+    }
+
+    /// Writes everything appended so far, and keeps the flag for a full disk.
+    fn advance(&self, drain: &mut Drain) -> Result<(), LogError> {
+        match drain.advance(self) {
+            Ok(()) => {
+                if self.flags.load(Ordering::Acquire) & STALLED != 0 {
+                    self.flags.fetch_and(!STALLED, Ordering::AcqRel);
+                    self.wake.poke();
+                }
+                Ok(())
+            }
+            Err(halt) => {
+                if matches!(halt, Halt::NoSpace)
+                    && self.flags.fetch_or(STALLED, Ordering::AcqRel) & STALLED == 0
+                {
+                    self.wake.poke();
+                }
+                Err(halt.into())
+            }
+        }
+    }
+
+    /// Writes everything appended so far and makes it durable.
+    fn write_and_sync(&self) -> Result<(), LogError> {
+        let target = self.marks.appended.bytes();
+        let written = {
+            let mut drain = self.drain.lock();
+            self.advance(&mut drain)?;
+            drain.written()
+        };
+        if self.marks.durable.bytes() < target {
+            self.sync_segment(&written)?;
+        }
+        Ok(self.check_poison()?)
+    }
+
+    /// Makes everything written up to `written` durable, and publishes it.
+    fn sync_segment(&self, written: &Written) -> Result<(), Halt> {
+        self.sync_file(&*written.segment.file, written.segment.number)?;
+        written.segment.synced.fetch_max(written.offset, Ordering::Relaxed);
+        self.marks.durable.raise(written.position);
+        Ok(())
+    }
+
+    /// Syncs a file; a failure is final.
+    fn sync_file(&self, file: &dyn VfsFile, number: SegmentNumber) -> Result<(), Halt> {
+        let _syncing = self.syncing.lock();
+        self.check_poison()?;
+        self.sync_began.store(self.clock.now_millis() + 1, Ordering::Release);
+        let result = file.sync_data();
+        self.sync_began.store(0, Ordering::Release);
+        self.flags.fetch_and(!SLOW, Ordering::AcqRel);
+        match result {
+            Ok(()) => {
+                self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(e) => Err(self.poison("sync", number, &e)),
+        }
+    }
+
+    /// Makes appends be refused while a sync takes too long under [`SyncPolicy::EverySec`]. The
+    /// log's thread cannot do it: it is the one that waits for the disk.
+    fn watch_slow_sync(&self) {
+        let began = self.sync_began.load(Ordering::Acquire);
+        if began == 0 || self.policy() != SyncPolicy::EverySec {
+            return;
+        }
+        let running = Duration::from_millis((self.clock.now_millis() + 1).saturating_sub(began));
+        if running > options::SLOW_SYNC && self.flags.fetch_or(SLOW, Ordering::AcqRel) & SLOW == 0 {
+            self.counters.delayed.fetch_add(1, Ordering::Relaxed);
+            // The sync may have ended just now; then nobody else would lift the flag.
+            if self.sync_began.load(Ordering::Acquire) != began {
+                self.flags.fetch_and(!SLOW, Ordering::AcqRel);
+            }
+        }
+    }
+
+    fn remove_obsolete(&self) {
+        let obsolete = self.segments.lock().take_obsolete();
+        for number in obsolete {
+            if segments::remove(&*self.options.vfs, &self.options.dir, number).is_err() {
+                // It is obsolete all the same, and removed at the next opening.
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,639 @@
+//! A file system in memory that crashes, fails and fills up on demand.
+//!
+//! The model is the one a careful store must assume of a real system, no kinder:
+//!
+//! * A written byte is durable after a sync of its file that began later and succeeded. Until
+//!   then a crash keeps the write whole, drops it, or keeps any subset of its 512-byte sectors,
+//!   independently of all other writes.
+//! * A created, renamed or removed name is durable after a sync of its directory; until then a
+//!   crash keeps or drops each such change independently.
+//! * A sync that fails leaves the data unsynced **and** marks it clean: a later sync succeeds and
+//!   does not save it.
+//! * Directories themselves are durable when created.
+//!
+//! Everything is deterministic: the outcome of a crash depends on its seed alone.
+
+use super::fault::{FaultKind, FaultPlan};
+use super::{Vfs, VfsFile};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const SECTOR: usize = 512;
+
+/// A simulated file system. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct SimVfs {
+    state: Arc<Mutex<State>>,
+}
+
+/// How far a change has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// In the page cache; the next sync saves it.
+    Dirty,
+    /// A sync failed on it: in the page cache, and no sync will save it.
+    Lost,
+    /// Saved.
+    Durable,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    SetLen(usize),
+}
+
+/// # Invariants
+/// `cached` is `base` with all of `changes` applied; the first of `changes` is not durable.
+#[derive(Debug, Clone, Default)]
+struct Inode {
+    cached: Vec<u8>,
+    base: Vec<u8>,
+    changes: Vec<(Change, Stage)>,
+    /// Bytes reserved by `allocate`, counted against the capacity.
+    reserved: usize,
+    handles: usize,
+}
+
+#[derive(Debug, Clone)]
+enum NameChange {
+    Link { name: PathBuf, inode: u64 },
+    Unlink { name: PathBuf },
+    Rename { from: PathBuf, to: PathBuf, inode: u64 },
+}
+
+/// # Invariants
+/// `names` is `durable_names` with all of `name_changes` applied.
+#[derive(Debug, Default)]
+struct State {
+    inodes: BTreeMap<u64, Inode>,
+    next_inode: u64,
+    names: BTreeMap<PathBuf, u64>,
+    durable_names: BTreeMap<PathBuf, u64>,
+    name_changes: Vec<(NameChange, Stage)>,
+    dirs: BTreeSet<PathBuf>,
+    locks: BTreeSet<PathBuf>,
+    capacity: Option<u64>,
+    operations: u64,
+    syncs: u64,
+    plan: Option<(FaultPlan, u64)>,
+    faults_hit: u64,
+}
+
+struct SimFile {
+    state: Arc<Mutex<State>>,
+    inode: u64,
+    writable: bool,
+}
+
+struct SimLock {
+    state: Arc<Mutex<State>>,
+    path: PathBuf,
+}
+
+/// SplitMix64: enough for choosing what survives.
+struct Choices(u64);
+
+impl Choices {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// True in `of_256` of 256 cases.
+    fn chance(&mut self, of_256: u64) -> bool {
+        self.next() % 256 < of_256
+    }
+}
+
+fn no_space() -> io::Error {
+    io::ErrorKind::StorageFull.into()
+}
+
+fn missing(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{} does not exist", path.display()))
+}
+
+fn taken(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, format!("{} exists", path.display()))
+}
+
+fn position(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or_else(|| Path::new("")).to_owned()
+}
+
+fn write_into(data: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if data.len() < offset + bytes.len() {
+        data.resize(offset + bytes.len(), 0);
+    }
+    data[offset..offset + bytes.len()].copy_from_slice(bytes);
+}
+
+impl Change {
+    fn apply(&self, data: &mut Vec<u8>) {
+        match self {
+            Self::Write { offset, bytes } => write_into(data, *offset, bytes),
+            Self::SetLen(len) => data.resize(*len, 0),
+        }
+    }
+
+    /// Applies the part of the change that this crash lets through.
+    fn survive(&self, data: &mut Vec<u8>, choices: &mut Choices, keep: u64) {
+        let Self::Write { offset, bytes } = self else {
+            if choices.chance(keep) {
+                self.apply(data);
+            }
+            return;
+        };
+        // A third each: decided for the write as a whole, as a prefix, or sector by sector.
+        match choices.next() % 3 {
+            0 => {
+                if choices.chance(keep) {
+                    self.apply(data);
+                }
+            }
+            1 => {
+                let sectors = bytes.len() / SECTOR + 1;
+                let cut = (choices.next() % sectors as u64) as usize * SECTOR;
+                // Sector boundaries are those of the file, not of the write.
+                let cut = cut.saturating_sub(offset % SECTOR).min(bytes.len());
+                if cut > 0 {
+                    write_into(data, *offset, &bytes[..cut]);
+                }
+            }
+            _ => {
+                let mut at = 0;
+                while at < bytes.len() {
+                    let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
+                    if choices.chance(keep) {
+                        write_into(data, offset + at, &bytes[at..end]);
+                    }
+                    at = end;
+                }
+            }
+        }
+    }
+}
+
+impl Inode {
+    fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self { base: bytes.clone(), cached: bytes, ..Self::default() }
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.cached);
+        self.changes.push((change, Stage::Dirty));
+    }
+
+    /// Moves dirty changes on, and folds what is durable at the front into `base`.
+    fn settle(&mut self, to: Stage) {
+        for (_, stage) in &mut self.changes {
+            if *stage == Stage::Dirty {
+                *stage = to;
+            }
+        }
+        let durable = self.changes.iter().take_while(|(_, s)| *s == Stage::Durable).count();
+        for (change, _) in self.changes.drain(..durable) {
+            change.apply(&mut self.base);
+        }
+    }
+
+    fn footprint(&self) -> u64 {
+        self.cached.len().max(self.reserved) as u64
+    }
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Self::Link { name, inode } => {
+                names.insert(name.clone(), *inode);
+            }
+            Self::Unlink { name } => {
+                names.remove(name);
+            }
+            Self::Rename { from, to, inode } => {
+                names.remove(from);
+                names.insert(to.clone(), *inode);
+            }
+        }
+    }
+
+    fn concerns(&self, dir: &Path) -> bool {
+        match self {
+            Self::Link { name, .. } | Self::Unlink { name } => name.parent() == Some(dir),
+            Self::Rename { to, .. } => to.parent() == Some(dir),
+        }
+    }
+
+    const fn inode(&self) -> Option<u64> {
+        match self {
+            Self::Link { inode, .. } | Self::Rename { inode, .. } => Some(*inode),
+            Self::Unlink { .. } => None,
+        }
+    }
+}
+
+impl State {
+    /// Counts an operation; `Err` or a short transfer if the plan says so.
+    fn operation(&mut self) -> Result<(), FaultKind> {
+        self.operations += 1;
+        if let Some((plan, since)) = self.plan
+            && plan.hits(self.operations - since)
+        {
+            self.faults_hit += 1;
+            return Err(plan.kind);
+        }
+        Ok(())
+    }
+
+    fn plain_operation(&mut self) -> io::Result<()> {
+        self.operation().map_err(FaultKind::error)
+    }
+
+    fn name_change(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.name_changes.push((change, Stage::Dirty));
+    }
+
+    fn settle_names(&mut self) {
+        let durable = self.name_changes.iter().take_while(|(_, s)| *s == Stage::Durable).count();
+        for (change, _) in self.name_changes.drain(..durable) {
+            change.apply(&mut self.durable_names);
+        }
+        let mut used: BTreeSet<u64> =
+            self.names.values().chain(self.durable_names.values()).copied().collect();
+        used.extend(self.name_changes.iter().filter_map(|(change, _)| change.inode()));
+        self.inodes.retain(|number, inode| inode.handles > 0 || used.contains(number));
+    }
+
+    /// The bytes in use: by files that have a name or are open.
+    fn used(&self) -> u64 {
+        let named: BTreeSet<u64> = self.names.values().copied().collect();
+        let in_use = self.inodes.iter().filter(|(n, i)| i.handles > 0 || named.contains(n));
+        in_use.map(|(_, inode)| inode.footprint()).sum()
+    }
+
+    fn free(&self) -> u64 {
+        self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()))
+    }
+
+    fn named(&self, path: &Path) -> io::Result<u64> {
+        self.names.get(path).copied().ok_or_else(|| missing(path))
+    }
+
+    fn inode(&mut self, number: u64) -> &mut Inode {
+        self.inodes.get_mut(&number).expect("an inode with a handle or a name is kept")
+    }
+}
+
+impl SimVfs {
+    /// An empty file system without limits or faults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What a power cut at this moment leaves: all that was synced, and of the rest a subset chosen
+    /// by `seed`. The original goes on unharmed. Faults, limits and locks are not inherited.
+    #[must_use]
+    pub fn crash(&self, seed: u64) -> Self {
+        let mut choices = Choices(seed);
+        // Some crashes lose nearly everything, some nearly nothing.
+        let keep = [16, 128, 240][(choices.next() % 3) as usize];
+        let state = self.state.lock();
+        let mut names = state.durable_names.clone();
+        for (change, stage) in &state.name_changes {
+            if *stage == Stage::Durable || choices.chance(keep) {
+                change.apply(&mut names);
+            }
+        }
+        let inodes = state.inodes.iter().map(|(&number, inode)| {
+            let mut data = inode.base.clone();
+            for (change, stage) in &inode.changes {
+                match stage {
+                    Stage::Durable => change.apply(&mut data),
+                    Stage::Dirty | Stage::Lost => change.survive(&mut data, &mut choices, keep),
+                }
+            }
+            (number, Inode::from_bytes(data))
+        });
+        Self::restarted(&state, inodes.collect(), names)
+    }
+
+    /// What the death of the process at this moment leaves: everything written, synced or not.
+    #[must_use]
+    pub fn process_crash(&self) -> Self {
+        let state = self.state.lock();
+        let inodes = state.inodes.iter();
+        let inodes = inodes.map(|(&n, inode)| (n, Inode::from_bytes(inode.cached.clone())));
+        Self::restarted(&state, inodes.collect(), state.names.clone())
+    }
+
+    fn restarted(state: &State, mut inodes: BTreeMap<u64, Inode>, names: BTreeMap<PathBuf, u64>) -> Self {
+        let used: BTreeSet<u64> = names.values().copied().collect();
+        inodes.retain(|number, _| used.contains(number));
+        let state = State {
+            inodes,
+            next_inode: state.next_inode,
+            durable_names: names.clone(),
+            names,
+            dirs: state.dirs.clone(),
+            ..State::default()
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The I/O calls so far.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.state.lock().operations
+    }
+
+    /// The successful syncs of files and directories so far.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.state.lock().syncs
+    }
+
+    /// Sets the plan for the calls from now on.
+    pub fn fail(&self, plan: FaultPlan) {
+        let mut state = self.state.lock();
+        state.plan = Some((plan, state.operations));
+        state.faults_hit = 0;
+    }
+
+    /// Ends all planned faults; returns how many calls were hit.
+    pub fn heal(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.plan = None;
+        std::mem::take(&mut state.faults_hit)
+    }
+
+    /// Limits the bytes all files can take together; `None` lifts the limit.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity = bytes;
+    }
+
+    /// The bytes all files take together.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.state.lock().used()
+    }
+
+    /// Inverts all bits of one byte of a file, on the disk and in the cache; whatever else was
+    /// unsynced in that file becomes durable.
+    pub fn flip_byte(&self, path: &Path, offset: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let number = state.named(path)?;
+        let offset = position(offset)?;
+        let inode = state.inode(number);
+        let byte = inode.cached.get_mut(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
+        *byte = !*byte;
+        inode.base.clone_from(&inode.cached);
+        inode.changes.clear();
+        Ok(())
+    }
+
+    fn open_file(&self, state: &mut State, inode: u64, writable: bool) -> SimFile {
+        state.inode(inode).handles += 1;
+        SimFile { state: Arc::clone(&self.state), inode, writable }
+    }
+
+    fn open_named(&self, path: &Path, writable: bool) -> io::Result<SimFile> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        let inode = state.named(path)?;
+        Ok(self.open_file(&mut state, inode, writable))
+    }
+}
+
+impl Vfs for SimVfs {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        if state.names.contains_key(path) || state.dirs.contains(path) {
+            return Err(taken(path));
+        }
+        let dir = parent(path);
+        if !dir.as_os_str().is_empty() && !state.dirs.contains(&dir) {
+            return Err(missing(&dir));
+        }
+        let inode = state.next_inode;
+        state.next_inode += 1;
+        state.inodes.insert(inode, Inode::default());
+        state.name_change(NameChange::Link { name: path.to_owned(), inode });
+        Ok(Box::new(self.open_file(&mut state, inode, true)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        Ok(Box::new(self.open_named(path, true)?))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        Ok(Arc::new(self.open_named(path, false)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        let inode = state.named(from)?;
+        state.name_change(NameChange::Rename { from: from.to_owned(), to: to.to_owned(), inode });
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        state.named(path)?;
+        state.name_change(NameChange::Unlink { name: path.to_owned() });
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        let inode = state.named(from)?;
+        if state.names.contains_key(to) {
+            return Err(taken(to));
+        }
+        state.name_change(NameChange::Link { name: to.to_owned(), inode });
+        Ok(())
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        let dirs = path.ancestors().filter(|dir| !dir.as_os_str().is_empty());
+        state.dirs.extend(dirs.map(Path::to_owned));
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        if !state.dirs.contains(dir) {
+            return Err(missing(dir));
+        }
+        let entries = state.names.keys().chain(&state.dirs);
+        let entries = entries.filter(|path| path.parent() == Some(dir));
+        let names = entries.filter_map(|path| path.file_name()?.to_str());
+        let names: BTreeSet<String> = names.map(str::to_owned).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        Ok(state.names.contains_key(path) || state.dirs.contains(path))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let outcome = state.plain_operation();
+        let to = if outcome.is_ok() { Stage::Durable } else { Stage::Lost };
+        for (change, stage) in &mut state.name_changes {
+            if *stage == Stage::Dirty && change.concerns(dir) {
+                *stage = to;
+            }
+        }
+        state.settle_names();
+        state.syncs += u64::from(outcome.is_ok());
+        outcome
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        if !state.locks.insert(path.to_owned()) {
+            let message = format!("{} is locked by process {}", path.display(), std::process::id());
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+        }
+        Ok(Box::new(SimLock { state: Arc::clone(&self.state), path: path.to_owned() }))
+    }
+
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        Ok(state.free())
+    }
+}
+
+impl SimFile {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let outcome = state.plain_operation();
+        let to = if outcome.is_ok() { Stage::Durable } else { Stage::Lost };
+        state.inode(self.inode).settle(to);
+        state.syncs += u64::from(outcome.is_ok());
+        outcome
+    }
+
+    fn writable(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+}
+
+impl VfsFile for SimFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.state.lock();
+        let wanted = match state.operation() {
+            Ok(()) => buf.len(),
+            Err(FaultKind::Short) => buf.len().div_ceil(2),
+            Err(kind) => return Err(kind.error()),
+        };
+        let data = &state.inode(self.inode).cached;
+        let from = position(offset)?.min(data.len());
+        let count = wanted.min(data.len() - from);
+        buf[..count].copy_from_slice(&data[from..from + count]);
+        Ok(count)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.writable()?;
+        let mut state = self.state.lock();
+        let wanted = match state.operation() {
+            Ok(()) => buf.len(),
+            Err(FaultKind::Short) => buf.len() / 2,
+            Err(kind) => return Err(kind.error()),
+        };
+        let offset = position(offset)?;
+        let free = usize::try_from(state.free()).unwrap_or(usize::MAX);
+        let inode = state.inode(self.inode);
+        let room = inode.cached.len().max(inode.reserved).saturating_add(free);
+        let count = wanted.min(room.saturating_sub(offset));
+        if count == 0 && wanted > 0 {
+            return Err(no_space());
+        }
+        inode.change(Change::Write { offset, bytes: buf[..count].to_vec() });
+        Ok(count)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.writable()?;
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        let len = position(len)?;
+        let free = state.free();
+        let inode = state.inode(self.inode);
+        if (len as u64).saturating_sub(inode.footprint()) > free {
+            return Err(no_space());
+        }
+        inode.reserved = inode.reserved.max(len);
+        if inode.cached.len() < len {
+            inode.change(Change::SetLen(len));
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.writable()?;
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        let len = position(len)?;
+        let inode = state.inode(self.inode);
+        inode.reserved = inode.reserved.min(len);
+        inode.change(Change::SetLen(len));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync()
+    }
+
+    fn start_writeback(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        self.state.lock().plain_operation()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        Ok(state.inode(self.inode).cached.len() as u64)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.state.lock().inode(self.inode).handles -= 1;
+    }
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.state.lock().locks.remove(&self.path);
+    }
+}
