@@ -4,6 +4,7 @@
 //! developer's machine and in CI. One module per command; what several of them need stands beside them: children that
 //! cannot outlive us (`process`), places (`workspace`), and the sentence a command fails with (`failure`).
 
+mod bench;
 mod coverage;
 mod crash;
 mod failure;
@@ -37,6 +38,9 @@ enum Command {
     Crash(crash::Options),
     /// Generates load and measures latency, in a closed or an open loop.
     Load(load::Options),
+    /// Measures KVDB against Redis, one alive at a time.
+    #[command(subcommand)]
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Command::Coverage(options) => coverage::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
+        Command::Bench(options) => bench::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

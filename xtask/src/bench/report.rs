@@ -1,0 +1,170 @@
+//! The tables of a benchmark, and their place in the documentation.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::{Case, Memory, Sample};
+use crate::failure::{Outcome, While};
+use crate::process;
+
+/// The median of per-pair ratios, with the least and the greatest.
+struct Ratio {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Ratio {
+    /// `of(candidate) / of(baseline)`, pair by pair.
+    fn new(case: &Case, of: impl Fn(&Sample) -> f64) -> Self {
+        let mut ratios: Vec<f64> = case
+            .baseline
+            .iter()
+            .zip(&case.candidate)
+            .map(|(base, ours)| of(ours) / of(base).max(1e-12))
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        Self { median: median_of(&ratios), least: ratios[0], most: ratios[ratios.len() - 1] }
+    }
+}
+
+impl std::fmt::Display for Ratio {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.least, self.most)
+    }
+}
+
+/// The median of sorted values.
+fn median_of(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
+}
+
+fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
+    let mut values: Vec<f64> = samples.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    median_of(&values)
+}
+
+/// The speed table as Markdown, which a terminal shows well enough.
+pub(super) fn speed(cases: &[Case], ours: &str) -> Outcome<String> {
+    let mut out = String::new();
+    writeln!(
+        out,
+        "| command | pipeline | CPU ns/op redis | CPU ns/op {ours} | ratio | ops/s redis | ops/s {ours} | ratio | \
+         p50 ms | p99 ms | switches/op |"
+    )?;
+    writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+    for case in cases.iter().filter(|case| !case.candidate.is_empty()) {
+        let both = |of: fn(&Sample) -> f64| (median(&case.baseline, of), median(&case.candidate, of));
+        let (cpu, speed) = (both(Sample::cpu_per_op), both(|sample| sample.seen.per_second));
+        let (p50, p99) = (both(|sample| sample.seen.p50), both(|sample| sample.seen.p99));
+        let switches = both(Sample::switches_per_op);
+        writeln!(
+            out,
+            "| {} | {} | {:.0} | {:.0} | {} | {:.0} | {:.0} | {} | {:.2} / {:.2} | {:.2} / {:.2} | {:.3} / {:.3} |",
+            case.test.name().to_uppercase(),
+            case.pipeline,
+            cpu.0,
+            cpu.1,
+            Ratio::new(case, Sample::cpu_per_op),
+            speed.0,
+            speed.1,
+            Ratio::new(case, |sample| sample.seen.per_second),
+            p50.0,
+            p50.1,
+            p99.0,
+            p99.1,
+            switches.0,
+            switches.1,
+        )?;
+    }
+    Ok(out)
+}
+
+pub(super) fn memory(rows: &[Memory], ours: &str) -> Outcome<String> {
+    let mut out = String::new();
+    writeln!(
+        out,
+        "| keys | bytes/key redis | bytes/key {ours} | over key and value redis | over key and value {ours} |"
+    )?;
+    writeln!(out, "|--:|--:|--:|--:|--:|")?;
+    for row in rows {
+        let per_key = |resident: u64| resident as f64 / row.keys as f64;
+        let (redis, ours) = (per_key(row.baseline), per_key(row.candidate));
+        let data = f64::from(super::SMALL_KEY_AND_VALUE);
+        writeln!(
+            out,
+            "| {} | {redis:.1} | {ours:.1} | {:.1} | {:.1} |",
+            row.keys,
+            redis - data,
+            ours - data
+        )?;
+    }
+    Ok(out)
+}
+
+/// When, where and on which commit the figures came about.
+pub(super) fn provenance(root: &Path) -> String {
+    let ask = |program: &str, args: &[&str]| {
+        let mut command = Command::new(program);
+        let said = process::output(command.current_dir(root).args(args), Duration::from_secs(30));
+        said.map_or_else(|_| "unknown".to_owned(), |said| said.trim().to_owned())
+    };
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
+    let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
+    let dirty =
+        if ask("git", &["status", "--porcelain"]).is_empty() { "" } else { ", with uncommitted changes" };
+    format!(
+        "{}, {} ({cores} cores), Linux {}, commit {}{dirty}",
+        ask("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+        model.unwrap_or("unknown processor"),
+        ask("uname", &["-r"]),
+        ask("git", &["rev-parse", "--short=12", "HEAD"]),
+    )
+}
+
+/// Puts `text` between the markers `<!-- NAME -->` and `<!-- /NAME -->` of a page; a page without them gets them at its
+/// end.
+pub(crate) fn replace_section(page: &Path, name: &str, text: &str) -> Outcome {
+    let old = fs::read_to_string(page).while_doing(|| format!("cannot read {}", page.display()))?;
+    fs::write(page, with_section(&old, name, text)).while_doing(|| format!("cannot write {}", page.display()))
+}
+
+fn with_section(page: &str, name: &str, text: &str) -> String {
+    let (open, close) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
+    let section = format!("{open}\n\n{}\n\n{close}", text.trim());
+    let found = page.find(&open).and_then(|start| {
+        let end = page[start..].find(&close)? + start + close.len();
+        Some((start, end))
+    });
+    match found {
+        Some((start, end)) => format!("{}{section}{}", &page[..start], &page[end..]),
+        None => format!("{}\n\n{section}\n", page.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_replaced_in_place_or_added_at_the_end() {
+        let page = "# P\n\n<!-- a -->\nold\n<!-- /a -->\n\nrest\n";
+        let new = with_section(page, "a", "new");
+        assert_eq!(new, "# P\n\n<!-- a -->\n\nnew\n\n<!-- /a -->\n\nrest\n");
+        assert_eq!(with_section(&new, "a", "new"), new);
+        assert!(with_section(page, "b", "x").ends_with("rest\n\n<!-- b -->\n\nx\n\n<!-- /b -->\n"));
+    }
+
+    #[test]
+    fn medians() {
+        assert!((median_of(&[1.0, 2.0, 9.0]) - 2.0).abs() < 1e-9);
+        assert!((median_of(&[1.0, 2.0]) - 1.5).abs() < 1e-9);
+    }
+}
