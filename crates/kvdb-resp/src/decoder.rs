@@ -156,8 +156,13 @@ impl Decoder {
         self.rewind();
     }
 
-    /// Gives back memory that an unusually long request has left behind. For the end of a turn.
+    /// Gives back memory that an unusually long request has left behind. For the end of a turn:
+    /// the arguments of the last request are gone, while a request under way goes on.
     pub fn shrink(&mut self) {
+        if self.at == 0 {
+            self.spans.clear();
+            self.unquoted.clear();
+        }
         self.spans.shrink_to(KEPT_SPANS);
         self.unquoted.shrink_to(KEPT_UNQUOTED);
     }
