@@ -137,19 +137,18 @@ impl Config {
     /// # Errors
     /// [`SetError`] for the first pair that is wrong.
     pub fn stage(&self, pairs: &[(&str, &str)]) -> Result<Staged, SetError> {
+        // Every name is looked at, in order, before any value.
         let mut targets = Vec::with_capacity(pairs.len());
-        // An unknown name is reported before anything else about the others.
-        for (name, _) in pairs {
-            let known = table::find(name).filter(|setting| setting.has_value());
-            targets.push(known.ok_or_else(|| SetError::Unknown((*name).to_owned()))?);
-        }
-        for (index, (setting, (name, _))) in targets.iter().zip(pairs).enumerate() {
+        for (index, (name, _)) in pairs.iter().enumerate() {
+            let setting = table::find(name).filter(|setting| setting.has_value());
+            let setting = setting.ok_or_else(|| SetError::Unknown((*name).to_owned()))?;
             if !setting.mutable {
                 return Err(SetError::failed(name, "can't set immutable config"));
             }
             if pairs[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 return Err(SetError::failed(name, "duplicate parameter"));
             }
+            targets.push(setting);
         }
         let mut held = self.held.clone();
         let mut changed = Vec::new();

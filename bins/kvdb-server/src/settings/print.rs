@@ -31,7 +31,7 @@ pub fn print(config: &Config, format: Format) -> String {
 fn conf(config: &Config) -> String {
     let mut text = String::new();
     let opening = "The configuration of KVDB. Every line that is commented out shows the default. A line is a name \
-                   and its values; quotes and escapes are those of redis.conf, and a redis.conf is accepted as it is. \
+                   and its values; quotes and escapes are those of redis.conf, and the settings of Redis are understood. \
                    Sizes may have units: 1k is 1000 bytes, 1kb 1024, and so on with m and g, in any case. Every \
                    setting can also be given in the environment (maxmemory as KVDB_MAXMEMORY) and on the command line \
                    (--maxmemory 4gb), and most of them be changed with CONFIG SET; CONFIG REWRITE writes them here.";
@@ -105,9 +105,9 @@ fn range(kind: Kind) -> Option<String> {
             let max = Some(max).filter(|max| *max < i64::from(i32::MAX)).map(|max| max.to_string());
             let unit = match unit {
                 Unit::None => "",
-                Unit::Seconds => " (seconds)",
-                Unit::Millis => " (milliseconds)",
-                Unit::Micros => " (microseconds)",
+                Unit::Seconds => ", in seconds",
+                Unit::Millis => ", in milliseconds",
+                Unit::Micros => ", in microseconds",
             };
             Some(format!("{}{unit}", span(min.to_string(), max)))
         }

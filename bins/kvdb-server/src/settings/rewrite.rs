@@ -1,9 +1,9 @@
 //! CONFIG REWRITE: the file says what is in force, and otherwise stays as its author wrote it.
 //!
-//! Comments, blank lines, order and the spelling of values that did not change are kept. A setting
-//! that the file names is changed in its place; one that it does not name is added at the end, unless
-//! it has its default. The new text is read back before it is written: what an `include` further down
-//! would override is moved behind it.
+//! Only the lines of settings whose value is another one than the file gives are touched: comments,
+//! blank lines, order and the spelling of everything else are kept. A setting that the file names is
+//! changed in its place, one that it does not name is added at the end. The new text is read back
+//! before it is written: what an `include` further down would override is moved behind it.
 //!
 //! What the environment sets stays there, a secret above all.
 
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::config::apply_all;
 use super::error::StartError;
 use super::file;
-use super::held::{Held, default_text};
+use super::held::Held;
 use super::memory_size;
 use super::source::Origin;
 use super::table::{self, Kind, Setting};
@@ -65,69 +65,81 @@ pub(super) fn rewrite(path: &Path, held: &Held) -> Result<Vec<Warning>, RewriteE
     // A link is followed, so that it stays one.
     let path = fs::canonicalize(path).map_err(RewriteError::Io)?;
     let text = fs::read_to_string(&path).map_err(RewriteError::Io)?;
-    let in_place = edit(&text, held, &HashSet::new());
-    // Whatever the text in place does not bring about goes to the end.
-    let late: HashSet<&str> = differing(&in_place, held)?.iter().map(|setting| setting.name).collect();
-    let text = if late.is_empty() { in_place } else { edit(&text, held, &late) };
-    if let Some(setting) = differing(&text, held)?.first() {
-        let error = io::Error::other(format!("the new file would not bring about {}", setting.name));
-        return Err(RewriteError::Io(error));
+    let changed = differing(&text, held)?;
+    if !changed.is_empty() {
+        let text = new_text(&text, held, &changed)?;
+        replace(&path, text.as_bytes()).map_err(RewriteError::Io)?;
     }
-    replace(&path, text.as_bytes()).map_err(RewriteError::Io)?;
     Ok(overridden(held))
 }
 
-/// Whether the file should say what is held: not when the environment says it.
-fn is_written(setting: &Setting, held: &Held) -> bool {
-    !matches!(held.value(setting.name).origin, Origin::Environment(_))
+/// The text with the settings in `changed` set to what is held.
+fn new_text(text: &str, held: &Held, changed: &HashSet<&'static str>) -> Result<String, RewriteError> {
+    let in_place = edit(text, held, changed, &HashSet::new());
+    // Whatever the text in place does not bring about goes to the end, behind what overrides it.
+    let late = differing(&in_place, held)?;
+    if late.is_empty() {
+        return Ok(in_place);
+    }
+    let changed = changed.union(&late).copied().collect();
+    let appended = edit(text, held, &changed, &late);
+    match differing(&appended, held)?.iter().next() {
+        None => Ok(appended),
+        Some(name) => {
+            Err(RewriteError::Io(io::Error::other(format!("the new file would not bring about {name}"))))
+        }
+    }
 }
 
-/// The settings for which `text`, with the files it includes, leaves another value than is held.
-fn differing(text: &str, held: &Held) -> Result<Vec<&'static Setting>, RewriteError> {
-    let mut input = text.as_bytes();
-    let directives = file::read_stdin(&mut input).map_err(RewriteError::Invalid)?;
+/// The settings for which `text`, with the files it includes, leaves another value than is held; but
+/// not those that the environment gives, which stay there.
+fn differing(text: &str, held: &Held) -> Result<HashSet<&'static str>, RewriteError> {
+    let directives = file::read_stdin(&mut text.as_bytes()).map_err(RewriteError::Invalid)?;
     let (read, _) = apply_all(&directives).map_err(RewriteError::Invalid)?;
-    let settings = table::all().filter(|setting| setting.has_value() && is_written(setting, held));
-    Ok(settings.filter(|setting| read.text(setting.name) != held.text(setting.name)).collect())
+    let settings = table::all().filter(|setting| setting.has_value());
+    let names = settings.map(|setting| setting.name).filter(|name| {
+        let value = held.value(name);
+        !matches!(value.origin, Origin::Environment(_)) && read.text(name) != value.text
+    });
+    Ok(names.collect())
 }
 
-/// The text with every setting in its place, except that the settings in `late` go to the end.
-fn edit(text: &str, held: &Held, late: &HashSet<&str>) -> String {
+/// The text with every setting in `changed` in its place, or at the end if it has none or is `late`.
+fn edit(text: &str, held: &Held, changed: &HashSet<&'static str>, late: &HashSet<&'static str>) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let subjects: Vec<Option<&'static Setting>> = lines.iter().map(|line| subject(line)).collect();
-    let mut written = HashSet::new();
+    let subjects: Vec<Option<&'static Setting>> =
+        lines.iter().map(|line| subject(line).filter(|setting| changed.contains(setting.name))).collect();
+    let mut placed = HashSet::new();
     let mut new = String::with_capacity(text.len());
+    let mut push = |line: &str| {
+        new.push_str(line);
+        new.push('\n');
+    };
     for (index, (line, setting)) in lines.iter().zip(&subjects).enumerate() {
-        let Some(setting) = setting.filter(|setting| is_written(setting, held)) else {
-            if *line != ADDED || lines[index + 1..].iter().any(|line| !line.trim().is_empty()) {
-                new.push_str(line);
-                new.push('\n');
-            }
+        let Some(setting) = setting else {
+            push(line);
             continue;
         };
-        // Of several lines for one setting the last is the one in force, and the one that stays.
+        // Of several lines for one setting only the last has a say.
         let again = subjects[index + 1..].iter().flatten().any(|later| later.name == setting.name);
-        if again || late.contains(setting.name) {
-            continue;
+        if !again && !late.contains(setting.name) {
+            placed.insert(setting.name);
+            push(&directive(setting, held.text(setting.name)));
         }
-        written.insert(setting.name);
-        let kept = spells(line, setting, held);
-        new.push_str(&if kept { (*line).to_owned() } else { directive(setting, held.text(setting.name)) });
-        new.push('\n');
     }
-    let added: Vec<String> = table::all()
-        .filter(|setting| setting.has_value() && is_written(setting, held) && !written.contains(setting.name))
-        .filter(|setting| late.contains(setting.name) || held.text(setting.name) != default_text(setting))
-        .map(|setting| directive(setting, held.text(setting.name)))
-        .collect();
-    if !added.is_empty() {
-        if !lines.contains(&ADDED) {
-            new.push_str(&format!("\n{ADDED}\n"));
+    let mut rest = table::all()
+        .filter(|setting| changed.contains(setting.name) && !placed.contains(setting.name))
+        .peekable();
+    if rest.peek().is_some() && !lines.contains(&ADDED) {
+        push("");
+        push(ADDED);
+    }
+    for setting in rest {
+        // What an include saves would be added to.
+        if setting.kind == Kind::Save && late.contains(setting.name) {
+            push(&directive(setting, ""));
         }
-        for line in added {
-            new.push_str(&line);
-            new.push('\n');
-        }
+        push(&directive(setting, held.text(setting.name)));
     }
     new
 }
@@ -136,15 +148,6 @@ fn edit(text: &str, held: &Held, late: &HashSet<&str>) -> String {
 fn subject(line: &str) -> Option<&'static Setting> {
     let directive = file::parse_line(line, Origin::Default).ok()??;
     table::find(&directive.name).filter(|setting| setting.has_value())
-}
-
-/// Whether the line alone gives the setting the value held, so that its spelling can stay.
-fn spells(line: &str, setting: &'static Setting, held: &Held) -> bool {
-    let Ok(Some(directive)) = file::parse_line(line, Origin::Runtime) else {
-        return false;
-    };
-    let mut alone = Held::defaults();
-    alone.apply(&directive).is_ok() && alone.text(setting.name) == held.text(setting.name)
 }
 
 /// The line that gives the setting this value.

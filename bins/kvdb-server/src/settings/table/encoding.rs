@@ -2,7 +2,7 @@
 //!
 //! KVDB holds every size in the same structures; clients and test suites read and set these.
 
-use super::{INT_MAX, Kind, Setting, memory, number};
+use super::{INT_MAX, Kind, Setting, UNUSED, memory, number};
 
 const ENCODING: &str = "KVDB chooses its own encodings";
 const NO_DEFRAG: &str = "KVDB does not defragment its memory";
@@ -23,9 +23,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::accepted("hll-sparse-max-bytes", memory(), "3000", ENCODING),
     Setting::accepted("stream-node-max-bytes", memory(), "4096", ENCODING),
     Setting::accepted("stream-node-max-entries", number(0, i64::MAX), "100", ENCODING),
-    Setting::accepted("activerehashing", Kind::Bool, "yes", "KVDB's tables grow without a background task"),
+    Setting::accepted("activerehashing", Kind::Bool, "yes", UNUSED),
     Setting::accepted("activedefrag", Kind::Bool, "no", NO_DEFRAG),
-    Setting::accepted("active-defrag-ignore-bytes", memory(), "100mb", NO_DEFRAG),
+    Setting::accepted(
+        "active-defrag-ignore-bytes",
+        Kind::Memory { min: 1, max: i64::MAX as u64 },
+        "100mb",
+        NO_DEFRAG,
+    ),
     Setting::accepted("active-defrag-threshold-lower", number(0, 1000), "10", NO_DEFRAG),
     Setting::accepted("active-defrag-threshold-upper", number(0, 1000), "100", NO_DEFRAG),
     Setting::accepted("active-defrag-cycle-min", number(1, 99), "1", NO_DEFRAG),

@@ -1,6 +1,6 @@
 //! Threads, background work and how long things may take.
 
-use super::{INT_MAX, Kind, Setting, Unit, number, seconds};
+use super::{INT_MAX, Kind, Setting, UNUSED, Unit, number, seconds};
 
 const OWN_THREADS: &str = "KVDB runs one worker per core; see workers";
 const LAZY: &str = "KVDB always frees large values in the background";
@@ -30,10 +30,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         "busy-reply-threshold",
         Kind::Int { min: 0, max: i64::MAX, unit: Unit::Millis },
         "5000",
-        "a script has a fixed budget",
+        UNUSED,
     )
     .alias("lua-time-limit"),
-    Setting::accepted("dynamic-hz", Kind::Bool, "yes", "background work follows hz alone"),
+    Setting::accepted("dynamic-hz", Kind::Bool, "yes", UNUSED),
     Setting::accepted("io-threads", number(1, 128), "1", OWN_THREADS).fixed(),
     Setting::accepted("io-threads-do-reads", Kind::Bool, "no", OWN_THREADS).fixed(),
     Setting::accepted("server_cpulist", Kind::Text, "", "threads are not pinned to cores").fixed(),
@@ -45,22 +45,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::accepted("lazyfree-lazy-server-del", Kind::Bool, "no", LAZY),
     Setting::accepted("lazyfree-lazy-user-del", Kind::Bool, "no", LAZY),
     Setting::accepted("lazyfree-lazy-user-flush", Kind::Bool, "no", LAZY),
-    Setting::accepted(
-        "lfu-log-factor",
-        number(0, INT_MAX),
-        "10",
-        "the frequency counter has fixed parameters",
-    ),
-    Setting::accepted(
-        "lfu-decay-time",
-        number(0, INT_MAX),
-        "1",
-        "the frequency counter has fixed parameters",
-    ),
-    Setting::accepted(
-        "maxmemory-eviction-tenacity",
-        number(0, 100),
-        "10",
-        "eviction has a fixed budget for each turn",
-    ),
+    Setting::accepted("lfu-log-factor", number(0, INT_MAX), "10", UNUSED),
+    Setting::accepted("lfu-decay-time", number(0, INT_MAX), "1", UNUSED),
+    Setting::accepted("maxmemory-eviction-tenacity", number(0, 100), "10", UNUSED),
 ];

@@ -1,6 +1,6 @@
 //! What the server says about itself: its log, slow commands, latencies, events.
 
-use super::{Kind, Setting, Unit, number};
+use super::{Kind, Setting, UNUSED, Unit, number};
 
 const NO_SYSLOG: &str = "KVDB logs to a file or to standard output, from where journald and the like take it";
 
@@ -61,7 +61,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         NO_SYSLOG,
     )
     .fixed(),
-    Setting::accepted("crash-log-enabled", Kind::Bool, "yes", "a crash is always logged"),
-    Setting::accepted("crash-memcheck-enabled", Kind::Bool, "yes", "a crash does not test the memory"),
+    Setting::accepted("crash-log-enabled", Kind::Bool, "yes", UNUSED),
+    Setting::accepted("crash-memcheck-enabled", Kind::Bool, "yes", UNUSED),
     Setting::accepted("always-show-logo", Kind::Bool, "no", "KVDB has no logo").fixed(),
 ];

@@ -199,6 +199,9 @@ const fn memory() -> Kind {
     Kind::Memory { min: 0, max: u64::MAX }
 }
 
+/// The reason for settings whose subject KVDB has, without a need for this value.
+const UNUSED: &str = "KVDB does not use this value";
+
 /// The range of a C `int` upwards, which Redis gives to most of its numbers.
 const INT_MAX: i64 = i32::MAX as i64;
 

@@ -1,6 +1,6 @@
 //! Listening sockets, connections and who may connect.
 
-use super::{INT_MAX, Kind, Setting, number, seconds};
+use super::{INT_MAX, Kind, Setting, UNUSED, number, seconds};
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new(
@@ -99,26 +99,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         "KVDB has no modules",
     )
     .fixed(),
-    Setting::accepted(
-        "bind-source-addr",
-        Kind::Text,
-        "",
-        "outgoing connections take the address the kernel chooses",
-    ),
-    Setting::accepted("socket-mark-id", number(0, u32::MAX as i64), "0", "KVDB does not mark its sockets")
-        .fixed(),
-    Setting::accepted(
-        "tracking-table-max-keys",
-        number(0, i64::MAX),
-        "1000000",
-        "the tracking table has no limit of its own",
-    ),
-    Setting::accepted("acllog-max-len", number(0, i64::MAX), "128", "the ACL log has a fixed length"),
+    Setting::accepted("bind-source-addr", Kind::Text, "", UNUSED),
+    Setting::accepted("socket-mark-id", number(0, u32::MAX as i64), "0", UNUSED).fixed(),
+    Setting::accepted("tracking-table-max-keys", number(0, i64::MAX), "1000000", UNUSED),
+    Setting::accepted("acllog-max-len", number(0, i64::MAX), "128", UNUSED),
     Setting::accepted(
         "acl-pubsub-default",
         Kind::Enum(&["allchannels", "resetchannels"]),
         "resetchannels",
-        "new users start without channels, always",
+        UNUSED,
     ),
     Setting::refused("aclfile", Kind::Text, "", "users from a file are not supported; use requirepass"),
     Setting::refused(

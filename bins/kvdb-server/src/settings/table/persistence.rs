@@ -1,6 +1,6 @@
 //! The log, the data directory, and the settings of Redis' dump and append-only files.
 
-use super::{INT_MAX, Kind, Setting, memory, number};
+use super::{INT_MAX, Kind, Setting, UNUSED, memory, number};
 
 const NO_DUMP: &str = "KVDB writes its data as it comes and has no dump file";
 const NO_REWRITE: &str = "KVDB's log is never rewritten: flushed data leaves it";
@@ -43,7 +43,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "sanitize-dump-payload",
         Kind::Enum(&["no", "yes", "clients"]),
         "no",
-        "what RESTORE receives is always checked in full",
+        UNUSED,
     ),
     Setting::accepted("stop-writes-on-bgsave-error", Kind::Bool, "yes", NO_DUMP),
     Setting::accepted("appendfilename", Kind::Text, "appendonly.aof", "the log's files have fixed names").fixed(),

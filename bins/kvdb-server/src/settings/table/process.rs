@@ -1,6 +1,6 @@
 //! The process, its supervisor, and directives that only a configuration file has.
 
-use super::{Kind, Setting};
+use super::{Kind, Setting, UNUSED};
 
 const ON_SIGNAL: &str = "a signal always shuts down in order, with everything on disk";
 
@@ -31,20 +31,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         "supervised",
         Kind::Enum(&["upstart", "systemd", "auto", "no"]),
         "no",
-        "KVDB finds out by itself who supervises it",
+        UNUSED,
     )
     .fixed(),
-    Setting::accepted("set-proc-title", Kind::Bool, "yes", "KVDB keeps its process title").fixed(),
+    Setting::accepted("set-proc-title", Kind::Bool, "yes", UNUSED).fixed(),
     Setting::accepted(
         "proc-title-template",
         Kind::Text,
         "{title} {listen-addr} {server-mode}",
-        "KVDB keeps its process title",
+        UNUSED,
     ),
     Setting::accepted("oom-score-adj", Kind::Enum(&["no", "yes", "relative", "absolute"]), "no", OOM),
     Setting::accepted("oom-score-adj-values", Kind::OomScores, "0 200 800", OOM),
-    Setting::accepted("disable-thp", Kind::Bool, "yes", "huge pages are left as the system has them").fixed(),
-    Setting::accepted("locale-collate", Kind::Text, "", "SORT ALPHA compares bytes"),
+    Setting::accepted("disable-thp", Kind::Bool, "yes", UNUSED).fixed(),
+    Setting::accepted("locale-collate", Kind::Text, "", UNUSED),
     Setting::accepted("ignore-warnings", Kind::Text, "", "no warning of KVDB stops the start"),
     Setting::accepted("shutdown-on-sigint", SHUTDOWN, "default", ON_SIGNAL),
     Setting::accepted("shutdown-on-sigterm", SHUTDOWN, "default", ON_SIGNAL),

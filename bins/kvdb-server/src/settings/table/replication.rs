@@ -1,6 +1,6 @@
 //! Redis' primary and replica settings.
 
-use super::{INT_MAX, Kind, Setting, memory, number, seconds};
+use super::{INT_MAX, Kind, Setting, number, seconds};
 
 const NO_REPLICAS: &str = "KVDB does not speak Redis' replication protocol";
 
@@ -25,7 +25,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .alias("repl-ping-slave-period"),
     Setting::accepted("repl-timeout", seconds(1), "60", NO_REPLICAS),
     Setting::accepted("repl-disable-tcp-nodelay", Kind::Bool, "no", NO_REPLICAS),
-    Setting::accepted("repl-backlog-size", memory(), "1mb", NO_REPLICAS),
+    Setting::accepted("repl-backlog-size", Kind::Memory { min: 1, max: i64::MAX as u64 }, "1mb", NO_REPLICAS),
     Setting::accepted("repl-backlog-ttl", number(0, i64::MAX), "3600", NO_REPLICAS),
     Setting::accepted("repl-diskless-sync", Kind::Bool, "yes", NO_REPLICAS),
     Setting::accepted("repl-diskless-sync-delay", seconds(0), "5", NO_REPLICAS),
