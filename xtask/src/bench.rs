@@ -7,7 +7,7 @@
 
 mod drive;
 mod probe;
-pub(crate) mod report;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::crash::Policy;
 use crate::failure::{Outcome, While, fail};
 use crate::server::{Build, Product, Server};
 use crate::workspace::{self, Scratch};
-use crate::{process, wire};
+use crate::{markdown, process, wire};
 use drive::{Generator, Load, Seen};
 
 #[derive(Debug, clap::Subcommand)]
@@ -163,7 +163,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         let root = workspace::root()?;
         let args: Vec<String> = std::env::args().skip(1).collect();
         let text = format!("`cargo xtask {}`; {}.\n\n{text}", args.join(" "), report::provenance(&root));
-        report::replace_section(
+        markdown::replace_section(
             &root.join(page),
             &format!("bench redis {}", options.appendfsync.name()),
             &text,

@@ -5,11 +5,13 @@
 //! cannot outlive us (`process`), places (`workspace`), and the sentence a command fails with (`failure`).
 
 mod bench;
+mod conformance;
 mod coverage;
 mod crash;
 mod failure;
 mod ledger;
 mod load;
+mod markdown;
 mod process;
 mod rng;
 mod server;
@@ -41,6 +43,8 @@ enum Command {
     /// Measures KVDB against Redis, one alive at a time.
     #[command(subcommand)]
     Bench(bench::Options),
+    /// Runs the tests of Redis 7.0 itself against the server.
+    Conformance(conformance::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

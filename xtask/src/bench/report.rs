@@ -1,4 +1,4 @@
-//! The tables of a benchmark, and their place in the documentation.
+//! The tables of a benchmark, and the circumstances in which their figures came about.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Case, Memory, Sample};
-use crate::failure::{Outcome, While};
+use crate::failure::Outcome;
 use crate::process;
 
 /// The median of per-pair ratios, with the least and the greatest.
@@ -129,38 +129,9 @@ pub(super) fn provenance(root: &Path) -> String {
     )
 }
 
-/// Puts `text` between the markers `<!-- NAME -->` and `<!-- /NAME -->` of a page; a page without them gets them at its
-/// end.
-pub(crate) fn replace_section(page: &Path, name: &str, text: &str) -> Outcome {
-    let old = fs::read_to_string(page).while_doing(|| format!("cannot read {}", page.display()))?;
-    fs::write(page, with_section(&old, name, text)).while_doing(|| format!("cannot write {}", page.display()))
-}
-
-fn with_section(page: &str, name: &str, text: &str) -> String {
-    let (open, close) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
-    let section = format!("{open}\n\n{}\n\n{close}", text.trim());
-    let found = page.find(&open).and_then(|start| {
-        let end = page[start..].find(&close)? + start + close.len();
-        Some((start, end))
-    });
-    match found {
-        Some((start, end)) => format!("{}{section}{}", &page[..start], &page[end..]),
-        None => format!("{}\n\n{section}\n", page.trim_end()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_section_is_replaced_in_place_or_added_at_the_end() {
-        let page = "# P\n\n<!-- a -->\nold\n<!-- /a -->\n\nrest\n";
-        let new = with_section(page, "a", "new");
-        assert_eq!(new, "# P\n\n<!-- a -->\n\nnew\n\n<!-- /a -->\n\nrest\n");
-        assert_eq!(with_section(&new, "a", "new"), new);
-        assert!(with_section(page, "b", "x").ends_with("rest\n\n<!-- b -->\n\nx\n\n<!-- /b -->\n"));
-    }
 
     #[test]
     fn medians() {
