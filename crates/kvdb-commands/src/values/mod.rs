@@ -9,5 +9,7 @@ pub mod bitfield;
 pub mod bits;
 pub mod extended;
 pub mod glob;
+pub mod hyperloglog;
+pub mod lcs;
 mod natural;
 pub mod number;
