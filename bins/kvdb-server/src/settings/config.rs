@@ -177,7 +177,7 @@ impl Config {
     /// CONFIG REWRITE: brings the configuration file in step with what is in force.
     ///
     /// # Errors
-    /// [`RewriteError`]; the file is then as it was.
+    /// [`RewriteError`]; the file then is as it was, or, when only the sync of its directory failed, new.
     pub fn rewrite(&self) -> Result<Vec<Warning>, RewriteError> {
         let file = self.file.as_deref().ok_or(RewriteError::NoFile)?;
         rewrite::rewrite(file, &self.held)

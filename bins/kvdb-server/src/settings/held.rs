@@ -1,6 +1,7 @@
 //! The values in force as text, and where each was set.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::error::StartError;
 use super::nearest::nearest;
@@ -10,7 +11,7 @@ use super::values::{self, Invalid};
 use super::warning::{Concern, Warning};
 
 /// One value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Value {
     /// Its canonical text.
     pub(super) text: String,
@@ -25,8 +26,16 @@ pub(super) struct Value {
 /// # Invariants
 /// - Every setting of the table that has a value is held.
 /// - Every text is canonical for its kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Held(BTreeMap<&'static str, Value>);
+
+/// The names and origins only: a log must not get a secret by way of `{:?}`.
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = self.0.iter().filter(|(_, value)| value.origin != Origin::Default);
+        f.debug_map().entries(set.map(|(name, value)| (name, &value.origin))).finish()
+    }
+}
 
 impl Held {
     /// The defaults.

@@ -46,7 +46,7 @@ impl fmt::Display for Origin {
 }
 
 /// One line of a configuration, split into words, or one option of the command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Directive {
     /// Where it stands.
     pub origin: Origin,
@@ -56,6 +56,13 @@ pub struct Directive {
     pub words: Vec<String>,
     /// The line as it may be shown: without secrets.
     pub shown: String,
+}
+
+/// The line as it may be shown: the words may hold a secret.
+impl fmt::Debug for Directive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.shown, self.origin)
+    }
 }
 
 /// `line` as an error may show it: what follows the name of a secret, or of something that looks like

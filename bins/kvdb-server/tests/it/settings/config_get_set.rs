@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use kvdb_server::settings::SetError;
+use kvdb_server::settings::{SetError, command_line};
 
 /// The error reply of CONFIG SET, which must have changed nothing.
 #[track_caller]
@@ -162,6 +162,11 @@ fn the_password_is_shown_to_clients_and_to_nobody_else() {
     set(&mut config, &[("requirepass", "hunter2")]);
     assert_eq!(get(&config, &["requirepass"]), pairs(&[("requirepass", "hunter2")]));
     assert!(!format!("{:?}", config.settings()).contains("hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let staged = config.stage(&[("requirepass", "hunter3")]).unwrap();
+    assert!(!format!("{staged:?}").contains("hunter"));
+    let line = command_line::parse(["--requirepass".into(), "hunter2".into()]).unwrap();
+    assert!(!format!("{line:?}").contains("hunter2"));
     set(&mut config, &[("requirepass", "")]);
     assert_eq!(config.settings().requirepass, None);
 }
