@@ -4,6 +4,9 @@ use std::ops::{Bound, RangeBounds};
 
 use crate::batch::Seq;
 
+/// A sequence that sees everything.
+pub(crate) const NEWEST: Seq = Seq::MAX >> 1;
+
 /// A version of a key, borrowed from wherever it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {

@@ -16,7 +16,7 @@ mod run;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -50,6 +50,7 @@ pub(crate) struct Memtable {
     partitions: Box<[Mutex<Partition>]>,
     partition_of: fn(&[u8]) -> usize,
     allocated: AtomicUsize,
+    touched: AtomicBool,
     counters: Counters,
 }
 
@@ -59,6 +60,7 @@ impl Memtable {
             partitions: (0..partitioning.count.max(1)).map(|_| Mutex::default()).collect(),
             partition_of: partitioning.of,
             allocated: AtomicUsize::new(0),
+            touched: AtomicBool::new(false),
             counters: Counters::default(),
         }
     }
@@ -70,6 +72,9 @@ impl Memtable {
     /// Applies the operations of a batch, whose first sequence is `first`. `newest_view` is the
     /// sequence of the newest live view, 0 for none: versions it sees are kept.
     pub(crate) fn insert(&self, first: Seq, ops: Ops<'_>, newest_view: Seq) {
+        if !self.touched.load(Ordering::Relaxed) {
+            self.touched.store(true, Ordering::Relaxed);
+        }
         let mut seq = first;
         for op in ops {
             let (key, value) = match op {
@@ -101,6 +106,11 @@ impl Memtable {
     /// Walks the keys of a range as `at` sees them.
     pub(crate) fn cursor(self: &Arc<Self>, range: KeyRange, at: Seq) -> MemCursor {
         MemCursor::new(Arc::clone(self), range, at)
+    }
+
+    /// Whether no batch was ever inserted.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.touched.load(Ordering::Relaxed)
     }
 
     /// The memory of the partitions, in bytes.

@@ -63,11 +63,6 @@ impl BlockBuilder {
         self.payload.is_empty()
     }
 
-    /// The key that was added last.
-    pub(super) fn last_key(&self) -> &[u8] {
-        &self.last_key
-    }
-
     /// Completes the payload and hands it to `seal`; the builder is empty afterwards.
     pub(super) fn finish<R>(&mut self, seal: impl FnOnce(&[u8]) -> R) -> R {
         for restart in &self.restarts {

@@ -125,7 +125,8 @@ impl TableBuilder {
 
     fn write(&mut self) -> io::Result<()> {
         self.file.write_all_at(&self.pending, self.written)?;
-        self.file.start_writeback(self.written, self.pending.len() as u64)?;
+        // Only a hint: what it cannot do now, the sync does.
+        let _ = self.file.start_writeback(self.written, self.pending.len() as u64);
         self.crc.update(&self.pending);
         self.written += self.pending.len() as u64;
         self.pending.clear();

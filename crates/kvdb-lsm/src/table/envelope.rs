@@ -2,8 +2,6 @@
 
 use super::Handle;
 
-/// Codec and checksum behind the payload.
-pub(super) const ENVELOPE_LEN: usize = 5;
 /// A block is never larger than this, stored or decompressed: one entry may hold a key and a value
 /// of a batch, which is bounded by the log.
 pub(super) const MAX_BLOCK: usize = 1 << 30;

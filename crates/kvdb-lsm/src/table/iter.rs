@@ -48,11 +48,6 @@ impl TableIter {
         self.block.as_ref()?.entry(&self.cursor)
     }
 
-    /// The table.
-    pub(crate) const fn table(&self) -> &Arc<Table> {
-        &self.table
-    }
-
     fn skip_exhausted(&mut self) -> Result<(), Error> {
         while let Some(block) = &self.block {
             if block.entry(&self.cursor).is_some() {

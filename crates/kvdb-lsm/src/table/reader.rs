@@ -114,11 +114,6 @@ impl Table {
         &self.index
     }
 
-    /// Whether the table can hold a key of this hash.
-    pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        self.bloom.may_contain(hash)
-    }
-
     /// What the table knows about `key`.
     pub(crate) fn get(&self, hash: u64, key: &[u8]) -> Result<Option<Found>, Error> {
         if !self.bloom.may_contain(hash) {

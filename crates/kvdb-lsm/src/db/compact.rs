@@ -1,0 +1,93 @@
+//! Carrying out a compaction.
+
+use std::sync::Arc;
+
+use super::core::Core;
+use super::outputs::Outputs;
+use crate::compaction::Choice;
+use crate::error::Error;
+use crate::merge::{LevelIter, Merge, Source};
+use crate::table::{Fill, TableIter};
+use crate::version::{LEVELS, Version, VersionEdit, VersionFile};
+
+/// Merges the chosen tables and installs the result. The caller is the only one who compacts.
+pub(super) fn compact(core: &Core, choice: &Choice) -> Result<(), Error> {
+    let version = Arc::clone(&core.state.load().version);
+    let inputs = |level: usize| -> Vec<VersionFile> {
+        let files = version.level(level).iter();
+        files.filter(|file| choice.inputs.contains(&(level, file.meta.number))).cloned().collect()
+    };
+    if choice.is_move {
+        return move_tables(core, choice, &(0..LEVELS).flat_map(inputs).collect::<Vec<_>>());
+    }
+    let mut sources = Vec::new();
+    let mut read = 0;
+    for level in 0..LEVELS {
+        let files = inputs(level);
+        read += files.iter().map(|file| file.meta.size).sum::<u64>();
+        if level == 0 {
+            for file in files {
+                let mut table = TableIter::new(file.table, Fill::Bypass);
+                table.seek(&[])?;
+                sources.push(Source::Table(table));
+            }
+        } else if !files.is_empty() {
+            sources.push(Source::Level(LevelIter::seek(Arc::new(files), &[], Fill::Bypass)?));
+        }
+    }
+    let mut merge = Merge::new(sources);
+    let mut outputs = Outputs::new(core, choice.output_level);
+    let mut below = Below::new(&version, choice.output_level);
+    while let Some(entry) = merge.entry() {
+        // No view is in the way: a view reads the tables it was made over.
+        if entry.value.is_some() || below.may_hold(entry.key) {
+            outputs.add(entry)?;
+        }
+        merge.advance()?;
+    }
+    outputs.finish()?;
+    let edit =
+        VersionEdit { added: outputs.added(), removed: choice.inputs.clone(), ..VersionEdit::default() };
+    let installed = core.install(edit, &outputs.tables(), None);
+    if installed.is_ok() || core.stop_reason().is_some() {
+        outputs.keep();
+    }
+    core.activity.compacted(read, outputs.bytes());
+    installed
+}
+
+fn move_tables(core: &Core, choice: &Choice, files: &[VersionFile]) -> Result<(), Error> {
+    let metas = files.iter();
+    let edit = VersionEdit {
+        added: metas.map(|file| (choice.output_level, file.meta.as_ref().clone())).collect(),
+        removed: choice.inputs.clone(),
+        ..VersionEdit::default()
+    };
+    let tables: Vec<_> = files.iter().map(|file| Arc::clone(&file.table)).collect();
+    core.install(edit, &tables, None)
+}
+
+/// Tells whether a key may have older versions below a level. Keys are asked in ascending order.
+struct Below<'a> {
+    levels: &'a Version,
+    first: usize,
+    /// Per level, the first table that does not end before the last key asked.
+    at: [usize; LEVELS],
+}
+
+impl<'a> Below<'a> {
+    const fn new(levels: &'a Version, level: usize) -> Self {
+        Self { levels, first: level + 1, at: [0; LEVELS] }
+    }
+
+    fn may_hold(&mut self, key: &[u8]) -> bool {
+        (self.first..LEVELS).any(|level| {
+            let files = self.levels.level(level);
+            let at = &mut self.at[level];
+            while files.get(*at).is_some_and(|file| file.meta.largest.as_slice() < key) {
+                *at += 1;
+            }
+            files.get(*at).is_some_and(|file| file.meta.smallest.as_slice() <= key)
+        })
+    }
+}

@@ -1,0 +1,367 @@
+//! The database: log, memtables, tables, and the work in between.
+
+mod background;
+mod compact;
+pub(crate) mod core;
+mod gate;
+mod iter;
+mod open;
+mod options;
+pub(crate) mod outputs;
+pub(crate) mod state;
+mod stats;
+mod views;
+mod work;
+
+use std::fmt;
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::Arc;
+
+use self::background::Threads;
+use self::core::Core;
+pub use self::iter::Iter;
+use self::open::Lock;
+pub use self::options::Options;
+pub use self::stats::{DbStats, Pressure};
+pub use self::views::ReadView;
+use crate::batch::{Seq, WriteBatch};
+use crate::checkpoint;
+use crate::entry::{KeyRange, NEWEST, key_hash};
+use crate::error::Error;
+use crate::log::{FullReason, Log, LogError, LogState, Recovered};
+use crate::table::CacheOnly;
+use crate::verify::{self, Report};
+use crate::version::LEVELS;
+
+/// The pressure begins to be felt at this share of what is allowed.
+const SOFT_SHARE: f32 = 0.5;
+
+/// A refused append. Nothing was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppendError {
+    /// The log takes nothing at the moment; it will again by itself.
+    Full(FullReason),
+    /// Flushes have fallen too far behind; they will catch up.
+    Backlog,
+    /// The database takes no writes any more; the text is the cause.
+    Stopped(Arc<str>),
+    /// The batch is larger than the log takes.
+    TooLarge,
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(reason) => LogError::Full(*reason).fmt(f),
+            Self::Backlog => f.write_str("writes come faster than they can be flushed to disk"),
+            Self::Stopped(cause) => {
+                write!(f, "the database stopped after a failed write to the disk: {cause}")
+            }
+            Self::TooLarge => LogError::TooLarge.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+impl From<LogError> for AppendError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Full(reason) => Self::Full(reason),
+            LogError::Poisoned(cause) => Self::Stopped(cause),
+            LogError::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+/// The answer of a lookup that must not touch a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cached {
+    /// The key has this value.
+    Found(Vec<u8>),
+    /// The key does not exist.
+    Absent,
+    /// Only the disk can tell: ask [`Db::get`], on a thread that may wait.
+    NeedIo,
+}
+
+/// A database. See the [crate documentation](crate).
+///
+/// All methods may be called from many threads at once.
+pub struct Db {
+    core: Option<Arc<Core>>,
+    threads: Option<Threads>,
+    recovered: Recovered,
+    _lock: Lock,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("options", &self.core().options).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens the database in `options.dir`, or creates it, and replays its log.
+    ///
+    /// # Errors
+    /// [`Error::Corruption`] if something that must be there is damaged or missing: no part of the
+    /// database is opened then. [`Error::Io`] if the file system fails or another process has the
+    /// database open. [`Error::Invalid`] for impossible options.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let background = options.background;
+        let (core, recovered, lock) = open::open(options)?;
+        let core = Arc::new(core);
+        let mut db = Self { core: Some(core), threads: None, recovered, _lock: lock };
+        if background {
+            db.threads = Some(Threads::start(db.core())?);
+            db.core().signals.request_flush();
+            db.core().signals.request_compaction();
+        }
+        Ok(db)
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        self.core.as_ref().expect("the core is taken out only when the database is closed")
+    }
+
+    /// What replaying the log found at the opening.
+    #[must_use]
+    pub const fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// The log: whether an append is written or durable, and listeners for that.
+    ///
+    /// Batches are appended through [`Db::append`] only.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.core().log
+    }
+
+    /// Appends a batch to the log and applies it: readers see it as soon as this returns. Returns
+    /// the sequence of its last operation, for waiting until that is durable.
+    ///
+    /// Does no I/O and waits for none.
+    ///
+    /// # Errors
+    /// Nothing was taken.
+    #[inline]
+    pub fn append(&self, batch: &WriteBatch) -> Result<Seq, AppendError> {
+        let core = &**self.core();
+        if let Some(reason) = core.stop_reason() {
+            return Err(AppendError::Stopped(Arc::clone(reason)));
+        }
+        let pass = core.gate.enter();
+        // The active memtable cannot change while an append is inside the gate.
+        let state = core.state.load();
+        let buffer = core.options.write_buffer_bytes;
+        let before = state.active.allocated();
+        if before >= buffer && before + state.frozen_bytes() > core.memory_limit() {
+            core.signals.request_flush();
+            return Err(AppendError::Backlog);
+        }
+        let (last, first) = core.log.append(batch, |first| first)?;
+        state.active.insert(first, batch.iter(), core.views.newest());
+        let after = state.active.allocated();
+        let grown = before < buffer && after >= buffer;
+        let logged = batch.ops_bytes().len() as u64;
+        if grown || pass.count(logged, core.options.wal_limit_bytes / 64) {
+            core.signals.request_flush();
+        }
+        Ok(last)
+    }
+
+    /// The newest value of a key. May read the disk.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let state = self.core().state.load();
+        state.get(key_hash(key), key, NEWEST)
+    }
+
+    /// The newest value of a key, if memory can tell: memtables, filters and the block cache.
+    /// Never touches a file.
+    pub fn get_cached(&self, key: &[u8]) -> Result<Cached, Error> {
+        let state = self.core().state.load();
+        Ok(match state.get_cached(key_hash(key), key, NEWEST)? {
+            CacheOnly::NeedIo => Cached::NeedIo,
+            CacheOnly::Known(found) => match found.and_then(|found| found.into_value()) {
+                Some(value) => Cached::Found(value),
+                None => Cached::Absent,
+            },
+        })
+    }
+
+    /// The database as it is now, for reads that must fit together.
+    #[must_use]
+    pub fn view(&self) -> ReadView {
+        let core = self.core();
+        let _closed = core.gate.close();
+        core.views.pin(core.log.appended(), core.state.load_full())
+    }
+
+    /// The value of a key as a view sees it. May read the disk.
+    pub fn get_at(&self, key: &[u8], view: &ReadView) -> Result<Option<Vec<u8>>, Error> {
+        view.pin.state.get(key_hash(key), key, view.pin.seq)
+    }
+
+    /// The keys of a range in order, as a view sees them. May read the disk.
+    #[must_use]
+    pub fn iter(&self, range: impl RangeBounds<[u8]>, view: &ReadView) -> Iter {
+        Iter::new(Arc::clone(&view.pin), KeyRange::new(&range))
+    }
+
+    /// As [`Db::iter`], over all keys.
+    #[must_use]
+    pub fn iter_all(&self, view: &ReadView) -> Iter {
+        Iter::new(Arc::clone(&view.pin), KeyRange::all())
+    }
+
+    /// The value of a durable counter: the sum of all that batches added to it.
+    #[must_use]
+    pub fn counter(&self, id: u16) -> i64 {
+        self.core().state.load().counter(id)
+    }
+
+    /// Writes everything appended before the call into tables.
+    ///
+    /// # Errors
+    /// What could not be flushed stays in memory and in the log.
+    pub fn flush(&self) -> Result<(), Error> {
+        let core = self.core();
+        core.flush_all()?;
+        core.sweep();
+        core.signals.request_compaction();
+        Ok(())
+    }
+
+    /// Flushes if the memtable or the log has grown past its limit, as the background thread
+    /// would; returns whether it did.
+    pub fn flush_if_due(&self) -> Result<bool, Error> {
+        let flushed = self.core().flush_if_due()?;
+        self.core().sweep();
+        Ok(flushed)
+    }
+
+    /// Does the most urgent compaction, as the background thread would; returns whether one was
+    /// due.
+    pub fn compact_step(&self) -> Result<bool, Error> {
+        let worked = self.core().compact_once()?;
+        self.core().sweep();
+        Ok(worked)
+    }
+
+    /// Flushes, and merges all tables into one sorted run without tombstones.
+    pub fn compact(&self) -> Result<(), Error> {
+        let core = self.core();
+        core.flush_all()?;
+        core.compact_all()?;
+        core.sweep();
+        Ok(())
+    }
+
+    /// Makes a copy of the database in `dir`, which must be empty or not exist: a database of its
+    /// own with everything appended before the call. Tables are shared as hard links where the
+    /// file system allows it. Returns the last sequence in the copy.
+    ///
+    /// # Errors
+    /// The directory may hold part of a copy then, which cannot be opened.
+    pub fn checkpoint(&self, dir: &Path) -> Result<Seq, Error> {
+        let core = self.core();
+        core.flush_all()?;
+        let seq = checkpoint::write(core, dir);
+        core.sweep();
+        seq
+    }
+
+    /// Reads every table completely and checks it against its checksums, its order, and the
+    /// manifest.
+    pub fn verify(&self) -> Result<Report, Error> {
+        let version = Arc::clone(&self.core().state.load().version);
+        Ok(verify::verify(&version))
+    }
+
+    /// How far writes are ahead of flushes and compactions.
+    #[must_use]
+    pub fn pressure(&self) -> Pressure {
+        let core = self.core();
+        if let Some(reason) = core.stop_reason() {
+            return Pressure::Hard(reason.as_ref().to_owned());
+        }
+        match core.log.state() {
+            LogState::Open => {}
+            LogState::Full(reason) => return Pressure::Hard(LogError::Full(reason).to_string()),
+            LogState::Poisoned(cause) => return Pressure::Hard(cause.as_ref().to_owned()),
+        }
+        let state = core.state.load();
+        let memory = state.active.allocated() + state.frozen_bytes();
+        let memory = memory as f32 / core.memory_limit().max(1) as f32;
+        let level0 = state.version.level(0).len() as f32;
+        let level0 = level0 / (core.options.level0_tables.max(1) * 5) as f32;
+        if memory >= 1.0 {
+            return Pressure::Hard(AppendError::Backlog.to_string());
+        }
+        let worst = memory.max(level0.min(1.0));
+        if worst <= SOFT_SHARE {
+            return Pressure::None;
+        }
+        Pressure::Soft((worst - SOFT_SHARE) / (1.0 - SOFT_SHARE))
+    }
+
+    /// Statistics.
+    #[must_use]
+    pub fn stats(&self) -> DbStats {
+        let core = self.core();
+        let state = core.state.load_full();
+        let level = |level: usize| state.version.level(level);
+        let (hits, misses) = core.cache.hits_and_misses();
+        let (views, oldest_view) = core.views.count_and_oldest();
+        let mut stats = DbStats {
+            log: core.log.stats(),
+            active_bytes: state.active.allocated(),
+            active_keys: state.active.keys(),
+            frozen: state.frozen.len(),
+            frozen_bytes: state.frozen_bytes(),
+            tables: std::array::from_fn::<_, LEVELS, _>(|n| level(n).len()),
+            table_bytes: std::array::from_fn::<_, LEVELS, _>(|n| {
+                level(n).iter().map(|file| file.meta.size).sum()
+            }),
+            table_entries: state.version.files().map(|(_, file)| file.meta.entries).sum(),
+            pinned_bytes: state.version.files().map(|(_, file)| file.table.pinned_memory()).sum(),
+            block_cache_bytes: core.cache.weight(),
+            block_cache_hits: hits,
+            block_cache_misses: misses,
+            flushed_seq: core.flushed_seq(),
+            views,
+            oldest_view,
+            ..DbStats::default()
+        };
+        core.activity.add_to(&mut stats);
+        stats
+    }
+
+    /// Ends the threads and makes everything appended durable. The memtable stays in the log.
+    ///
+    /// # Errors
+    /// What was not durable before may be lost.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.stop_threads();
+        let core = self.core.take().expect("the core is taken out only when the database is closed");
+        core.sweep();
+        let core = Arc::into_inner(core).expect("only the threads shared the core, and they ended");
+        Ok(core.into_log().close()?)
+    }
+
+    fn stop_threads(&mut self) {
+        if let (Some(core), Some(mut threads)) = (&self.core, self.threads.take()) {
+            threads.stop(core);
+        }
+    }
+}
+
+impl Drop for Db {
+    /// Without [`Db::close`], what was not written to the log yet is lost.
+    fn drop(&mut self) {
+        self.stop_threads();
+    }
+}

@@ -1,0 +1,222 @@
+//! Opening a database: what is on disk becomes a core.
+//!
+//! Nothing is changed until manifest, tables and log have been read and found sound. Then the log
+//! goes on in a new segment, the state goes into a new manifest, and files that belong to nothing
+//! are removed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::core::{Core, Installer, LOG_DIR, TABLE_DIR, parse_table_name, table_path};
+use super::options::Options;
+use super::state::State;
+use crate::batch::Seq;
+use crate::cache::BlockCache;
+use crate::error::Error;
+use crate::log::{Log, LogOptions, Recovered};
+use crate::memtable::Memtable;
+use crate::table::Table;
+use crate::version::{
+    CURRENT, FileMeta, Manifest, Snapshot, Version, VersionEdit, parse_manifest_name, read_current,
+    read_manifest, write_current,
+};
+use crate::vfs::Vfs;
+
+/// Keeps other processes out for as long as it lives.
+pub(super) type Lock = Box<dyn Send + Sync>;
+
+/// Opens the database, or makes a new one.
+pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
+    check_options(&options)?;
+    let vfs = Arc::clone(&options.vfs);
+    let (vfs, dir) = (&*vfs, options.dir.clone());
+    for dir in [dir.clone(), dir.join(TABLE_DIR), dir.join(LOG_DIR)] {
+        vfs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        vfs.sync_dir(parent).map_err(Error::io("sync", parent))?;
+    }
+    vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
+    let lock_path = dir.join("LOCK");
+    let lock = vfs.lock(&lock_path).map_err(Error::io("lock", &lock_path))?;
+
+    let mut snapshot = match read_current(vfs, &dir)? {
+        Some(number) => read_manifest(vfs, &dir, number)?,
+        None => create(vfs, &dir)?,
+    };
+    let cache = BlockCache::new(options.block_cache_bytes, options.block_bytes);
+    let cache = Arc::new(cache);
+    let version = open_tables(vfs, &dir, &snapshot, &cache)?;
+    let memtable = Memtable::new(options.partitioning);
+    let (log, recovered, min_segment) = open_log(&options, &snapshot, &memtable)?;
+
+    snapshot.min_segment = min_segment;
+    snapshot.next_file = snapshot.next_file.max(highest_number(vfs, &dir)? + 1);
+    let manifest = match begin_manifest(vfs, &dir, &mut snapshot) {
+        Ok(manifest) => manifest,
+        Err(_) => {
+            // What failed may have been space, and there may be some to free.
+            remove_strangers(vfs, &dir, &snapshot, None);
+            begin_manifest(vfs, &dir, &mut snapshot)?
+        }
+    };
+    remove_strangers(vfs, &dir, &snapshot, Some(manifest.number()));
+    log.remove_before(min_segment);
+
+    let state = State {
+        active: Arc::new(memtable),
+        frozen: Vec::new(),
+        version: Arc::new(version),
+        totals: Arc::new(snapshot.counters.clone()),
+    };
+    let installer = Installer { fresh_len: manifest.len(), manifest, snapshot };
+    let core = Core::new(options, log, cache, installer, state);
+    Ok((core, recovered, lock))
+}
+
+fn check_options(options: &Options) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::Invalid(why.to_owned()));
+    if options.block_bytes < 64 || options.block_bytes > 16 << 20 {
+        return refuse("a data block must have between 64 bytes and 16 MiB");
+    }
+    if options.table_bytes > 2 << 30 {
+        return refuse("a table must not have more than 2 GiB");
+    }
+    if options.partitioning.count == 0 || options.partitioning.count > 1 << 16 {
+        return refuse("a memtable must have between 1 and 65536 partitions");
+    }
+    Ok(())
+}
+
+/// Begins a new database in a directory without `CURRENT`.
+fn create(vfs: &dyn Vfs, dir: &Path) -> Result<Snapshot, Error> {
+    // CURRENT is the first thing a new database gets: without it, there must be nothing to lose.
+    for sub in [TABLE_DIR, LOG_DIR] {
+        let path = dir.join(sub);
+        let names = vfs.list(&path).map_err(Error::io("list", &path))?;
+        if let Some(name) = names.first() {
+            let what = format!("the file is missing, but {sub}/{name} is there");
+            return Err(Error::corruption(&dir.join(CURRENT), 0, what));
+        }
+    }
+    let mut snapshot = Snapshot { next_file: highest_number(vfs, dir)? + 1, ..Snapshot::default() };
+    begin_manifest(vfs, dir, &mut snapshot)?;
+    Ok(snapshot)
+}
+
+/// Writes the state into a new manifest and makes that the one in use.
+fn begin_manifest(vfs: &dyn Vfs, dir: &Path, snapshot: &mut Snapshot) -> Result<Manifest, Error> {
+    let number = snapshot.next_file;
+    snapshot.next_file = number + 1;
+    let manifest = Manifest::create(vfs, dir, number, snapshot)?;
+    write_current(vfs, dir, number)?;
+    Ok(manifest)
+}
+
+/// The highest number that any file in the directory has.
+fn highest_number(vfs: &dyn Vfs, dir: &Path) -> Result<u64, Error> {
+    let tables = dir.join(TABLE_DIR);
+    let names = vfs.list(dir).map_err(Error::io("list", dir))?;
+    let table_names = vfs.list(&tables).map_err(Error::io("list", &tables))?;
+    let manifests = names.iter().filter_map(|name| parse_manifest_name(name));
+    let tables = table_names.iter().filter_map(|name| parse_table_name(name));
+    Ok(manifests.chain(tables).max().unwrap_or_default())
+}
+
+fn open_tables(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    snapshot: &Snapshot,
+    cache: &Arc<BlockCache>,
+) -> Result<Version, Error> {
+    let mut tables = Vec::with_capacity(snapshot.files.len());
+    for (_, meta) in snapshot.files.values() {
+        let path = table_path(dir, meta.number);
+        let there = vfs.exists(&path).map_err(Error::io("look for", &path))?;
+        if !there {
+            let what = "the manifest names the table, but it is missing";
+            return Err(Error::corruption(&path, 0, what));
+        }
+        let table = Table::open(vfs, &path, meta.number, meta.size, Arc::clone(cache))?;
+        if !describes(meta, &table) {
+            let what = "the table is not what the manifest describes";
+            return Err(Error::corruption(&path, 0, what));
+        }
+        tables.push(Arc::new(table));
+    }
+    let edit = VersionEdit { added: snapshot.files.values().cloned().collect(), ..VersionEdit::default() };
+    let version = Version::default().apply(&edit, &tables);
+    version.map_err(|what| Error::corruption(&dir.join(CURRENT), 0, what))
+}
+
+fn describes(meta: &FileMeta, table: &Table) -> bool {
+    let properties = table.properties();
+    meta.entries == properties.entries
+        && meta.tombstones == properties.tombstones
+        && meta.max_seq == properties.max_seq
+        && meta.smallest == properties.smallest
+        && meta.largest == properties.largest
+}
+
+/// Opens the log and replays it into `memtable`. Returns the first segment that is still needed.
+fn open_log(
+    options: &Options,
+    snapshot: &Snapshot,
+    memtable: &Memtable,
+) -> Result<(Log, Recovered, u64), Error> {
+    let dir: PathBuf = options.dir.join(LOG_DIR);
+    let mut log_options = LogOptions::new(Arc::clone(&options.vfs), &dir);
+    log_options.policy = options.sync;
+    log_options.segment_bytes = options.segment_bytes;
+    log_options.min_segment = snapshot.min_segment;
+    log_options.first_seq = snapshot.flushed_seq + 1;
+    log_options.manual = !options.background;
+    let mut expected: Seq = snapshot.flushed_seq + 1;
+    let mut first_segment = None;
+    let (log, recovered) = Log::open(log_options, |segment, batch| {
+        if batch.first_seq() != expected {
+            let what = format!(
+                "the log goes on at sequence {}, the tables end before {expected}",
+                batch.first_seq()
+            );
+            return Err(Error::corruption(&dir, 0, what));
+        }
+        expected = batch.last_seq() + 1;
+        first_segment.get_or_insert(segment);
+        memtable.insert(batch.first_seq(), batch.iter(), 0);
+        Ok(())
+    })?;
+    if log.appended() != expected - 1 {
+        let what = format!(
+            "the log ends at sequence {}, the tables and its batches at {}",
+            log.appended(),
+            expected - 1
+        );
+        return Err(Error::corruption(&dir, 0, what));
+    }
+    let min_segment = match first_segment {
+        Some(segment) => segment,
+        // The segment just begun is empty, so this only tells its number.
+        None => log.rotate(|_| ())?.0,
+    };
+    Ok((log, recovered, min_segment))
+}
+
+/// Removes tables, manifests and temporary files that the state does not name. With no manifest
+/// given, manifests stay.
+fn remove_strangers(vfs: &dyn Vfs, dir: &Path, snapshot: &Snapshot, manifest: Option<u64>) {
+    let strange_table =
+        |name: &String| parse_table_name(name).is_some_and(|number| !snapshot.files.contains_key(&number));
+    let strange_manifest = |name: &String| {
+        let number = parse_manifest_name(name);
+        manifest.is_some_and(|kept| number.is_some_and(|number| number != kept))
+    };
+    // A stranger does no harm: what cannot be removed now can be at the next opening.
+    let tables = dir.join(TABLE_DIR);
+    for name in vfs.list(&tables).unwrap_or_default().iter().filter(|n| strange_table(n)) {
+        let _ = vfs.remove(&tables.join(name));
+    }
+    for name in vfs.list(dir).unwrap_or_default().iter().filter(|n| strange_manifest(n)) {
+        let _ = vfs.remove(&dir.join(name));
+    }
+}

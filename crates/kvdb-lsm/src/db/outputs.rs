@@ -1,0 +1,113 @@
+//! The tables that a flush or a compaction writes: as many as the data needs, or none.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::core::{Core, table_path};
+use crate::entry::Entry;
+use crate::error::Error;
+use crate::table::{Table, TableBuilder};
+use crate::version::FileMeta;
+
+/// # Invariants
+/// Until [`Outputs::finish`] returned and its result was installed, dropping it removes every file
+/// it made.
+pub(crate) struct Outputs<'a> {
+    core: &'a Core,
+    level: usize,
+    building: Option<(u64, TableBuilder)>,
+    finished: Vec<(FileMeta, Arc<Table>)>,
+    /// Files made; cleared when they are kept.
+    paths: Vec<PathBuf>,
+}
+
+impl<'a> Outputs<'a> {
+    /// Output for a level.
+    pub(crate) const fn new(core: &'a Core, level: usize) -> Self {
+        Self { core, level, building: None, finished: Vec::new(), paths: Vec::new() }
+    }
+
+    /// Adds an entry; keys ascend strictly.
+    pub(crate) fn add(&mut self, entry: Entry<'_>) -> Result<(), Error> {
+        if self.building.is_none() {
+            let number = self.core.next_file();
+            let path = table_path(&self.core.options.dir, number);
+            let file = self.core.options.vfs.create(&path).map_err(Error::io("create", &path))?;
+            self.paths.push(path);
+            let options = self.core.table_options(self.level);
+            self.building = Some((number, TableBuilder::new(file, number, options)));
+        }
+        let Some((number, builder)) = &mut self.building else {
+            return Ok(());
+        };
+        let path = || table_path(&self.core.options.dir, *number);
+        builder.add(entry).map_err(|source| Error::io("write", &path())(source))?;
+        if builder.size() >= self.core.options.table_bytes {
+            self.cut()?;
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self) -> Result<(), Error> {
+        let Some((number, builder)) = self.building.take() else {
+            return Ok(());
+        };
+        let path = table_path(&self.core.options.dir, number);
+        let built = builder.finish().map_err(Error::io("write", &path))?;
+        let table =
+            Table::open(&*self.core.options.vfs, &path, number, built.size, Arc::clone(&self.core.cache))?;
+        let meta = FileMeta {
+            number,
+            size: built.size,
+            crc: built.crc,
+            entries: built.properties.entries,
+            tombstones: built.properties.tombstones,
+            max_seq: built.properties.max_seq,
+            smallest: built.properties.smallest,
+            largest: built.properties.largest,
+        };
+        self.finished.push((meta, Arc::new(table)));
+        Ok(())
+    }
+
+    /// Completes the tables and makes their names durable.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        self.cut()?;
+        if self.finished.is_empty() {
+            return Ok(());
+        }
+        let dir = self.core.table_dir();
+        self.core.options.vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))
+    }
+
+    /// The tables as an edit adds them.
+    pub(crate) fn added(&self) -> Vec<(usize, FileMeta)> {
+        let metas = self.finished.iter();
+        metas.map(|(meta, _)| (self.level, meta.clone())).collect()
+    }
+
+    /// The tables, open.
+    pub(crate) fn tables(&self) -> Vec<Arc<Table>> {
+        let tables = self.finished.iter();
+        tables.map(|(_, table)| Arc::clone(table)).collect()
+    }
+
+    /// The bytes of the finished tables.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.finished.iter().map(|(meta, _)| meta.size).sum()
+    }
+
+    /// The tables belong to the database now, or it is unknown whether they do.
+    pub(crate) fn keep(&mut self) {
+        self.paths.clear();
+    }
+}
+
+impl Drop for Outputs<'_> {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            // What cannot be removed now is removed as a stranger at the next opening.
+            let _ = self.core.options.vfs.remove(path);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The units of background work: one flush, one compaction. The threads do them when they are due,
+//! an explicit call does them at once.
+
+use std::sync::Arc;
+
+use super::compact;
+use super::core::Core;
+use crate::compaction::{choose, choose_all};
+use crate::error::Error;
+use crate::flush;
+
+impl Core {
+    /// Flushes everything that was appended before the call.
+    pub(crate) fn flush_all(&self) -> Result<(), Error> {
+        let _flushing = self.flushing.lock();
+        self.check_running()?;
+        self.freeze()?;
+        self.flush_frozen()
+    }
+
+    /// Flushes if a memtable waits, or if the active one or the log has grown too large. Returns
+    /// whether it did.
+    pub(crate) fn flush_if_due(&self) -> Result<bool, Error> {
+        let _flushing = self.flushing.lock();
+        if self.wants_flush() {
+            self.freeze()?;
+        }
+        if self.state.load().frozen.is_empty() {
+            return Ok(false);
+        }
+        self.flush_frozen()?;
+        Ok(true)
+    }
+
+    /// Whether the active memtable or the log has grown too large.
+    pub(super) fn wants_flush(&self) -> bool {
+        self.state.load().active.allocated() >= self.options.write_buffer_bytes
+            || self.log.stats().live_bytes >= self.options.wal_limit_bytes
+    }
+
+    /// Flushes the frozen memtables, oldest first. `flushing` is held.
+    fn flush_frozen(&self) -> Result<(), Error> {
+        loop {
+            let oldest = self.state.load().frozen.last().map(Arc::clone);
+            let Some(oldest) = oldest else {
+                return Ok(());
+            };
+            flush::flush(self, &oldest)?;
+        }
+    }
+
+    /// Does the most urgent compaction; returns whether there was one.
+    pub(crate) fn compact_once(&self) -> Result<bool, Error> {
+        let _compacting = self.compacting.lock();
+        self.check_running()?;
+        let levels = self.state.load().version.metas();
+        match choose(&levels, &self.compaction_config()) {
+            Some(choice) => compact::compact(self, &choice).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Merges all tables into one sorted run.
+    pub(crate) fn compact_all(&self) -> Result<(), Error> {
+        let _compacting = self.compacting.lock();
+        self.check_running()?;
+        let levels = self.state.load().version.metas();
+        match choose_all(&levels) {
+            Some(choice) => compact::compact(self, &choice),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! A change of the version, and its stored form.
+//!
+//! ```text
+//! edit  := field*                field := tag varint | length varint | body
+//! ```
+//! A reader refuses a tag it does not know, unless [`OPTIONAL`] is set in it.
+
+use std::collections::BTreeMap;
+
+use super::LEVELS;
+use crate::batch::Seq;
+use crate::varint;
+
+/// A tag with this bit may be skipped by a reader that does not know it.
+const OPTIONAL: u64 = 1 << 13;
+
+const ADD_FILE: u64 = 1;
+const REMOVE_FILE: u64 = 2;
+const MIN_SEGMENT: u64 = 3;
+const NEXT_FILE: u64 = 4;
+const FLUSHED_SEQ: u64 = 5;
+const COUNTERS: u64 = 6;
+
+/// What the manifest says about a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileMeta {
+    /// The number of the file.
+    pub(crate) number: u64,
+    /// Its length in bytes.
+    pub(crate) size: u64,
+    /// The checksum of the whole file.
+    pub(crate) crc: u32,
+    /// Entries, tombstones included.
+    pub(crate) entries: u64,
+    /// Tombstones.
+    pub(crate) tombstones: u64,
+    /// The largest sequence in it.
+    pub(crate) max_seq: Seq,
+    /// The first key.
+    pub(crate) smallest: Vec<u8>,
+    /// The last key.
+    pub(crate) largest: Vec<u8>,
+}
+
+impl FileMeta {
+    /// Whether the key ranges of two tables meet.
+    pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
+        self.smallest.as_slice() <= largest && smallest <= self.largest.as_slice()
+    }
+}
+
+/// A change. What is `None` stays as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct VersionEdit {
+    /// Tables that come, with their levels.
+    pub(crate) added: Vec<(usize, FileMeta)>,
+    /// Tables that go, by level and number.
+    pub(crate) removed: Vec<(usize, u64)>,
+    /// The first log segment that is still needed.
+    pub(crate) min_segment: Option<u64>,
+    /// A number above that of every file so far.
+    pub(crate) next_file: Option<u64>,
+    /// The last sequence that is in tables.
+    pub(crate) flushed_seq: Option<Seq>,
+    /// The counters as of `flushed_seq`, all of them.
+    pub(crate) counters: Option<BTreeMap<u16, i64>>,
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    varint::write(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+impl VersionEdit {
+    /// The stored form.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut body = Vec::new();
+        let mut field = |tag: u64, write: &dyn Fn(&mut Vec<u8>)| {
+            body.clear();
+            write(&mut body);
+            varint::write(&mut out, tag);
+            put_bytes(&mut out, &body);
+        };
+        for (level, meta) in &self.added {
+            field(ADD_FILE, &|body| {
+                for number in [
+                    *level as u64,
+                    meta.number,
+                    meta.size,
+                    u64::from(meta.crc),
+                    meta.entries,
+                    meta.tombstones,
+                    meta.max_seq,
+                ] {
+                    varint::write(body, number);
+                }
+                put_bytes(body, &meta.smallest);
+                put_bytes(body, &meta.largest);
+            });
+        }
+        for (level, number) in &self.removed {
+            field(REMOVE_FILE, &|body| {
+                varint::write(body, *level as u64);
+                varint::write(body, *number);
+            });
+        }
+        for (tag, value) in
+            [(MIN_SEGMENT, self.min_segment), (NEXT_FILE, self.next_file), (FLUSHED_SEQ, self.flushed_seq)]
+        {
+            if let Some(value) = value {
+                field(tag, &|body| varint::write(body, value));
+            }
+        }
+        if let Some(counters) = &self.counters {
+            field(COUNTERS, &|body| {
+                for (&id, &total) in counters {
+                    varint::write(body, u64::from(id));
+                    varint::write(body, varint::zigzag(total));
+                }
+            });
+        }
+        out
+    }
+
+    /// Reads a stored edit. `Err` says what is wrong with it.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut edit = Self::default();
+        let mut rest = Reader { rest: bytes };
+        while !rest.is_empty() {
+            let tag = rest.varint()?;
+            let mut body = Reader { rest: rest.bytes()? };
+            match tag {
+                ADD_FILE => {
+                    let level = body.level()?;
+                    let meta = FileMeta {
+                        number: body.varint()?,
+                        size: body.varint()?,
+                        crc: u32::try_from(body.varint()?).map_err(|_| "a checksum does not fit")?,
+                        entries: body.varint()?,
+                        tombstones: body.varint()?,
+                        max_seq: body.varint()?,
+                        smallest: body.bytes()?.to_vec(),
+                        largest: body.bytes()?.to_vec(),
+                    };
+                    if meta.smallest > meta.largest {
+                        return Err("the keys of a table are the wrong way round");
+                    }
+                    edit.added.push((level, meta));
+                }
+                REMOVE_FILE => {
+                    let level = body.level()?;
+                    edit.removed.push((level, body.varint()?));
+                }
+                MIN_SEGMENT => edit.min_segment = Some(body.varint()?),
+                NEXT_FILE => edit.next_file = Some(body.varint()?),
+                FLUSHED_SEQ => edit.flushed_seq = Some(body.varint()?),
+                COUNTERS => {
+                    let counters = edit.counters.insert(BTreeMap::new());
+                    while !body.is_empty() {
+                        let id = u16::try_from(body.varint()?)
+                            .map_err(|_| "a counter has an impossible number")?;
+                        counters.insert(id, varint::unzigzag(body.varint()?));
+                    }
+                }
+                tag if tag & OPTIONAL != 0 => continue,
+                _ => return Err("the edit has a field that this version does not know"),
+            }
+            if !body.is_empty() {
+                return Err("a field of the edit is longer than it should be");
+            }
+        }
+        Ok(edit)
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    const CUT: &'static str = "a field of the edit is cut";
+
+    const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn varint(&mut self) -> Result<u64, &'static str> {
+        let (value, used) = varint::read(self.rest).ok_or(Self::CUT)?;
+        self.rest = &self.rest[used..];
+        Ok(value)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
+        let len = usize::try_from(self.varint()?).map_err(|_| Self::CUT)?;
+        self.rest.split_off(..len).ok_or(Self::CUT)
+    }
+
+    fn level(&mut self) -> Result<usize, &'static str> {
+        usize::try_from(self.varint()?)
+            .ok()
+            .filter(|&level| level < LEVELS)
+            .ok_or("the edit names a level that does not exist")
+    }
+}

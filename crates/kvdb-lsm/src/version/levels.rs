@@ -1,0 +1,105 @@
+//! The levels: which tables there are, and in what order they are asked.
+
+use std::sync::Arc;
+
+use super::{FileMeta, VersionEdit};
+use crate::table::Table;
+
+/// The number of levels. Level 0 holds flushed memtables as they come, each deeper one is a single
+/// sorted run about ten times as large as the one above.
+pub(crate) const LEVELS: usize = 7;
+
+/// A table of a version.
+#[derive(Debug, Clone)]
+pub(crate) struct VersionFile {
+    /// What the manifest says about it.
+    pub(crate) meta: Arc<FileMeta>,
+    /// The open table.
+    pub(crate) table: Arc<Table>,
+}
+
+/// The descriptions of the tables by level, without the tables.
+pub(crate) type LevelMetas = [Vec<Arc<FileMeta>>; LEVELS];
+
+/// An immutable picture of the levels.
+///
+/// # Invariants
+/// Level 0 is ordered from new to old. A deeper level is ordered by key, and its tables do not
+/// overlap. For every key, a table that is newer in this order has the newer version.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Version {
+    levels: [Arc<Vec<VersionFile>>; LEVELS],
+}
+
+impl Version {
+    /// The tables of a level.
+    pub(crate) const fn level(&self, level: usize) -> &Arc<Vec<VersionFile>> {
+        &self.levels[level]
+    }
+
+    /// All tables with their levels.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (usize, &VersionFile)> {
+        let levels = self.levels.iter().enumerate();
+        levels.flat_map(|(level, files)| files.iter().map(move |file| (level, file)))
+    }
+
+    /// The descriptions alone.
+    pub(crate) fn metas(&self) -> LevelMetas {
+        std::array::from_fn(|level| self.levels[level].iter().map(|file| Arc::clone(&file.meta)).collect())
+    }
+
+    /// The tables that can hold `key`, newest first.
+    pub(crate) fn candidates(&self, key: &[u8]) -> impl Iterator<Item = &Table> {
+        let covers = move |file: &&VersionFile| file.meta.overlaps(key, key);
+        let flushed = self.levels[0].iter().filter(covers);
+        let deeper = self.levels[1..].iter().filter_map(move |files| {
+            let at = files.partition_point(|file| file.meta.largest.as_slice() < key);
+            files.get(at).filter(covers)
+        });
+        flushed.chain(deeper).map(|file| &*file.table)
+    }
+
+    /// The version after `edit`; `added` are its new tables, open, in the same order. `Err` says
+    /// why the edit does not fit.
+    pub(crate) fn apply(&self, edit: &VersionEdit, added: &[Arc<Table>]) -> Result<Self, String> {
+        let mut next = self.clone();
+        for &(level, number) in &edit.removed {
+            let files = Arc::make_mut(&mut next.levels[level]);
+            let at = files
+                .iter()
+                .position(|file| file.meta.number == number)
+                .ok_or_else(|| format!("table {number} is not on level {level}"))?;
+            files.remove(at);
+        }
+        for ((level, meta), table) in edit.added.iter().zip(added) {
+            Arc::make_mut(&mut next.levels[*level])
+                .push(VersionFile { meta: Arc::new(meta.clone()), table: Arc::clone(table) });
+        }
+        for (level, _) in &edit.added {
+            let files = Arc::make_mut(&mut next.levels[*level]);
+            if *level == 0 {
+                // Numbers rise with every flush, and a flushed memtable is newer than the others.
+                files.sort_by_key(|file| std::cmp::Reverse(file.meta.number));
+            } else {
+                files.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
+            }
+        }
+        check(&next.metas())?;
+        Ok(next)
+    }
+}
+
+/// Checks that the tables of the deeper levels do not overlap. `Err` names two that do.
+pub(crate) fn check(levels: &LevelMetas) -> Result<(), String> {
+    for (level, files) in levels.iter().enumerate().skip(1) {
+        for pair in files.windows(2) {
+            if pair[0].largest >= pair[1].smallest {
+                return Err(format!(
+                    "tables {} and {} overlap on level {level}",
+                    pair[0].number, pair[1].number
+                ));
+            }
+        }
+    }
+    Ok(())
+}

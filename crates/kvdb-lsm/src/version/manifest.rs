@@ -1,0 +1,342 @@
+//! The manifest: the log of version edits.
+//!
+//! ```text
+//! file   := header 16 | record*
+//! record := magic u32 | length u32 | crc u32 | payload
+//! ```
+//!
+//! The checksum covers the number of the manifest, the offset of the record, the length and the
+//! payload. The first record is the whole state; each later one is an edit, and is made durable
+//! before the next is written. Behind every durable edit comes a *mark*, an empty record that is
+//! not synced by itself. So a record that cannot be read is a torn tail only if no readable record
+//! lies behind it; else durable data was damaged, and the manifest is refused.
+//!
+//! A manifest is never continued after a restart: opening a database writes a new one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{FileMeta, LEVELS, VersionEdit, manifest_name};
+use crate::batch::Seq;
+use crate::error::Error;
+use crate::vfs::{Vfs, VfsFile, VfsFileExt};
+
+const MAGIC: [u8; 8] = *b"KVDBMAN\0";
+const KIND: u8 = 3;
+const FORMAT: u8 = 1;
+const HEADER_LEN: usize = 16;
+const RECORD_MAGIC: [u8; 4] = *b"edit";
+const RECORD_HEADER: usize = 12;
+
+/// The state that a manifest describes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// The tables by number, with their levels.
+    pub(crate) files: BTreeMap<u64, (usize, FileMeta)>,
+    /// The first log segment that is needed; 0 if there may be none.
+    pub(crate) min_segment: u64,
+    /// A number above that of every file.
+    pub(crate) next_file: u64,
+    /// The last sequence that is in tables.
+    pub(crate) flushed_seq: Seq,
+    /// The counters as of `flushed_seq`.
+    pub(crate) counters: BTreeMap<u16, i64>,
+}
+
+impl Snapshot {
+    /// Changes the state. `Err` says why the edit does not fit it.
+    pub(crate) fn apply(&mut self, edit: &VersionEdit) -> Result<(), String> {
+        for (level, number) in &edit.removed {
+            match self.files.remove(number) {
+                Some((found, _)) if found == *level => {}
+                _ => return Err(format!("table {number} is not on level {level}")),
+            }
+        }
+        for (level, meta) in &edit.added {
+            let before = self.files.insert(meta.number, (*level, meta.clone()));
+            if before.is_some() {
+                return Err(format!("table {} is there twice", meta.number));
+            }
+        }
+        self.min_segment = edit.min_segment.unwrap_or(self.min_segment);
+        self.next_file = edit.next_file.unwrap_or(self.next_file);
+        self.flushed_seq = edit.flushed_seq.unwrap_or(self.flushed_seq);
+        if let Some(counters) = &edit.counters {
+            self.counters.clone_from(counters);
+        }
+        Ok(())
+    }
+
+    /// The edit that makes this state from nothing.
+    pub(crate) fn to_edit(&self) -> VersionEdit {
+        VersionEdit {
+            added: self.files.values().cloned().collect(),
+            removed: Vec::new(),
+            min_segment: Some(self.min_segment),
+            next_file: Some(self.next_file),
+            flushed_seq: Some(self.flushed_seq),
+            counters: Some(self.counters.clone()),
+        }
+    }
+
+    /// Checks what every state of a sound database has.
+    fn check(&self) -> Result<(), String> {
+        let mut levels: super::LevelMetas = std::array::from_fn(|_| Vec::new());
+        for (level, meta) in self.files.values() {
+            if meta.number >= self.next_file {
+                return Err(format!("table {} has a number not yet given out", meta.number));
+            }
+            if meta.max_seq > self.flushed_seq {
+                return Err(format!(
+                    "table {} reaches to sequence {}, but only {} is flushed",
+                    meta.number, meta.max_seq, self.flushed_seq
+                ));
+            }
+            levels[*level].push(std::sync::Arc::new(meta.clone()));
+        }
+        for files in &mut levels[1..LEVELS] {
+            files.sort_by(|a, b| a.smallest.cmp(&b.smallest));
+        }
+        super::levels::check(&levels)
+    }
+}
+
+/// Why an edit was not installed.
+#[derive(Debug)]
+pub(crate) enum ManifestError {
+    /// It is not in the manifest: the edit can be tried again.
+    NotWritten(Error),
+    /// It may or may not be durable: nothing can be installed any more.
+    Unknown(Error),
+}
+
+impl ManifestError {
+    /// The error itself.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::NotWritten(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
+/// The manifest in use, open for appending.
+///
+/// # Invariants
+/// Everything before `end` is written, and all edits before it are durable.
+pub(crate) struct Manifest {
+    file: Box<dyn VfsFile>,
+    path: PathBuf,
+    number: u64,
+    end: u64,
+}
+
+impl std::fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manifest").field("path", &self.path).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+fn header() -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8] = KIND;
+    bytes[9] = FORMAT;
+    let crc = crc32fast::hash(&bytes[..12]);
+    bytes[12..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn checksum(number: u64, offset: u64, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(&offset.to_le_bytes());
+    hasher.update(&(payload.len() as u64).to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+fn record(number: u64, offset: u64, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).expect("an edit is far smaller than 4 GiB");
+    let mut out = Vec::with_capacity(RECORD_HEADER + payload.len());
+    out.extend_from_slice(&RECORD_MAGIC);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(&checksum(number, offset, payload).to_le_bytes());
+    out.extend_from_slice(payload);
+    out
+}
+
+impl Manifest {
+    /// Writes a new manifest with one record, the whole state. It is durable afterwards, and so is
+    /// its name; it is in use only once `CURRENT` says so.
+    pub(crate) fn create(vfs: &dyn Vfs, dir: &Path, number: u64, state: &Snapshot) -> Result<Self, Error> {
+        let path = dir.join(manifest_name(number));
+        let file = vfs.create(&path).map_err(Error::io("create", &path))?;
+        let mut bytes = header().to_vec();
+        let payload = state.to_edit().encode();
+        bytes.extend_from_slice(&record(number, HEADER_LEN as u64, &payload));
+        let edit_end = bytes.len() as u64;
+        bytes.extend_from_slice(&record(number, edit_end, &[]));
+        file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
+        file.sync_all().map_err(Error::io("sync", &path))?;
+        vfs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+        Ok(Self { file, path, number, end: bytes.len() as u64 })
+    }
+
+    /// The number of the manifest.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its length in bytes.
+    pub(crate) const fn len(&self) -> u64 {
+        self.end
+    }
+
+    /// Appends an edit and makes it durable.
+    pub(crate) fn append(&mut self, edit: &VersionEdit) -> Result<(), ManifestError> {
+        let bytes = record(self.number, self.end, &edit.encode());
+        self.file.write_all_at(&bytes, self.end).map_err(|source| {
+            // Nothing counts on these bytes: the next edit is written over them.
+            ManifestError::NotWritten(Error::io("write", &self.path)(source))
+        })?;
+        self.file
+            .sync_data()
+            .map_err(|source| ManifestError::Unknown(Error::io("sync", &self.path)(source)))?;
+        self.end += bytes.len() as u64;
+        let mark = record(self.number, self.end, &[]);
+        if self.file.write_all_at(&mark, self.end).is_ok() {
+            self.end += mark.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the state from a manifest. Nothing is changed on disk.
+pub(crate) fn read_manifest(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<Snapshot, Error> {
+    let path = dir.join(manifest_name(number));
+    if !vfs.exists(&path).map_err(Error::io("look for", &path))? {
+        return Err(Error::corruption(&path, 0, "CURRENT names it, but it is missing"));
+    }
+    let file = vfs.open_read(&path).map_err(Error::io("open", &path))?;
+    let len = file.len().map_err(Error::io("measure", &path))?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|&len| len <= 1 << 30)
+        .ok_or_else(|| Error::corruption(&path, 0, "the manifest is impossibly long"))?;
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+    parse(&bytes, number).map_err(|(offset, what)| Error::corruption(&path, offset, what))
+}
+
+/// The payload of the record at `at`, if there is an intact one.
+fn record_at(bytes: &[u8], at: usize, number: u64) -> Option<&[u8]> {
+    let rest = bytes.get(at..)?;
+    let (head, rest) = rest.split_at_checked(RECORD_HEADER)?;
+    if head[..4] != RECORD_MAGIC {
+        return None;
+    }
+    let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+    let payload = rest.get(..usize::try_from(len).ok()?)?;
+    (checksum(number, at as u64, payload).to_le_bytes() == head[8..]).then_some(payload)
+}
+
+/// The state that the bytes of manifest `number` describe, or the offset and the kind of the
+/// damage.
+pub(super) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)> {
+    if bytes.get(..HEADER_LEN) != Some(&header()) {
+        return Err((0, "the file does not begin as a manifest of this version".to_owned()));
+    }
+    let mut state = Snapshot::default();
+    let mut at = HEADER_LEN;
+    while let Some(payload) = record_at(bytes, at, number) {
+        let bad = |what: String| (at as u64, what);
+        if !payload.is_empty() {
+            let edit = VersionEdit::decode(payload).map_err(|what| bad(what.to_owned()))?;
+            state.apply(&edit).map_err(bad)?;
+        }
+        at += RECORD_HEADER + payload.len();
+    }
+    if at == HEADER_LEN {
+        return Err((at as u64, "the first record is damaged".to_owned()));
+    }
+    // Not the end: either a torn tail, or damage in front of something intact.
+    for behind in at + 1..bytes.len() {
+        if record_at(bytes, behind, number).is_some() {
+            let what = format!("a record is damaged, but the one at {behind} is intact");
+            return Err((at as u64, what));
+        }
+    }
+    state.check().map_err(|what| (at as u64, what))?;
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(number: u64) -> FileMeta {
+        FileMeta {
+            number,
+            size: 1000,
+            crc: 0xdead_beef,
+            entries: 10,
+            tombstones: 3,
+            max_seq: number,
+            smallest: format!("{number:03}a").into_bytes(),
+            largest: format!("{number:03}b").into_bytes(),
+        }
+    }
+
+    fn manifest() -> (Vec<u8>, Snapshot) {
+        let mut state = Snapshot { next_file: 2, ..Snapshot::default() };
+        let mut bytes = header().to_vec();
+        let mut push = |payload: &[u8]| {
+            let at = bytes.len() as u64;
+            bytes.extend_from_slice(&record(7, at, payload));
+        };
+        push(&state.to_edit().encode());
+        push(&[]);
+        for number in 3..9 {
+            let edit = VersionEdit {
+                added: vec![(1, meta(number))],
+                removed: (number % 2 == 0).then(|| (1, number - 1)).into_iter().collect(),
+                min_segment: Some(number),
+                next_file: Some(number + 1),
+                flushed_seq: Some(number),
+                counters: Some(BTreeMap::from([(1, -5), (900, i64::MAX)])),
+            };
+            state.apply(&edit).expect("the edit fits");
+            push(&edit.encode());
+            push(&[]);
+        }
+        (bytes, state)
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_and_nowhere_else() {
+        let (bytes, state) = manifest();
+        assert_eq!(parse(&bytes, 7), Ok(state.clone()));
+        assert!(parse(&bytes, 8).is_err());
+        assert_eq!(VersionEdit::decode(&state.to_edit().encode()), Ok(state.to_edit()));
+    }
+
+    #[test]
+    fn a_cut_loses_only_the_last_edit_and_a_flip_is_refused() {
+        let (bytes, state) = manifest();
+        let last_mark = bytes.len() - RECORD_HEADER;
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x10;
+            match parse(&flipped, 7) {
+                // A damaged mark at the end says nothing.
+                Ok(found) => assert!(at >= last_mark && found == state),
+                Err(_) => assert!(at < last_mark),
+            }
+            if at >= last_mark {
+                assert_eq!(parse(&bytes[..at], 7).as_ref(), Ok(&state));
+            } else {
+                assert_ne!(parse(&bytes[..at], 7).as_ref(), Ok(&state));
+            }
+        }
+    }
+}

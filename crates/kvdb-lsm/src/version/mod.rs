@@ -1,0 +1,15 @@
+//! Versions: which tables make up the database, and how that is made durable.
+//!
+//! A [`Version`] is an immutable picture of the levels. It changes by a [`VersionEdit`], which is
+//! appended to the manifest and made durable *before* the new version is used. `CURRENT` names the
+//! manifest.
+
+mod current;
+mod edit;
+mod levels;
+mod manifest;
+
+pub(crate) use self::current::{CURRENT, manifest_name, parse_manifest_name, read_current, write_current};
+pub(crate) use self::edit::{FileMeta, VersionEdit};
+pub(crate) use self::levels::{LEVELS, LevelMetas, Version, VersionFile};
+pub(crate) use self::manifest::{Manifest, ManifestError, Snapshot, read_manifest};
