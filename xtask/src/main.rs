@@ -12,6 +12,7 @@ mod failure;
 mod ledger;
 mod load;
 mod markdown;
+mod powerloss;
 mod process;
 mod rng;
 mod server;
@@ -38,6 +39,8 @@ enum Command {
     Coverage(coverage::Options),
     /// Kills the server under load many times and checks that no acknowledged write is lost.
     Crash(crash::Options),
+    /// Cuts the power of a file system under load many times and checks the same; needs root.
+    Powerloss(powerloss::Options),
     /// Generates load and measures latency, in a closed or an open loop.
     Load(load::Options),
     /// Measures KVDB against Redis, one alive at a time.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Coverage(options) => coverage::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
+        Command::Powerloss(options) => powerloss::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Conformance(options) => conformance::run(&options),
     };
