@@ -11,5 +11,7 @@ pub mod extended;
 pub mod glob;
 pub mod hyperloglog;
 pub mod lcs;
+pub mod lolwut;
 mod natural;
 pub mod number;
+pub mod rdb;
