@@ -5,6 +5,7 @@
 //! cannot outlive us (`process`), places (`workspace`), and the sentence a command fails with (`failure`).
 
 mod bench;
+mod clients;
 mod conformance;
 mod coverage;
 mod crash;
@@ -48,6 +49,8 @@ enum Command {
     Bench(bench::Options),
     /// Runs the tests of Redis 7.0 itself against the server.
     Conformance(conformance::Options),
+    /// Runs scenarios in real client libraries against the server.
+    Clients(clients::Options),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Powerloss(options) => powerloss::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Clients(options) => clients::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

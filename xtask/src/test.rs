@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Outcome, fail};
 use crate::setup::{self, Part};
-use crate::{crash, process, tidy, workspace};
+use crate::{clients, crash, process, tidy, workspace};
 
 /// How long one run of cargo may take: a cold build of everything on two slow cores, and its tests.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
     Step { name: "doctest", run: || cargo(&["test", "--workspace", "--doc"]) },
     Step { name: "deny", run: dependencies },
     Step { name: "crash", run: || crash::run(&crash::Options::short()).map(|()| Done::Passed) },
+    Step { name: "clients", run: || clients::run(&clients::Options::all()).map(|()| Done::Passed) },
 ];
 
 fn step_names() -> Vec<&'static str> {
