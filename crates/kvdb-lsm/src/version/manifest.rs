@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! file   := header 16 | record*
-//! record := magic u32 | length u32 | crc u32 | payload
+//! record := magic u32 | length u32 | durable u64 | crc u32 | payload
 //! ```
 //!
-//! The checksum covers the number of the manifest, the offset of the record, the length and the
-//! payload. The first record is the whole state; each later one is an edit, and is made durable
-//! before the next is written. Behind every durable edit comes a *mark*, an empty record that is
-//! not synced by itself. So a record that cannot be read is a torn tail only if no readable record
-//! lies behind it; else durable data was damaged, and the manifest is refused.
+//! The checksum covers the number of the manifest, the offset of the record, the length, `durable`
+//! and the payload. The first record is the whole state; each later one is an edit. `durable` says
+//! how much of the manifest was durable when the record was written. Behind every durable edit
+//! comes a *mark*, an empty record that promises just that and is not synced by itself. A record
+//! that cannot be read is a torn tail, unless a readable record behind it promises that it was
+//! durable: then the manifest is damaged, and refused.
 //!
 //! A manifest is never continued after a restart: opening a database writes a new one.
 
@@ -26,7 +27,7 @@ const KIND: u8 = 3;
 const FORMAT: u8 = 1;
 const HEADER_LEN: usize = 16;
 const RECORD_MAGIC: [u8; 4] = *b"edit";
-const RECORD_HEADER: usize = 12;
+const RECORD_HEADER: usize = 20;
 
 /// The state that a manifest describes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,12 +123,14 @@ impl ManifestError {
 /// The manifest in use, open for appending.
 ///
 /// # Invariants
-/// Everything before `end` is written, and all edits before it are durable.
+/// Everything before `end` is written, everything before `durable` is durable, and what lies
+/// between them is at most a mark.
 pub(crate) struct Manifest {
     file: Box<dyn VfsFile>,
     path: PathBuf,
     number: u64,
     end: u64,
+    durable: u64,
 }
 
 impl std::fmt::Debug for Manifest {
@@ -146,21 +149,23 @@ fn header() -> [u8; HEADER_LEN] {
     bytes
 }
 
-fn checksum(number: u64, offset: u64, payload: &[u8]) -> u32 {
+fn checksum(number: u64, offset: u64, durable: u64, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&number.to_le_bytes());
     hasher.update(&offset.to_le_bytes());
     hasher.update(&(payload.len() as u64).to_le_bytes());
+    hasher.update(&durable.to_le_bytes());
     hasher.update(payload);
     hasher.finalize()
 }
 
-fn record(number: u64, offset: u64, payload: &[u8]) -> Vec<u8> {
+fn record(number: u64, offset: u64, durable: u64, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).expect("an edit is far smaller than 4 GiB");
     let mut out = Vec::with_capacity(RECORD_HEADER + payload.len());
     out.extend_from_slice(&RECORD_MAGIC);
     out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(&checksum(number, offset, payload).to_le_bytes());
+    out.extend_from_slice(&durable.to_le_bytes());
+    out.extend_from_slice(&checksum(number, offset, durable, payload).to_le_bytes());
     out.extend_from_slice(payload);
     out
 }
@@ -173,13 +178,14 @@ impl Manifest {
         let file = vfs.create(&path).map_err(Error::io("create", &path))?;
         let mut bytes = header().to_vec();
         let payload = state.to_edit().encode();
-        bytes.extend_from_slice(&record(number, HEADER_LEN as u64, &payload));
-        let edit_end = bytes.len() as u64;
-        bytes.extend_from_slice(&record(number, edit_end, &[]));
+        bytes.extend_from_slice(&record(number, HEADER_LEN as u64, 0, &payload));
         file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
         file.sync_all().map_err(Error::io("sync", &path))?;
         vfs.sync_dir(dir).map_err(Error::io("sync", dir))?;
-        Ok(Self { file, path, number, end: bytes.len() as u64 })
+        let end = bytes.len() as u64;
+        let mut manifest = Self { file, path, number, end, durable: end };
+        manifest.mark();
+        Ok(manifest)
     }
 
     /// The number of the manifest.
@@ -194,7 +200,7 @@ impl Manifest {
 
     /// Appends an edit and makes it durable.
     pub(crate) fn append(&mut self, edit: &VersionEdit) -> Result<(), ManifestError> {
-        let bytes = record(self.number, self.end, &edit.encode());
+        let bytes = record(self.number, self.end, self.durable, &edit.encode());
         self.file.write_all_at(&bytes, self.end).map_err(|source| {
             // Nothing counts on these bytes: the next edit is written over them.
             ManifestError::NotWritten(Error::io("write", &self.path)(source))
@@ -203,11 +209,18 @@ impl Manifest {
             .sync_data()
             .map_err(|source| ManifestError::Unknown(Error::io("sync", &self.path)(source)))?;
         self.end += bytes.len() as u64;
-        let mark = record(self.number, self.end, &[]);
+        self.durable = self.end;
+        self.mark();
+        Ok(())
+    }
+
+    /// Promises, for the next reader, that everything so far is durable. Without the mark nothing
+    /// is lost but the power to tell damage of the last edit from a torn tail.
+    fn mark(&mut self) {
+        let mark = record(self.number, self.end, self.durable, &[]);
         if self.file.write_all_at(&mark, self.end).is_ok() {
             self.end += mark.len() as u64;
         }
-        Ok(())
     }
 }
 
@@ -228,16 +241,18 @@ pub(crate) fn read_manifest(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<Sn
     parse(&bytes, number).map_err(|(offset, what)| Error::corruption(&path, offset, what))
 }
 
-/// The payload of the record at `at`, if there is an intact one.
-fn record_at(bytes: &[u8], at: usize, number: u64) -> Option<&[u8]> {
-    let rest = bytes.get(at..)?;
-    let (head, rest) = rest.split_at_checked(RECORD_HEADER)?;
-    if head[..4] != RECORD_MAGIC {
+/// The record at `at`, if there is an intact one: what it promises to be durable, and its payload.
+fn record_at(bytes: &[u8], at: usize, number: u64) -> Option<(u64, &[u8])> {
+    let (head, rest) = bytes.get(at..)?.split_first_chunk::<RECORD_HEADER>()?;
+    let (magic, head) = head.split_first_chunk::<4>()?;
+    let (len, head) = head.split_first_chunk::<4>()?;
+    let (durable, crc) = head.split_first_chunk::<8>()?;
+    if *magic != RECORD_MAGIC {
         return None;
     }
-    let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
-    let payload = rest.get(..usize::try_from(len).ok()?)?;
-    (checksum(number, at as u64, payload).to_le_bytes() == head[8..]).then_some(payload)
+    let payload = rest.get(..usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+    let durable = u64::from_le_bytes(*durable);
+    (checksum(number, at as u64, durable, payload).to_le_bytes() == *crc).then_some((durable, payload))
 }
 
 /// The state that the bytes of manifest `number` describe, or the offset and the kind of the
@@ -248,7 +263,7 @@ pub(super) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)
     }
     let mut state = Snapshot::default();
     let mut at = HEADER_LEN;
-    while let Some(payload) = record_at(bytes, at, number) {
+    while let Some((_, payload)) = record_at(bytes, at, number) {
         let bad = |what: String| (at as u64, what);
         if !payload.is_empty() {
             let edit = VersionEdit::decode(payload).map_err(|what| bad(what.to_owned()))?;
@@ -259,10 +274,9 @@ pub(super) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)
     if at == HEADER_LEN {
         return Err((at as u64, "the first record is damaged".to_owned()));
     }
-    // Not the end: either a torn tail, or damage in front of something intact.
     for behind in at + 1..bytes.len() {
-        if record_at(bytes, behind, number).is_some() {
-            let what = format!("a record is damaged, but the one at {behind} is intact");
+        if record_at(bytes, behind, number).is_some_and(|(durable, _)| durable > at as u64) {
+            let what = format!("a record is damaged that was durable, as the one at {behind} says");
             return Err((at as u64, what));
         }
     }
@@ -290,9 +304,13 @@ mod tests {
     fn manifest() -> (Vec<u8>, Snapshot) {
         let mut state = Snapshot { next_file: 2, ..Snapshot::default() };
         let mut bytes = header().to_vec();
+        let mut durable = 0;
         let mut push = |payload: &[u8]| {
             let at = bytes.len() as u64;
-            bytes.extend_from_slice(&record(7, at, payload));
+            bytes.extend_from_slice(&record(7, at, durable, payload));
+            if !payload.is_empty() {
+                durable = bytes.len() as u64;
+            }
         };
         push(&state.to_edit().encode());
         push(&[]);
@@ -328,7 +346,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;
             match parse(&flipped, 7) {
-                // A damaged mark at the end says nothing.
+                // A mark is no promise for itself: after the last edit it says nothing more.
                 Ok(found) => assert!(at >= last_mark && found == state),
                 Err(_) => assert!(at < last_mark),
             }

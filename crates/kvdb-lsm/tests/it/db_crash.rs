@@ -1,0 +1,122 @@
+//! Power cuts at random moments of the life of a database, judged by the prefix oracle: what comes
+//! back is the state after the first n batches, for some n that covers everything durable, with
+//! exact counters.
+
+use crate::db_support::{History, random_batch, small};
+use crate::support::{Rng, cases};
+use kvdb_lsm::log::SyncPolicy;
+use kvdb_lsm::vfs::SimVfs;
+use kvdb_lsm::{Db, Options};
+use std::time::Duration;
+
+fn options(vfs: &SimVfs, policy: SyncPolicy) -> Options {
+    Options { sync: policy, ..small(vfs) }
+}
+
+/// Lives a while on `vfs`; returns what was durable at the end. `history` is kept up to date.
+fn live(db: &Db, rng: &mut Rng, history: &mut History, durable: &mut u64) {
+    for _ in 0..rng.below(250) {
+        match rng.below(30) {
+            0..=18 => {
+                let batch = random_batch(rng);
+                // The log may wait for a segment; then nothing was taken.
+                if let Ok(seq) = db.append(&batch) {
+                    history.push(batch, seq);
+                }
+            }
+            19 => drop(db.log().write_out(db.log().appended())),
+            20 => drop(db.log().sync()),
+            21 => drop(db.flush()),
+            22 => drop(db.flush_if_due()),
+            23 | 24 => drop(db.compact_step()),
+            25 if rng.one_in(6) => drop(db.compact()),
+            _ => db.log().tick(Duration::from_millis(rng.below(100_000))),
+        }
+        *durable = db.log().durable().max(*durable);
+    }
+}
+
+#[test]
+fn a_power_cut_keeps_a_prefix_with_everything_durable() {
+    const POLICIES: [SyncPolicy; 3] = [SyncPolicy::Always, SyncPolicy::EverySec, SyncPolicy::No];
+    for seed in 0..cases(150) {
+        let mut rng = Rng::new(seed);
+        let policy = POLICIES[rng.below(3) as usize];
+        let mut vfs = SimVfs::new();
+        let mut history = History::default();
+        for life in 0..4 {
+            let context = format!("seed {seed}, life {life}, {policy:?}");
+            let db = Db::open(options(&vfs, policy)).unwrap_or_else(|e| panic!("{context}: {e}"));
+            let mut durable = db.log().durable();
+            live(&db, &mut rng, &mut history, &mut durable);
+            // Several futures of the same moment; the last is lived on.
+            for future in 0..3 {
+                let cut = vfs.crash(rng.next());
+                let context = format!("{context}, future {future}");
+                let db = Db::open(options(&cut, policy)).unwrap_or_else(|e| panic!("{context}: {e}"));
+                let seq = db.log().appended();
+                assert!(seq >= durable, "{context}: {seq} came back, {durable} was durable");
+                assert!(seq <= history.last_seq(), "{context}");
+                let mut kept = history.clone();
+                kept.cut(seq, &context);
+                kept.model.assert_equals(&db, &context);
+                let report = db.verify().expect("verify");
+                assert!(report.problems.is_empty(), "{context}: {:?}", report.problems);
+                if future == 2 {
+                    drop(db);
+                    vfs = cut;
+                    history = kept;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_after_every_operation_of_a_small_life() {
+    // The moments between any two operations of opening, writing, flushing, compacting, closing.
+    let mut total = u64::MAX;
+    let mut stop_at = 1;
+    while stop_at <= total {
+        let vfs = SimVfs::new();
+        // From some operation on everything fails: the disk is as it was at that moment.
+        vfs.fail(kvdb_lsm::vfs::FaultPlan::from(stop_at, kvdb_lsm::vfs::FaultKind::Io));
+        let mut history = History::default();
+        let mut durable = 0;
+        let mut rng = Rng::new(11);
+        for _ in 0..2 {
+            let Ok(db) = Db::open(small(&vfs)) else {
+                break;
+            };
+            for n in 0..40 {
+                let batch = random_batch(&mut rng);
+                if let Ok(seq) = db.append(&batch) {
+                    history.push(batch, seq);
+                }
+                if n % 8 == 7 {
+                    let _ = db.flush();
+                }
+                if n % 16 == 15 {
+                    let _ = db.compact();
+                }
+                durable = durable.max(db.log().durable());
+            }
+            let _ = db.close();
+        }
+        if total == u64::MAX && vfs.operations() < stop_at {
+            total = vfs.operations();
+        }
+        for seed in 0..4 {
+            let context = format!("stopped at {stop_at}, seed {seed}");
+            let cut = vfs.crash(stop_at * 31 + seed);
+            let db = Db::open(small(&cut)).unwrap_or_else(|e| panic!("{context}: {e}"));
+            let seq = db.log().appended();
+            assert!(seq >= durable && seq <= history.last_seq(), "{context}: {seq}, {durable}");
+            let mut kept = history.clone();
+            kept.cut(seq, &context);
+            kept.model.assert_equals(&db, &context);
+        }
+        stop_at += 1;
+    }
+}

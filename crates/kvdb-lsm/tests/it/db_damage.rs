@@ -1,0 +1,157 @@
+//! Every byte of every file of a small database is flipped, every file is cut and removed: the
+//! damage is refused, or it was in something that did not matter; never a wrong answer.
+
+use crate::db_support::{DB, History, files, random_batch, small};
+use crate::support::{Rng, cases};
+use kvdb_lsm::Db;
+use kvdb_lsm::error::Error;
+use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFileExt};
+use std::path::{Path, PathBuf};
+
+/// A database with tables on two levels and batches in the log, as a process crash left it.
+fn database() -> (SimVfs, History) {
+    let vfs = SimVfs::new();
+    let db = Db::open(small(&vfs)).expect("open");
+    let mut rng = Rng::new(21);
+    let mut history = History::default();
+    for n in 0..60 {
+        let batch = random_batch(&mut rng);
+        let seq = db.append(&batch).expect("append");
+        history.push(batch, seq);
+        if n == 20 {
+            db.compact().expect("compact");
+        }
+        if n == 45 {
+            db.flush().expect("flush");
+        }
+    }
+    db.log().sync().expect("sync");
+    // A record behind the sync, which promises it.
+    let batch = random_batch(&mut rng);
+    let seq = db.append(&batch).expect("append");
+    history.push(batch, seq);
+    db.log().sync().expect("sync");
+    (vfs.process_crash(), history)
+}
+
+/// Opens, reads everything, verifies. Returns whether the damage was noticed.
+fn judge(vfs: &SimVfs, history: &History, context: &str) -> bool {
+    let refused = |error: &Error| {
+        assert!(
+            matches!(error, Error::Corruption { .. } | Error::Io { .. }),
+            "{context}: not a clear refusal: {error}"
+        );
+        true
+    };
+    let db = match Db::open(small(vfs)) {
+        Ok(db) => db,
+        Err(error) => return refused(&error),
+    };
+    let view = db.view();
+    let mut expected = history.model.rows.iter();
+    for row in db.iter_all(&view) {
+        match row {
+            Ok((key, value)) => {
+                // A torn tail may have lost the last batches, which is checked below.
+                if db.log().appended() == history.last_seq() {
+                    assert_eq!(Some((&key, &value)), expected.next(), "{context}");
+                }
+            }
+            Err(error) => return refused(&error),
+        }
+    }
+    let report = db.verify().expect("verify");
+    if let Some(problem) = report.problems.first() {
+        return refused(problem);
+    }
+    let mut kept = history.clone();
+    kept.cut(db.log().appended(), context);
+    kept.model.assert_equals(&db, context);
+    false
+}
+
+/// The bytes of a file of the database, with what is needed to put changed ones in its place.
+fn read(vfs: &SimVfs, path: &Path) -> Vec<u8> {
+    let file = vfs.open_read(path).expect("open");
+    let mut bytes = vec![0; file.len().expect("length") as usize];
+    file.read_exact_at(&mut bytes, 0).expect("read");
+    bytes
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "sst")
+}
+
+fn is_log(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wal")
+}
+
+/// The length up to which a file holds something: the log is preallocated with zeros.
+fn content(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
+}
+
+#[test]
+fn every_flipped_byte_is_refused_or_harmless() {
+    let (vfs, history) = database();
+    let mut noticed = 0;
+    for path in files(&vfs) {
+        let len = content(&read(&vfs, &path));
+        let step = if cases(1) > 1 { 1 } else { len / 400 + 1 };
+        for at in (0..len).step_by(step) {
+            let damaged = vfs.process_crash();
+            damaged.flip_byte(&path, at as u64).expect("flip");
+            let context = format!("{} at {at} of {len}", path.display());
+            let seen = judge(&damaged, &history, &context);
+            noticed += u64::from(seen);
+            if is_table(&path) {
+                assert!(seen, "{context}: the flip went unnoticed");
+            }
+        }
+    }
+    assert!(noticed > 500, "only {noticed} flips were noticed");
+}
+
+#[test]
+fn a_cut_or_missing_file_is_refused_or_harmless() {
+    let (vfs, history) = database();
+    for path in files(&vfs) {
+        let bytes = read(&vfs, &path);
+        let len = content(&bytes);
+        for to in (0..len).step_by(len / 60 + 1) {
+            let damaged = vfs.process_crash();
+            let file = damaged.open(&path).expect("open");
+            file.truncate(to as u64).expect("truncate");
+            file.sync_all().expect("sync");
+            let context = format!("{} cut to {to} of {len}", path.display());
+            let seen = judge(&damaged, &history, &context);
+            assert!(seen || !is_table(&path), "{context}: the cut went unnoticed");
+        }
+        let damaged = vfs.process_crash();
+        damaged.remove(&path).expect("remove");
+        let context = format!("{} removed", path.display());
+        let seen = judge(&damaged, &history, &context);
+        let harmless = path.ends_with("LOCK") || (is_log(&path) && read(&vfs, &path).is_empty());
+        assert!(seen || harmless || is_spare(&path), "{context}: went unnoticed");
+    }
+}
+
+/// A preallocated segment that is not part of the log yet.
+fn is_spare(path: &Path) -> bool {
+    path.parent().is_some_and(|dir| dir.ends_with("wal")) && !is_log(path)
+}
+
+#[test]
+fn swapped_tables_are_refused() {
+    let (vfs, history) = database();
+    let tables: Vec<PathBuf> = files(&vfs).into_iter().filter(|path| is_table(path)).collect();
+    assert!(tables.len() >= 2);
+    for pair in tables.windows(2) {
+        let damaged = vfs.process_crash();
+        let aside = Path::new(DB).join("aside");
+        damaged.rename(&pair[0], &aside).expect("rename");
+        damaged.rename(&pair[1], &pair[0]).expect("rename");
+        damaged.rename(&aside, &pair[1]).expect("rename");
+        assert!(judge(&damaged, &history, "swapped"), "{pair:?}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Random operations on a database against a `BTreeMap`: every way to read gives the same answer
+//! whatever flushes, compactions, reopenings and views came in between.
+
+use crate::db_support::{History, KEYS, Model, key, random_batch, small};
+use crate::support::{Rng, cases};
+use kvdb_lsm::vfs::SimVfs;
+use kvdb_lsm::{Db, ReadView};
+use std::ops::Bound;
+use std::path::Path;
+
+struct Run {
+    vfs: SimVfs,
+    db: Db,
+    history: History,
+    /// Views, with what they must show.
+    views: Vec<(ReadView, Model)>,
+}
+
+fn bound(rng: &mut Rng) -> Bound<Vec<u8>> {
+    let key = key(rng.below(KEYS + 10));
+    match rng.below(3) {
+        0 => Bound::Included(key),
+        1 => Bound::Excluded(key),
+        _ => Bound::Unbounded,
+    }
+}
+
+fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
+}
+
+impl Run {
+    fn step(&mut self, rng: &mut Rng, context: &str) {
+        match rng.below(40) {
+            0..=23 => {
+                let batch = random_batch(rng);
+                let seq = self.db.append(&batch).expect("nothing fails here");
+                self.history.push(batch, seq);
+            }
+            24 | 25 => self.history.model.assert_key(&self.db, &key(rng.below(KEYS)), context),
+            26 => drop(self.db.flush_if_due().expect("flush")),
+            27 => self.db.flush().expect("flush"),
+            28 | 29 => drop(self.db.compact_step().expect("compact")),
+            30 if rng.one_in(4) => self.db.compact().expect("compact"),
+            31 if self.views.len() < 4 => {
+                let view = self.db.view();
+                assert_eq!(view.seq(), self.history.last_seq(), "{context}");
+                self.views.push((view, self.history.model.clone()));
+            }
+            32 if !self.views.is_empty() => {
+                let _ = self.views.swap_remove(rng.below(self.views.len() as u64) as usize);
+            }
+            33 | 34 if !self.views.is_empty() => {
+                let (view, model) = &self.views[rng.below(self.views.len() as u64) as usize];
+                check_range(&self.db, view, model, rng, context);
+            }
+            35 => {
+                let view = self.db.view();
+                check_range(&self.db, &view, &self.history.model, rng, context);
+            }
+            36 => self.reopen(rng, context),
+            37 if rng.one_in(3) => self.checkpoint(rng, context),
+            38 if rng.one_in(3) => {
+                let report = self.db.verify().expect("verify");
+                assert!(report.problems.is_empty(), "{context}: {:?}", report.problems);
+            }
+            _ => self.db.log().tick(std::time::Duration::from_millis(rng.below(9000))),
+        }
+    }
+
+    fn reopen(&mut self, rng: &mut Rng, context: &str) {
+        self.views.clear();
+        if rng.one_in(2) {
+            self.db.log().sync().expect("sync");
+            self.vfs = self.vfs.process_crash();
+            self.db = Db::open(small(&self.vfs)).expect("open after the process died");
+        } else {
+            // The lock must be free before the database is opened again.
+            let elsewhere = Db::open(small(&SimVfs::new())).expect("open");
+            std::mem::replace(&mut self.db, elsewhere).close().expect("close");
+            self.db = Db::open(small(&self.vfs)).expect("open after closing");
+        }
+        self.history.model.assert_equals(&self.db, context);
+    }
+
+    fn checkpoint(&self, rng: &mut Rng, context: &str) {
+        let dir = format!("/copy{}", rng.next());
+        let seq = self.db.checkpoint(Path::new(&dir)).expect("checkpoint");
+        assert_eq!(seq, self.history.last_seq(), "{context}");
+        let mut options = small(&self.vfs);
+        options.dir = dir.clone().into();
+        let copy = Db::open(options.clone()).expect("open the checkpoint");
+        self.history.model.assert_equals(&copy, context);
+        // The copy goes its own way, and comes back from its own log.
+        let mut history = self.history.clone();
+        for _ in 0..30 {
+            let batch = random_batch(rng);
+            let seq = copy.append(&batch).expect("append");
+            history.push(batch, seq);
+        }
+        copy.compact().expect("compact");
+        copy.close().expect("close");
+        let copy = Db::open(options).expect("open the checkpoint again");
+        history.model.assert_equals(&copy, context);
+        self.history.model.assert_equals(&self.db, context);
+        assert!(self.db.checkpoint(Path::new(&dir)).is_err(), "{context}: into a database");
+    }
+}
+
+fn check_range(db: &Db, view: &ReadView, model: &Model, rng: &mut Rng, context: &str) {
+    let (lower, upper) = (bound(rng), bound(rng));
+    let inside = |key: &Vec<u8>| {
+        let above = match &lower {
+            Bound::Included(lower) => key >= lower,
+            Bound::Excluded(lower) => key > lower,
+            Bound::Unbounded => true,
+        };
+        above
+            && match &upper {
+                Bound::Included(upper) => key <= upper,
+                Bound::Excluded(upper) => key < upper,
+                Bound::Unbounded => true,
+            }
+    };
+    let found: Vec<_> =
+        db.iter((slice(&lower), slice(&upper)), view).collect::<Result<_, _>>().expect("iterate");
+    let expected: Vec<_> = model.rows.iter().filter(|(key, _)| inside(key)).collect();
+    assert!(
+        found.iter().map(|(k, v)| (k, v)).eq(expected.iter().copied()),
+        "{context}: {lower:?}..{upper:?} gives {} rows, not {}",
+        found.len(),
+        expected.len()
+    );
+    let key = key(rng.below(KEYS));
+    assert_eq!(db.get_at(&key, view).expect("get").as_ref(), model.rows.get(&key), "{context}");
+}
+
+#[test]
+fn every_answer_is_that_of_the_model() {
+    for seed in 0..cases(60) {
+        let mut rng = Rng::new(seed);
+        let vfs = SimVfs::new();
+        let db = Db::open(small(&vfs)).expect("open");
+        let mut run = Run { vfs, db, history: History::default(), views: Vec::new() };
+        for step in 0..300 {
+            run.step(&mut rng, &format!("seed {seed}, step {step}"));
+        }
+        run.history.model.assert_equals(&run.db, &format!("seed {seed}, end"));
+        for (view, model) in &run.views {
+            for _ in 0..5 {
+                check_range(&run.db, view, model, &mut rng, &format!("seed {seed}, last views"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_compaction_leaves_no_tombstone_and_no_old_version() {
+    let db = Db::open(small(&SimVfs::new())).expect("open");
+    let mut rng = Rng::new(7);
+    let mut history = History::default();
+    for n in 0..2000 {
+        let batch = random_batch(&mut rng);
+        let seq = db.append(&batch).expect("append");
+        history.push(batch, seq);
+        if n % 100 == 0 {
+            db.flush().expect("flush");
+            while db.compact_step().expect("compact") {}
+        }
+    }
+    db.compact().expect("compact");
+    let stats = db.stats();
+    assert_eq!(stats.table_entries, history.model.rows.len() as u64);
+    assert_eq!(stats.flushed_seq, history.last_seq());
+    history.model.assert_equals(&db, "compacted");
+}
+
+#[test]
+fn hot_overwrites_are_flushed_for_the_sake_of_the_log() {
+    let db = Db::open(small(&SimVfs::new())).expect("open");
+    let mut batch = kvdb_lsm::batch::WriteBatch::new();
+    for n in 0..3000u32 {
+        batch.clear();
+        batch.put(b"k001", &n.to_le_bytes());
+        db.append(&batch).expect("append");
+        db.log().write_out(db.log().appended()).expect("write");
+        db.flush_if_due().expect("flush");
+    }
+    let stats = db.stats();
+    assert!(stats.flushes > 0 && stats.flushes < 20, "{}", stats.flushes);
+    assert!(stats.log.live_bytes < 80 << 10, "{}", stats.log.live_bytes);
+}
+
+#[test]
+fn files_of_compacted_tables_go_when_the_last_view_does() {
+    let vfs = SimVfs::new();
+    let db = Db::open(small(&vfs)).expect("open");
+    let tables = || kvdb_lsm::vfs::Vfs::list(&vfs, Path::new("/db/sst")).expect("list").len();
+    let mut rng = Rng::new(3);
+    for _ in 0..200 {
+        db.append(&random_batch(&mut rng)).expect("append");
+    }
+    db.flush().expect("flush");
+    let view = db.view();
+    let before: Vec<_> = db.iter_all(&view).collect::<Result<_, _>>().expect("iterate");
+    for _ in 0..200 {
+        db.append(&random_batch(&mut rng)).expect("append");
+    }
+    db.compact().expect("compact");
+    assert!(tables() > db.stats().tables.iter().sum());
+    let after: Vec<_> = db.iter_all(&view).collect::<Result<_, _>>().expect("iterate");
+    assert_eq!(before, after);
+    drop(view);
+    db.compact_step().expect("sweeps");
+    assert_eq!(tables(), db.stats().tables.iter().sum::<usize>());
+}
