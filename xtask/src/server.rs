@@ -99,7 +99,7 @@ impl Server {
         let port = free_port()?;
         let mut command = Command::new(program);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(dir);
-        command.args(["--save", "", "--appendonly", "yes", "--daemonize", "no"]).args(settings);
+        command.args(["--save", "", "--appendonly", "yes"]).args(settings);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child =
             process::spawn(&mut command).while_doing(|| format!("cannot start {}", program.display()))?;

@@ -89,7 +89,8 @@ fn field(status: &str, name: &str) -> u64 {
     line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Waits until `server` has used less than 2 % of a core for a whole second, at most `limit`, and returns its usage then: what it does after the last reply belongs to the run that caused it.
+/// Waits until `server` has used less than 2 % of a core for a whole second, at most `limit`, and returns its usage
+/// then: what it does after the last reply belongs to the run that caused it.
 pub(super) fn settle(server: u32, limit: Duration) -> Outcome<Usage> {
     const LOOK: Duration = Duration::from_millis(200);
     let deadline = Instant::now() + limit;

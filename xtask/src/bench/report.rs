@@ -54,8 +54,10 @@ pub(super) fn speed(cases: &[Case], ours: &str) -> Outcome<String> {
     let mut out = String::new();
     writeln!(
         out,
-        "| command | pipeline | CPU ns/op redis | CPU ns/op {ours} | ratio | ops/s redis | ops/s {ours} | ratio | \
-         p50 ms | p99 ms | switches/op |"
+        "CPU ratio: below 1 means less CPU than Redis. Speed ratio: above 1 means faster. Medians over the pairs, in \
+         parentheses the least and the greatest; `a / b` is redis / {ours}.\n\n\
+         | command | pipeline | CPU ns/op redis | CPU ns/op {ours} | CPU ratio | ops/s redis | ops/s {ours} | \
+         speed ratio | p50 ms | p99 ms | switches/op |"
     )?;
     writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for case in cases.iter().filter(|case| !case.candidate.is_empty()) {
