@@ -90,6 +90,8 @@ mod flush;
 pub mod log;
 mod memtable;
 mod merge;
+#[doc(hidden)]
+pub mod probe;
 mod table;
 pub mod varint;
 mod verify;
@@ -97,7 +99,7 @@ mod version;
 pub mod vfs;
 mod wal;
 
-pub use crate::db::{AppendError, Cached, Db, DbStats, Iter, Options, Pressure, ReadView};
+pub use crate::db::{AppendError, Cached, Db, DbStats, Iter, Options, Pressure, ReadView, Row};
 pub use crate::memtable::Partitioning;
 pub use crate::table::Compression;
 pub use crate::verify::Report;

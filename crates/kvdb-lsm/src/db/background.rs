@@ -81,8 +81,8 @@ pub(super) struct Threads {
 impl Threads {
     pub(super) fn start(core: &Arc<Core>) -> Result<Self, Error> {
         let mut threads = Self { handles: Vec::new() };
-        let work: [(&str, fn(&Core)); 2] = [("kvdb-flush", flush_loop), ("kvdb-compact", compact_loop)];
-        for (name, work) in work {
+        let flush: fn(&Core) = flush_loop;
+        for (name, work) in [("kvdb-flush", flush), ("kvdb-compact", compact_loop)] {
             let shared = Arc::clone(core);
             let builder = std::thread::Builder::new().name(name.to_owned());
             match builder.spawn(move || work(&shared)) {

@@ -9,6 +9,9 @@ use crate::merge::{LevelIter, Merge, Source};
 use crate::table::{Fill, TableIter};
 use crate::version::LEVELS;
 
+/// A key and its value.
+pub type Row<'a> = (&'a [u8], &'a [u8]);
+
 /// The keys of a range and their values, in key order, as a view sees them. It may read the disk.
 ///
 /// An iterator is an [`Iterator`] of owned pairs; [`Iter::next_entry`] borrows instead of copying.
@@ -35,7 +38,7 @@ impl Iter {
     }
 
     /// The next key and value, borrowed until the next call; `None` at the end.
-    pub fn next_entry(&mut self) -> Result<Option<(&[u8], &[u8])>, Error> {
+    pub fn next_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
         if let Some(error) = self.error.take() {
             self.failed = true;
             return Err(error);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use self::background::Threads;
 use self::core::Core;
-pub use self::iter::Iter;
+pub use self::iter::{Iter, Row};
 use self::open::Lock;
 pub use self::options::Options;
 pub use self::stats::{DbStats, Pressure};

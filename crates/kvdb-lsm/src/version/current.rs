@@ -34,7 +34,7 @@ pub(crate) fn read_current(vfs: &dyn Vfs, dir: &Path) -> Result<Option<u64>, Err
         return Ok(None);
     }
     let file = vfs.open_read(&path).map_err(Error::io("open", &path))?;
-    let mut content = vec![0; MAX_LEN];
+    let mut content = [0; MAX_LEN];
     let mut len = 0;
     loop {
         let n = file.read_at(&mut content[len..], len as u64).map_err(Error::io("read", &path))?;

@@ -257,7 +257,7 @@ fn record_at(bytes: &[u8], at: usize, number: u64) -> Option<(u64, &[u8])> {
 
 /// The state that the bytes of manifest `number` describe, or the offset and the kind of the
 /// damage.
-pub(super) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)> {
+pub(crate) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)> {
     if bytes.get(..HEADER_LEN) != Some(&header()) {
         return Err((0, "the file does not begin as a manifest of this version".to_owned()));
     }

@@ -12,4 +12,4 @@ mod manifest;
 pub(crate) use self::current::{CURRENT, manifest_name, parse_manifest_name, read_current, write_current};
 pub(crate) use self::edit::{FileMeta, VersionEdit};
 pub(crate) use self::levels::{LEVELS, LevelMetas, Version, VersionFile};
-pub(crate) use self::manifest::{Manifest, ManifestError, Snapshot, read_manifest};
+pub(crate) use self::manifest::{Manifest, ManifestError, Snapshot, parse as parse_manifest, read_manifest};
