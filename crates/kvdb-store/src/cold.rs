@@ -1,0 +1,314 @@
+//! Cold keys: from rows to objects and back out of memory.
+//!
+//! Before a run, [`Store::ensure_resident`] looks whether a declared key is resident or known to be absent. Where it is
+//! neither, the row is taken from the caches of the LSM, and where that would touch a file, the caller parks the command
+//! and asks for a load. A key that is being loaded is not resident, and every command that wants to change it must wait
+//! for the load: so nothing can change between reading the rows and installing the object, without any latch being held
+//! while the disk is read.
+
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use kvdb_lsm::Cached;
+
+use crate::entry::{ACCESS_MASK, BigString, INLINE_MAX, NewValue};
+use crate::io::Waiter;
+use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
+use crate::object::access_clock;
+use crate::row::{self, Body, CHUNK_BYTES, Meta};
+use crate::shard::Shard;
+use crate::store::{Guards, Store};
+
+/// Whether a run may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residency {
+    /// The key is resident or does not exist.
+    Ready,
+    /// The disk has to be read first.
+    NeedIo,
+}
+
+/// Rows read at a time by a warm-up.
+const WARM_UP_BATCH: usize = 256;
+
+impl Store {
+    /// Sees to it that a key is resident or known to be absent, from memory alone.
+    ///
+    /// # Errors
+    /// When a row that is in memory does not decode or its block is damaged; the message is for the client.
+    #[inline]
+    pub fn ensure_resident(&self, guards: &mut Guards<'_>, db: u16, key: &[u8], now: u64) -> Result<Residency, String> {
+        let place = self.place(key);
+        if !guards.shard(place).incomplete {
+            return Ok(Residency::Ready);
+        }
+        self.ensure_resident_in(guards.shard_mut(place), db, place, key, now)
+    }
+
+    fn ensure_resident_in(&self, shard: &mut Shard, db: u16, place: Place, key: &[u8], now: u64) -> Result<Residency, String> {
+        if shard.table(db, place).find(place.tag(), key).is_some() || shard.db(db).is_complete(place.table()) {
+            return Ok(Residency::Ready);
+        }
+        if shard.loading.contains_key(&(db, place)) {
+            return Ok(Residency::NeedIo);
+        }
+        let row_key = row::meta_key(place, self.space(db), key);
+        match self.rows.get_cached(&row_key).map_err(|e| e.to_string())? {
+            Cached::Absent => Ok(Residency::Ready),
+            Cached::NeedIo => Ok(Residency::NeedIo),
+            Cached::Found(value) => {
+                let meta = row::decode_meta(&value).ok_or("a row does not decode; run kvdb-ctl verify")?;
+                let value = match meta.body {
+                    Body::Chunked { .. } => return Ok(Residency::NeedIo),
+                    Body::Bytes(b) if b.len() <= INLINE_MAX => NewValue::Bytes(b),
+                    Body::Bytes(b) => NewValue::Big(Box::new(BigString { bytes: b.to_vec(), generation: 0 })),
+                    Body::Int(i) => NewValue::Int(i),
+                };
+                install(shard, db, place, key, value, meta.deadline, now);
+                Ok(Residency::Ready)
+            }
+        }
+    }
+
+    /// Has a cold key loaded by an I/O thread; `waiter` is woken when that is done. Several requests for one key share
+    /// one read.
+    pub fn request_load(self: &Arc<Self>, db: u16, key: &[u8], now: u64, waiter: Waiter) {
+        let place = self.place(key);
+        {
+            let mut shard = self.shard(place.shard());
+            if let Some(waiters) = shard.loading.get_mut(&(db, place)) {
+                waiters.push(waiter);
+                return;
+            }
+            shard.loading.insert((db, place), vec![waiter]);
+        }
+        let (store, key) = (self.clone(), key.to_vec());
+        self.io.submit(move || store.load(db, place, &key, now));
+    }
+
+    /// Reads the rows of a key that is in `loading`, installs the object and wakes those who wait.
+    fn load(&self, db: u16, place: Place, key: &[u8], now: u64) {
+        let space = self.space(db);
+        let result = self.read_object(place, space, key);
+        self.stats.loads.fetch_add(1, Ordering::Relaxed);
+        let (waiters, outcome) = {
+            let mut shard = self.shard(place.shard());
+            let waiters = shard.loading.remove(&(db, place)).unwrap_or_default();
+            let outcome = match result {
+                Ok(found) => {
+                    // FLUSHDB and SWAPDB change the space; the rows read are then another database's.
+                    let current = self.space(db) == space;
+                    if let Some((value, deadline)) = found
+                        && current
+                        && shard.table(db, place).find(place.tag(), key).is_none()
+                    {
+                        value.install(&mut shard, db, place, key, deadline, now);
+                    }
+                    Ok(())
+                }
+                Err(message) => Err(Arc::from(message)),
+            };
+            (waiters, outcome)
+        };
+        for waiter in waiters {
+            waiter.wake(outcome.clone());
+        }
+    }
+
+    fn read_object(&self, place: Place, space: u32, key: &[u8]) -> Result<Option<(Loaded, Option<u64>)>, String> {
+        let row_key = row::meta_key(place, space, key);
+        let Some(value) = self.rows.get(&row_key).map_err(|e| e.to_string())? else { return Ok(None) };
+        let Meta { deadline, body } = row::decode_meta(&value).ok_or("a row does not decode; run kvdb-ctl verify")?;
+        let loaded = match body {
+            Body::Bytes(b) => Loaded::Bytes(b.to_vec()),
+            Body::Int(i) => Loaded::Int(i),
+            Body::Chunked { len, generation } => {
+                let len = usize::try_from(len).map_err(|_| "a string is longer than this machine can hold")?;
+                Loaded::Big(BigString { bytes: self.read_chunks(&row_key, len, generation)?, generation })
+            }
+        };
+        Ok(Some((loaded, deadline)))
+    }
+
+    fn read_chunks(&self, row_key: &[u8], len: usize, generation: u64) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| "out of memory while loading a large string")?;
+        bytes.resize(len, 0);
+        let from = row::chunk_key(row_key, generation, 0);
+        let to = row::chunk_key(row_key, generation, u32::MAX);
+        let view = self.rows.view();
+        for row in self.rows.iter((Bound::Included(&from[..]), Bound::Included(&to[..])), &view) {
+            let (chunk_key, chunk) = row.map_err(|e| e.to_string())?;
+            let number = chunk_key.last_chunk().map_or(0, |n: &[u8; 4]| u32::from_be_bytes(*n)) as usize;
+            let start = number * CHUNK_BYTES;
+            let target = bytes.get_mut(start..start + chunk.len()).ok_or("a chunk lies outside its string")?;
+            target.copy_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// Loads what fits into `budget_bytes`, slot by slot, and marks the slots complete. Meant for a background thread
+    /// after start; stops when the store is closing.
+    ///
+    /// # Errors
+    /// When rows cannot be read; what was loaded stays.
+    pub fn warm_up(self: &Arc<Self>, budget_bytes: usize, now: impl Fn() -> u64) -> Result<usize, String> {
+        let mut loaded = 0;
+        for db in 0..self.databases() {
+            if self.keys_at_open[usize::from(db)] == 0 {
+                continue;
+            }
+            for slot in 0..crate::slot::SLOT_COUNT {
+                if self.closing.load(Ordering::Relaxed) || self.census_cheap(slot) >= budget_bytes {
+                    return Ok(loaded);
+                }
+                loaded += self.warm_up_slot(db, slot, now())?;
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// The bytes that resident objects hold, counted anew once for every shard that a warm-up comes to.
+    fn census_cheap(&self, slot: u16) -> usize {
+        if usize::from(slot).is_multiple_of(SLOTS_PER_SHARD) { self.census() } else { self.resident_bytes() }
+    }
+
+    fn warm_up_slot(&self, db: u16, slot: u16, now: u64) -> Result<usize, String> {
+        let first = Place { slot, hash: 0 };
+        let (evictions, space) = {
+            let shard = self.shard(first.shard());
+            if shard.db(db).is_complete(first.table()) {
+                return Ok(0);
+            }
+            (shard.evictions, self.space(db))
+        };
+        let mut loaded = 0;
+        let (mut from, to) = (row::lower_bound(first, space), row::slot_end(slot, space));
+        loop {
+            let keys = self.meta_keys(&from, &to, WARM_UP_BATCH)?;
+            for key in &keys {
+                let place = self.place(key);
+                self.load_now(db, place, key, now);
+                loaded += 1;
+            }
+            let Some(last) = keys.last() else { break };
+            from = row::chunk_key(&row::meta_key(self.place(last), space, last), u64::MAX, u32::MAX);
+        }
+        let mut shard = self.shard(first.shard());
+        if shard.evictions == evictions && self.space(db) == space {
+            shard.set_complete(db, first.table(), true);
+        }
+        Ok(loaded)
+    }
+
+    /// Loads a key on this thread, unless it is resident or somebody else is at it.
+    fn load_now(&self, db: u16, place: Place, key: &[u8], now: u64) {
+        {
+            let mut shard = self.shard(place.shard());
+            if shard.table(db, place).find(place.tag(), key).is_some() || shard.loading.contains_key(&(db, place)) {
+                return;
+            }
+            shard.loading.insert((db, place), Vec::new());
+        }
+        self.load(db, place, key, now);
+    }
+
+    /// The user keys of the meta rows in a range, at most `limit`.
+    fn meta_keys(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, String> {
+        let view = self.rows.view();
+        let mut keys = Vec::new();
+        for row in self.rows.iter((Bound::Included(from), Bound::Excluded(to)), &view) {
+            let (row_key, _) = row.map_err(|e| e.to_string())?;
+            match row::split_key(&row_key) {
+                Some(split) if split.is_meta => keys.push(split.key.to_vec()),
+                Some(_) => {}
+                None => return Err("a row key does not decode; run kvdb-ctl verify".into()),
+            }
+            if keys.len() >= limit {
+                break;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Drops the objects that have gone unused the longest from memory until at most `target_bytes` are resident, as far
+    /// as they are safely in the log (`settled`, a sequence). Looks at `SAMPLE` slots at a time, as Redis samples keys.
+    /// Returns how many it dropped.
+    pub fn evict_to_disk(&self, target_bytes: usize, settled: u64, now: u64, mut random: u64) -> usize {
+        const SAMPLE: usize = 16;
+        const ROUNDS: usize = 4096;
+        let mut dropped = 0;
+        let mut resident = self.census();
+        for _ in 0..ROUNDS {
+            if resident <= target_bytes {
+                break;
+            }
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let index = (random >> 33) as usize % SHARDS;
+            let mut shard = self.shard(index);
+            let before = shard.bytes;
+            for i in 0..SAMPLE {
+                let table = ((random >> 40) as usize + i * 5) % SLOTS_PER_SHARD;
+                dropped += evict_from(&mut shard, self.databases(), table, settled, now);
+            }
+            resident -= (before - shard.bytes).min(resident);
+        }
+        self.resident_bytes.store(resident, Ordering::Relaxed);
+        self.stats.evicted_to_disk.fetch_add(dropped as u64, Ordering::Relaxed);
+        dropped
+    }
+}
+
+/// Drops the older half of a slot's entries, at least one.
+fn evict_from(shard: &mut Shard, databases: u16, table: usize, settled: u64, now: u64) -> usize {
+    let clock = access_clock(now);
+    let mut dropped = 0;
+    for db in 0..databases {
+        let mut idle: Vec<(u32, Place, Vec<u8>)> = shard
+            .db(db)
+            .table(table)
+            .iter()
+            .filter(|e| e.seq() <= settled)
+            .map(|e| (clock.wrapping_sub(e.access()) & ACCESS_MASK, Place::at_tag(table as u16, e.tag()), e.key().to_vec()))
+            .collect();
+        if idle.is_empty() {
+            continue;
+        }
+        idle.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        idle.truncate(idle.len().div_ceil(2));
+        for (_, place, key) in idle {
+            let at = shard.db(db).table(table).find(place.tag(), &key).expect("it was there under the same latch");
+            drop(shard.remove(db, place, at));
+            dropped += 1;
+        }
+        shard.evictions += 1;
+        shard.set_complete(db, table, false);
+    }
+    dropped
+}
+
+/// A value read from rows.
+enum Loaded {
+    Bytes(Vec<u8>),
+    Int(i64),
+    Big(BigString),
+}
+
+impl Loaded {
+    fn install(self, shard: &mut Shard, db: u16, place: Place, key: &[u8], deadline: Option<u64>, now: u64) {
+        match self {
+            Self::Bytes(b) if b.len() <= INLINE_MAX => install(shard, db, place, key, NewValue::Bytes(&b), deadline, now),
+            Self::Bytes(bytes) => Self::Big(BigString { bytes, generation: 0 }).install(shard, db, place, key, deadline, now),
+            Self::Int(i) => install(shard, db, place, key, NewValue::Int(i), deadline, now),
+            Self::Big(big) => install(shard, db, place, key, NewValue::Big(Box::new(big)), deadline, now),
+        }
+    }
+}
+
+/// Puts an object built from rows into memory. It depends on nothing: what is read from rows was settled before.
+fn install(shard: &mut Shard, db: u16, place: Place, key: &[u8], value: NewValue<'_>, deadline: Option<u64>, now: u64) {
+    let at = shard.put(db, place, None, key, value, deadline);
+    shard.table_mut(db, place).at_mut(at).set_access(access_clock(now));
+    shard.schedule(db, place, at, None, now);
+}

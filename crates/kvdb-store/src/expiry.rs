@@ -1,0 +1,110 @@
+//! Deleting keys whose time has come.
+
+use std::sync::atomic::Ordering;
+
+use kvdb_ttl::is_dead;
+
+use crate::commit_log::Refusal;
+use crate::context::{Env, Scratch, WriteCx};
+use crate::key::{SHARDS, SLOTS_PER_SHARD};
+use crate::shard::{Shard, split_token};
+use crate::store::{Guards, Store};
+
+/// Keys deleted under one hold of a latch, so that nobody waits long for it.
+const PER_LATCH: usize = 64;
+
+/// What an expiry cycle came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cycle {
+    /// Keys deleted.
+    pub expired: usize,
+    /// Whether it ended because `go_on` said no, with keys left.
+    pub cut_short: bool,
+}
+
+impl Store {
+    /// Deletes keys that are past their deadline, shard by shard, until none is due or `go_on` says no. `from` is the
+    /// shard to begin with; a cycle that is cut short is continued by the next one with a later `from`.
+    ///
+    /// # Errors
+    /// When the log refuses writes; the keys read as absent all the same.
+    pub fn expire_due(&self, now: u64, from: usize, scratch: &mut Scratch, mut go_on: impl FnMut() -> bool) -> Result<Cycle, Refusal> {
+        let mut cycle = Cycle::default();
+        for i in 0..SHARDS {
+            loop {
+                let (deleted, more) = self.expire_in_shard((from + i) % SHARDS, now, scratch)?;
+                cycle.expired += deleted;
+                if !more {
+                    break;
+                }
+                if !go_on() {
+                    cycle.cut_short = true;
+                    self.stats.expiry_cut_short.fetch_add(1, Ordering::Relaxed);
+                    return Ok(cycle);
+                }
+            }
+        }
+        Ok(cycle)
+    }
+
+    /// Deletes up to `PER_LATCH` dead keys of a shard; tells how many, and whether more may be due.
+    fn expire_in_shard(&self, index: usize, now: u64, scratch: &mut Scratch) -> Result<(usize, bool), Refusal> {
+        let mut shard = self.shard(index);
+        if shard.expiry.next_due().is_none_or(|due| due > now) {
+            return Ok((0, false));
+        }
+        let mut dead: Vec<(u16, Vec<u8>)> = Vec::new();
+        let mut tokens = Vec::new();
+        while tokens.len() < 4 * PER_LATCH && dead.len() < PER_LATCH {
+            let Some(token) = shard.expiry.due(now) else { break };
+            tokens.push(token);
+            look_at(&mut shard, token, now, &mut dead);
+        }
+        let more = shard.expiry.next_due().is_some_and(|due| due <= now);
+        let env = Env { touch: false, ..Env::at(now) };
+        let guards = Guards::one(index, shard);
+        let mut cx = WriteCx::new(self, guards, scratch, env, 0);
+        for (db, key) in &dead {
+            cx.select(*db);
+            // Looking a dead key up is what deletes it.
+            cx.get(key);
+        }
+        if let Err(refusal) = cx.commit() {
+            // The tokens are spent; the keys must not be forgotten with them.
+            let mut shard = self.shard(index);
+            for token in tokens {
+                shard.expiry.schedule(now, now, token);
+            }
+            return Err(refusal);
+        }
+        Ok((dead.len(), more))
+    }
+
+    /// Deletes one key if it is past its deadline: what a reader that found it dead asks for afterwards.
+    ///
+    /// # Errors
+    /// When the log refuses writes.
+    pub fn expire_key(&self, db: u16, key: &[u8], now: u64, scratch: &mut Scratch) -> Result<(), Refusal> {
+        let guards = self.latch(self.place(key));
+        let mut cx = WriteCx::new(self, guards, scratch, Env { touch: false, ..Env::at(now) }, db);
+        cx.get(key);
+        cx.commit().map(|_| ())
+    }
+}
+
+/// Finds the entries that a token may mean: the dead ones are collected, the others get a token for later.
+fn look_at(shard: &mut Shard, token: u64, now: u64, dead: &mut Vec<(u16, Vec<u8>)>) {
+    let (db, table, tag) = split_token(token);
+    debug_assert!(table < SLOTS_PER_SHARD);
+    let mut later = Vec::new();
+    let slots = shard.db(db).table(table);
+    for (at, entry) in slots.iter_from(slots.lower_bound(tag)).take_while(|(_, e)| e.tag() == tag) {
+        match entry.deadline() {
+            Some(deadline) if is_dead(deadline, now) => dead.push((db, entry.key().to_vec())),
+            deadline => later.push((at, deadline)),
+        }
+    }
+    for (at, deadline) in later {
+        shard.reschedule(db, table, at, deadline, token, now);
+    }
+}

@@ -1,0 +1,279 @@
+//! What concerns whole databases: counting, walking, flushing and exchanging them.
+
+use std::ops::Bound;
+use std::sync::atomic::Ordering;
+
+use kvdb_lsm::batch::WriteBatch;
+use kvdb_ttl::is_dead;
+
+use crate::commit_log::Refusal;
+use crate::identity::put_spaces;
+use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
+use crate::row::{self, Type};
+use crate::shard::DbShard;
+use crate::slot::SLOT_COUNT;
+use crate::store::{Store, expires_counter, keys_counter};
+
+/// How many keys a database has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DbCounts {
+    /// Keys, the ones past their deadline that have not been deleted yet included, as in Redis.
+    pub keys: u64,
+    /// Keys with a deadline.
+    pub expires: u64,
+}
+
+/// A step of a walk.
+#[derive(Debug)]
+pub enum Walk {
+    /// The keys found and where to go on; 0 when the walk is over.
+    Keys(Vec<(Vec<u8>, Type)>, u64),
+    /// Keys of this part are not resident: ask again where waiting for the disk is allowed.
+    NeedIo,
+}
+
+/// What a database leaves behind when it is flushed: to be dropped where it holds nobody up.
+pub struct Flushed(#[expect(dead_code, reason = "held only to be dropped")] Vec<DbShard>);
+
+impl Store {
+    /// Counts the keys of a database, exactly.
+    pub fn counts(&self, db: u16) -> DbCounts {
+        let at = usize::from(db);
+        let (mut keys, mut expires) = (self.keys_at_open[at], self.expires_at_open[at]);
+        for i in 0..SHARDS {
+            let shard = self.shard(i);
+            keys += shard.keys_delta[at];
+            expires += shard.expires_delta[at];
+        }
+        DbCounts { keys: keys.max(0) as u64, expires: expires.max(0) as u64 }
+    }
+
+    /// Walks a database: the keys from a cursor on, about `count` of them. The cursor is a position in the order of slot
+    /// and hash, so it stays good across writes, resizes and restarts, and a key that is there throughout is returned.
+    /// `may_wait` allows reading the disk.
+    ///
+    /// # Errors
+    /// When rows cannot be read; the message is for the client.
+    pub fn walk(&self, db: u16, cursor: u64, count: usize, now: u64, may_wait: bool) -> Result<Walk, String> {
+        let mut keys = Vec::new();
+        let mut next = Place::from_position(cursor);
+        let mut slots_seen = 0usize;
+        while let Some(place) = next {
+            // A walk over empty slots ends too, so that no call takes long however sparse the keys are.
+            if keys.len() >= count || slots_seen > count.max(1) * 100 {
+                return Ok(Walk::Keys(keys, place.position()));
+            }
+            slots_seen += 1;
+            next = match self.walk_resident(db, place, count, now, &mut keys) {
+                Some(next) => next,
+                None if may_wait => self.walk_rows(db, place, count, now, &mut keys)?,
+                None => return Ok(Walk::NeedIo),
+            };
+        }
+        Ok(Walk::Keys(keys, 0))
+    }
+
+    /// The keys of a slot from a place on, if the slot is complete: whole groups of one tag. Returns where to go on.
+    fn walk_resident(&self, db: u16, place: Place, count: usize, now: u64, keys: &mut Vec<(Vec<u8>, Type)>) -> Option<Option<Place>> {
+        let shard = self.shard(place.shard());
+        if !shard.db(db).is_complete(place.table()) {
+            return None;
+        }
+        let table = shard.table(db, place);
+        let mut last = None;
+        for (_, entry) in table.iter_from(table.lower_bound(place.tag())) {
+            if keys.len() >= count && last.is_some_and(|tag| tag != entry.tag()) {
+                return Some(Some(Place::at_tag(place.slot, entry.tag())));
+            }
+            last = Some(entry.tag());
+            if !entry.deadline().is_some_and(|d| is_dead(d, now)) {
+                keys.push((entry.key().to_vec(), Type::String));
+            }
+        }
+        Some(next_slot(place.slot))
+    }
+
+    /// The keys of a slot from a place on, from the rows: the LSM has every change that was made, resident or not.
+    fn walk_rows(&self, db: u16, place: Place, count: usize, now: u64, keys: &mut Vec<(Vec<u8>, Type)>) -> Result<Option<Place>, String> {
+        let (space, view) = {
+            let _latch = self.shard(place.shard());
+            (self.space(db), self.rows.view())
+        };
+        let from = row::lower_bound(Place::at_tag(place.slot, place.tag()), space);
+        let to = row::slot_end(place.slot, space);
+        let mut last = None;
+        for row in self.rows.iter((Bound::Included(&from[..]), Bound::Excluded(&to[..])), &view) {
+            let (row_key, value) = row.map_err(|e| e.to_string())?;
+            let split = row::split_key(&row_key).ok_or("a row key does not decode; run kvdb-ctl verify")?;
+            if !split.is_meta {
+                continue;
+            }
+            let tag = split.place.tag();
+            if keys.len() >= count && last.is_some_and(|last| last != tag) {
+                return Ok(Some(Place::at_tag(place.slot, tag)));
+            }
+            last = Some(tag);
+            let meta = row::decode_meta(&value).ok_or("a row does not decode; run kvdb-ctl verify")?;
+            if !meta.deadline.is_some_and(|d| is_dead(d, now)) {
+                keys.push((split.key.to_vec(), meta.body.kind()));
+            }
+        }
+        Ok(next_slot(place.slot))
+    }
+
+    /// A key of a database that is alive, about evenly among the resident ones; where none is resident, the first on disk
+    /// behind a random place (only with `may_wait`). `None` when there is none.
+    ///
+    /// # Errors
+    /// When rows cannot be read.
+    pub fn random_key(&self, db: u16, now: u64, random: u64, may_wait: bool) -> Result<Option<Vec<u8>>, Walk> {
+        let lens: Vec<usize> = (0..SHARDS).map(|i| self.shard(i).db(db).tables().map(|(_, t)| t.len()).sum()).collect();
+        let total: usize = lens.iter().sum();
+        if total > 0 {
+            // A few tries: the key drawn may be dead, or gone by the time its shard is latched.
+            for attempt in 0..16u64 {
+                let draw = random.rotate_left(attempt as u32 * 7) ^ attempt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                if let Some(key) = self.draw_key(db, now, draw, &lens, total) {
+                    return Ok(Some(key));
+                }
+            }
+        }
+        if self.counts(db).keys == 0 {
+            return Ok(None);
+        }
+        if !may_wait {
+            return Err(Walk::NeedIo);
+        }
+        let start = random >> 2;
+        for cursor in [start, 0] {
+            let mut cursor = cursor;
+            loop {
+                match self.walk(db, cursor, 1, now, true) {
+                    Ok(Walk::Keys(keys, next)) => {
+                        if let Some((key, _)) = keys.into_iter().next() {
+                            return Ok(Some(key));
+                        }
+                        if next == 0 {
+                            break;
+                        }
+                        cursor = next;
+                    }
+                    Ok(Walk::NeedIo) | Err(_) => return Ok(None),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn draw_key(&self, db: u16, now: u64, random: u64, lens: &[usize], total: usize) -> Option<Vec<u8>> {
+        let mut nth = (random % total as u64) as usize;
+        let index = lens.iter().position(|&len| {
+            let here = nth < len;
+            nth -= if here { 0 } else { len };
+            here
+        })?;
+        let shard = self.shard(index);
+        for (_, table) in shard.db(db).tables() {
+            if nth < table.len() {
+                let entry = table.iter().nth(nth)?;
+                return (!entry.deadline().is_some_and(|d| is_dead(d, now))).then(|| entry.key().to_vec());
+            }
+            nth -= table.len();
+        }
+        None
+    }
+
+    /// Empties databases in one step, whatever their size: they get new spaces. Returns the sequence of the change and
+    /// what is to be dropped.
+    ///
+    /// # Errors
+    /// When the log refuses writes.
+    pub fn flush(&self, dbs: &[u16]) -> Result<(u64, Flushed), Refusal> {
+        let mut guards = self.latch_all();
+        let mut batch = WriteBatch::new();
+        let mut spaces = self.all_spaces();
+        let mut next = self.next_space.load(Ordering::Relaxed);
+        for &db in dbs {
+            spaces[usize::from(db)] = next;
+            next += 1;
+            let at = usize::from(db);
+            let keys: i64 = self.keys_at_open[at] + guards.iter_mut().map(|s| s.keys_delta[at]).sum::<i64>();
+            let expires: i64 = self.expires_at_open[at] + guards.iter_mut().map(|s| s.expires_delta[at]).sum::<i64>();
+            batch.add_counter(keys_counter(db), -keys);
+            batch.add_counter(expires_counter(db), -expires);
+        }
+        put_spaces(&mut batch, next, &spaces);
+        let seq = self.log.append(&batch)?;
+        self.next_space.store(next, Ordering::Relaxed);
+        let mut flushed = Vec::with_capacity(dbs.len() * SHARDS);
+        for &db in dbs {
+            let at = usize::from(db);
+            self.set_space(db, spaces[at]);
+            for (i, shard) in guards.iter_mut().enumerate() {
+                flushed.push(shard.clear_db(db));
+                shard.keys_delta[at] = if i == 0 { -self.keys_at_open[at] } else { 0 };
+                shard.expires_delta[at] = if i == 0 { -self.expires_at_open[at] } else { 0 };
+            }
+        }
+        Ok((seq, Flushed(flushed)))
+    }
+
+    /// Exchanges two databases in one step.
+    ///
+    /// # Errors
+    /// When the log refuses writes.
+    pub fn swap(&self, a: u16, b: u16, now: u64) -> Result<u64, Refusal> {
+        let mut guards = self.latch_all();
+        let mut spaces = self.all_spaces();
+        let (ia, ib) = (usize::from(a), usize::from(b));
+        spaces.swap(ia, ib);
+        let mut batch = WriteBatch::new();
+        let total = |at: usize, open: &[i64], delta: i64| open[at] + delta;
+        let (mut keys, mut expires) = ([0i64; 2], [0i64; 2]);
+        for shard in guards.iter_mut() {
+            for (n, at) in [ia, ib].into_iter().enumerate() {
+                keys[n] += shard.keys_delta[at];
+                expires[n] += shard.expires_delta[at];
+            }
+        }
+        let keys = [total(ia, &self.keys_at_open, keys[0]), total(ib, &self.keys_at_open, keys[1])];
+        let expires = [total(ia, &self.expires_at_open, expires[0]), total(ib, &self.expires_at_open, expires[1])];
+        batch.add_counter(keys_counter(a), keys[1] - keys[0]);
+        batch.add_counter(keys_counter(b), keys[0] - keys[1]);
+        batch.add_counter(expires_counter(a), expires[1] - expires[0]);
+        batch.add_counter(expires_counter(b), expires[0] - expires[1]);
+        put_spaces(&mut batch, self.next_space.load(Ordering::Relaxed), &spaces);
+        let seq = self.log.append(&batch)?;
+        self.set_space(a, spaces[ia]);
+        self.set_space(b, spaces[ib]);
+        for (i, shard) in guards.iter_mut().enumerate() {
+            shard.swap_dbs(a, b, now);
+            if i == 0 {
+                // The counts at opening stay where they were, so the difference goes into one shard's change.
+                let (ka, kb) = (self.keys_at_open[ia], self.keys_at_open[ib]);
+                shard.keys_delta[ia] += kb - ka;
+                shard.keys_delta[ib] += ka - kb;
+                let (ea, eb) = (self.expires_at_open[ia], self.expires_at_open[ib]);
+                shard.expires_delta[ia] += eb - ea;
+                shard.expires_delta[ib] += ea - eb;
+            }
+        }
+        Ok(seq)
+    }
+
+    /// Resident keys of all databases: what memory holds now.
+    pub fn resident_keys(&self) -> usize {
+        (0..SHARDS)
+            .map(|i| {
+                let shard = self.shard(i);
+                (0..self.databases()).flat_map(|db| shard.db(db).tables()).map(|(_, t)| t.len()).sum::<usize>()
+            })
+            .sum()
+    }
+}
+
+fn next_slot(slot: u16) -> Option<Place> {
+    (slot + 1 < SLOT_COUNT).then_some(Place { slot: slot + 1, hash: 0 })
+}
+
+const _: () = assert!(SLOTS_PER_SHARD <= 64, "completeness is a bit in a u64");

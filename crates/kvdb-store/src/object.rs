@@ -1,0 +1,97 @@
+//! What a command sees of a resident key.
+
+use crate::entry::{ACCESS_MASK, Entry, ValueRef};
+use crate::row::Type;
+
+/// Strings of at most this many bytes are reported as `embstr`, as Redis stores them.
+const EMBSTR_MAX: usize = 44;
+
+/// A key's value, borrowed from the keyspace.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a>(pub(crate) &'a Entry);
+
+impl<'a> Object<'a> {
+    /// The type of the value.
+    pub fn kind(&self) -> Type {
+        Type::String
+    }
+
+    /// The value as a string; `None` when it is of another type.
+    #[inline]
+    pub fn string(&self) -> Option<ValueRef<'a>> {
+        Some(self.0.value())
+    }
+
+    /// When the key dies, in Unix milliseconds.
+    #[inline]
+    pub fn deadline(&self) -> Option<u64> {
+        self.0.deadline()
+    }
+
+    /// The sequence of the last change.
+    pub fn seq(&self) -> u64 {
+        self.0.seq()
+    }
+
+    /// The encoding that Redis would report for the same value.
+    pub fn encoding(&self) -> &'static str {
+        match self.0.value() {
+            ValueRef::Int(_) => "int",
+            ValueRef::Bytes(b) if b.len() <= EMBSTR_MAX && !self.0.is_piecewise() => "embstr",
+            ValueRef::Bytes(_) => "raw",
+        }
+    }
+
+    /// Seconds since the key was last used.
+    pub fn idle_seconds(&self, now: u64) -> u64 {
+        u64::from(access_clock(now).wrapping_sub(self.0.access()) & ACCESS_MASK)
+    }
+
+    /// Bytes of memory that the key holds, its place in the table included.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes() + size_of::<Entry>()
+    }
+}
+
+/// The clock by which use is remembered: seconds modulo 2^24.
+#[inline]
+pub fn access_clock(now: u64) -> u32 {
+    (now / 1000) as u32 & ACCESS_MASK
+}
+
+/// The integer whose canonical decimal text these bytes are, if they are one: then the integer is stored instead.
+#[inline]
+pub fn canonical_int(bytes: &[u8]) -> Option<i64> {
+    let (negative, digits) = match bytes {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, bytes),
+    };
+    match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
+    }
+    let mut magnitude: u64 = 0;
+    for &d in digits {
+        if !d.is_ascii_digit() {
+            return None;
+        }
+        magnitude = magnitude.checked_mul(10)?.checked_add(u64::from(d - b'0'))?;
+    }
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_canonical_texts_are_integers() {
+        for i in [0, 1, -1, 9, 10, i64::MAX, i64::MIN, 1_000_000_007] {
+            assert_eq!(canonical_int(i.to_string().as_bytes()), Some(i));
+        }
+        for text in ["", "-", "-0", "00", "01", "+1", " 1", "1 ", "1.0", "9223372036854775808", "-9223372036854775809", "1e3", "99999999999999999999"] {
+            assert_eq!(canonical_int(text.as_bytes()), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Rows: how keys and values are stored in the LSM.
+//!
+//! ```text
+//! row key   := slot u16 | space u32 | hash u48 | key length varint | key | suffix       (numbers big-endian)
+//! suffix    := nothing                                   the meta row
+//!            | 1 | generation u64 | chunk number u32     a chunk of a large string
+//! meta row  := tag u8 | [deadline u64] | body            (numbers little-endian)
+//! tag       := type (low 4 bits: 0 string) | 16 has a deadline | 32 integer | 64 chunked
+//! body      := bytes | integer i64 | length u64, generation u64
+//! ```
+//!
+//! A *space* is one incarnation of a database: FLUSHDB gives the database a new space and SWAPDB exchanges two, so
+//! neither touches a row of a key. Slot 0xffff holds the rows of the store itself, [`SPACES_KEY`] and [`IDENTITY_KEY`].
+
+use kvdb_lsm::Partitioning;
+use kvdb_lsm::batch::WriteBatch;
+
+use crate::key::{HASH_BITS, Place, SHARDS, SLOTS_PER_SHARD};
+
+/// The row that says which space each database has.
+pub const SPACES_KEY: &[u8] = b"\xff\xffspaces";
+/// The row with the secret seed of the hashes and the identity of the data.
+pub const IDENTITY_KEY: &[u8] = b"\xff\xffidentity";
+
+/// How rows are spread over the partitions of a memtable: as keys are over the shards of the keyspace, so that whoever
+/// holds the latch of a shard meets nobody in the memtable.
+pub const PARTITIONING: Partitioning = Partitioning { count: SHARDS, of: shard_of };
+
+/// The shard of a row.
+fn shard_of(row_key: &[u8]) -> usize {
+    let slot = row_key.first_chunk().map_or(0, |slot| usize::from(u16::from_be_bytes(*slot)));
+    (slot / SLOTS_PER_SHARD).min(SHARDS - 1)
+}
+
+/// A string longer than this is stored in chunks, so that a change to a part of it writes only that part.
+pub const CHUNK_THRESHOLD: usize = 64 * 1024;
+/// The bytes of a chunk.
+pub const CHUNK_BYTES: usize = 4096;
+
+const TYPE_STRING: u8 = 0;
+const HAS_DEADLINE: u8 = 16;
+const IS_INT: u8 = 32;
+const IS_CHUNKED: u8 = 64;
+const CHUNK_SUFFIX: u8 = 1;
+const PREFIX_LEN: usize = 12;
+
+/// The type of a key's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// A string (also bitmaps and HyperLogLogs).
+    String,
+}
+
+impl Type {
+    /// The name that TYPE replies with.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+        }
+    }
+}
+
+/// What the meta row of a key says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta<'a> {
+    /// When the key dies.
+    pub deadline: Option<u64>,
+    /// The value, or where it is.
+    pub body: Body<'a>,
+}
+
+/// The value in a meta row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// The bytes of a string.
+    Bytes(&'a [u8]),
+    /// The integer whose text is the string.
+    Int(i64),
+    /// A string of `len` bytes in chunk rows of this generation.
+    Chunked {
+        /// Bytes of the whole string.
+        len: u64,
+        /// Which chunk rows are meant.
+        generation: u64,
+    },
+}
+
+impl Body<'_> {
+    /// The type of the value.
+    pub fn kind(&self) -> Type {
+        Type::String
+    }
+}
+
+fn prefix(place: Place, space: u32) -> [u8; PREFIX_LEN] {
+    let mut out = [0; PREFIX_LEN];
+    out[..2].copy_from_slice(&place.slot.to_be_bytes());
+    out[2..6].copy_from_slice(&space.to_be_bytes());
+    out[6..].copy_from_slice(&(place.hash << (64 - HASH_BITS)).to_be_bytes()[..6]);
+    out
+}
+
+/// The smallest row key at or behind a place in a space.
+pub fn lower_bound(place: Place, space: u32) -> Vec<u8> {
+    prefix(place, space).to_vec()
+}
+
+/// The smallest row key behind every row of a slot and space.
+pub fn slot_end(slot: u16, space: u32) -> Vec<u8> {
+    match space.checked_add(1) {
+        Some(next) => prefix(Place { slot, hash: 0 }, next).to_vec(),
+        None => prefix(Place { slot: slot + 1, hash: 0 }, 0).to_vec(),
+    }
+}
+
+fn push_varint(out: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// The key of a meta row, appended to `out`.
+pub fn write_key(out: &mut Vec<u8>, place: Place, space: u32, key: &[u8]) {
+    out.reserve(PREFIX_LEN + 5 + key.len());
+    out.extend_from_slice(&prefix(place, space));
+    push_varint(out, key.len());
+    out.extend_from_slice(key);
+}
+
+/// The key of a meta row.
+pub fn meta_key(place: Place, space: u32, key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_key(&mut out, place, space, key);
+    out
+}
+
+/// The key of a chunk row, given that of the meta row.
+pub fn chunk_key(meta_key: &[u8], generation: u64, number: u32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(meta_key.len() + 13);
+    out.extend_from_slice(meta_key);
+    out.push(CHUNK_SUFFIX);
+    out.extend_from_slice(&generation.to_be_bytes());
+    out.extend_from_slice(&number.to_be_bytes());
+    out
+}
+
+/// A row key taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowKey<'a> {
+    /// Slot and hash of the user's key.
+    pub place: Place,
+    /// The space it is in.
+    pub space: u32,
+    /// The user's key.
+    pub key: &'a [u8],
+    /// Whether this is the meta row.
+    pub is_meta: bool,
+}
+
+/// Takes a row key apart; `None` when it is not one.
+pub fn split_key(row: &[u8]) -> Option<RowKey<'_>> {
+    let (prefix, mut rest) = row.split_at_checked(PREFIX_LEN)?;
+    let slot = u16::from_be_bytes(prefix[..2].try_into().ok()?);
+    let space = u32::from_be_bytes(prefix[2..6].try_into().ok()?);
+    let mut hash = [0; 8];
+    hash[2..].copy_from_slice(&prefix[6..]);
+    let mut len = 0usize;
+    for shift in [0, 7, 14, 21, 28] {
+        let (&byte, tail) = rest.split_first()?;
+        rest = tail;
+        len |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            let (key, suffix) = rest.split_at_checked(len)?;
+            let place = Place { slot, hash: u64::from_be_bytes(hash) };
+            return Some(RowKey { place, space, key, is_meta: suffix.is_empty() });
+        }
+    }
+    None
+}
+
+/// Adds the meta row of a key to a batch.
+pub fn put_meta(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8], meta: &Meta<'_>) {
+    let prefix = prefix(place, space);
+    let body_len = match meta.body {
+        Body::Bytes(b) => b.len(),
+        Body::Int(_) => 8,
+        Body::Chunked { .. } => 16,
+    };
+    batch.put_with(
+        PREFIX_LEN + varint_len(key.len()) + key.len(),
+        |out| {
+            out.extend_from_slice(&prefix);
+            out.varint(key.len() as u64);
+            out.extend_from_slice(key);
+        },
+        1 + body_len + if meta.deadline.is_some() { 8 } else { 0 },
+        |out| {
+            let flags = match meta.body {
+                Body::Bytes(_) => 0,
+                Body::Int(_) => IS_INT,
+                Body::Chunked { .. } => IS_CHUNKED,
+            };
+            out.push(TYPE_STRING | flags | if meta.deadline.is_some() { HAS_DEADLINE } else { 0 });
+            if let Some(deadline) = meta.deadline {
+                out.extend_from_slice(&deadline.to_le_bytes());
+            }
+            match meta.body {
+                Body::Bytes(b) => out.extend_from_slice(b),
+                Body::Int(i) => out.extend_from_slice(&i.to_le_bytes()),
+                Body::Chunked { len, generation } => {
+                    out.extend_from_slice(&len.to_le_bytes());
+                    out.extend_from_slice(&generation.to_le_bytes());
+                }
+            }
+        },
+    );
+}
+
+fn varint_len(value: usize) -> usize {
+    (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+/// Adds the removal of a meta row to a batch.
+pub fn delete_meta(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8]) {
+    let prefix = prefix(place, space);
+    batch.delete_with(PREFIX_LEN + varint_len(key.len()) + key.len(), |out| {
+        out.extend_from_slice(&prefix);
+        out.varint(key.len() as u64);
+        out.extend_from_slice(key);
+    });
+}
+
+/// Reads a meta row; `None` when it is not one that this version writes.
+pub fn decode_meta(row: &[u8]) -> Option<Meta<'_>> {
+    let (&tag, mut rest) = row.split_first()?;
+    if tag & 15 != TYPE_STRING || tag & 128 != 0 {
+        return None;
+    }
+    let mut deadline = None;
+    if tag & HAS_DEADLINE != 0 {
+        let (bytes, tail) = rest.split_first_chunk()?;
+        deadline = Some(u64::from_le_bytes(*bytes));
+        rest = tail;
+    }
+    let body = match tag & (IS_INT | IS_CHUNKED) {
+        0 => Body::Bytes(rest),
+        IS_INT => Body::Int(i64::from_le_bytes(rest.try_into().ok()?)),
+        IS_CHUNKED => {
+            let (len, generation) = rest.split_first_chunk()?;
+            Body::Chunked {
+                len: u64::from_le_bytes(*len),
+                generation: u64::from_le_bytes(generation.try_into().ok()?),
+            }
+        }
+        _ => return None,
+    };
+    Some(Meta { deadline, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kvdb_lsm::batch::Op;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn rows_read_back(
+            key in prop::collection::vec(any::<u8>(), 0..300),
+            space: u32,
+            deadline: Option<u64>,
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            which in 0u8..3,
+            number: u64,
+        ) {
+            let place = Place::of(&key, 3);
+            let body = match which {
+                0 => Body::Bytes(&bytes),
+                1 => Body::Int(number as i64),
+                _ => Body::Chunked { len: number, generation: number / 3 },
+            };
+            let meta = Meta { deadline, body };
+            let mut batch = WriteBatch::new();
+            put_meta(&mut batch, place, space, &key, &meta);
+            let Some(Op::Put { key: row_key, value }) = batch.iter().next() else { panic!("one put") };
+            prop_assert_eq!(row_key, &meta_key(place, space, &key)[..]);
+            prop_assert_eq!(split_key(row_key), Some(RowKey { place, space, key: &key, is_meta: true }));
+            prop_assert_eq!(decode_meta(value), Some(meta));
+            let chunk = chunk_key(row_key, 1, 2);
+            prop_assert_eq!(split_key(&chunk), Some(RowKey { place, space, key: &key, is_meta: false }));
+            prop_assert!(lower_bound(place, space).as_slice() <= row_key);
+            prop_assert!(chunk < slot_end(place.slot, space) && chunk.as_slice() > row_key);
+        }
+
+        #[test]
+        fn rubbish_is_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = split_key(&bytes);
+            let _ = decode_meta(&bytes);
+        }
+    }
+}

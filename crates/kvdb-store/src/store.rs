@@ -1,0 +1,296 @@
+//! The store: shards, latches, and the way from a command to the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use kvdb_lsm::Db;
+use kvdb_lsm::batch::{Op, WriteBatch};
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+
+use crate::commit_log::{CommitLog, Refusal};
+use crate::error::StoreError;
+use crate::identity::Identity;
+use crate::io::IoPool;
+use crate::key::{Place, SHARDS};
+use crate::shard::Shard;
+
+/// Databases that a store may have at the most; counters and tokens have room for these.
+pub const MAX_DATABASES: u16 = 1024;
+
+/// Each shard on cache lines of its own, so that two workers on neighbouring shards do not disturb each other.
+#[repr(align(128))]
+struct Latched(Mutex<Shard>);
+
+/// How a store is set up.
+pub struct StoreOptions {
+    /// How many databases there are (`SELECT 0` to one less), at most [`MAX_DATABASES`].
+    pub databases: u16,
+    /// Random bits that become the secret seed of the hashes when the data is new.
+    pub fresh_seed: u64,
+    /// Threads for reads from the disk.
+    pub io_threads: usize,
+}
+
+/// Events that INFO reports, counted since start.
+#[derive(Debug, Default)]
+pub struct StoreStats {
+    /// Keys deleted because their deadline had passed.
+    pub expired: AtomicU64,
+    /// Entries dropped from memory that stay on disk.
+    pub evicted_to_disk: AtomicU64,
+    /// Keys read from the disk because they were not resident.
+    pub loads: AtomicU64,
+    /// Expiry cycles that ended because their time was up.
+    pub expiry_cut_short: AtomicU64,
+}
+
+/// The keyspace of a node or of a group.
+///
+/// # Invariants
+///
+/// * Every change of an entry is appended to the log under the latch of its shard, so the log has the changes of a key
+///   in the order of evaluation.
+/// * `spaces` and the shards' databases change together, under all latches.
+pub struct Store {
+    shards: Box<[Latched]>,
+    pub(crate) rows: Arc<Db>,
+    pub(crate) log: Arc<dyn CommitLog>,
+    pub(crate) io: IoPool,
+    seed: u64,
+    spaces: Box<[AtomicU32]>,
+    /// The next space to be given to a database; changes under all latches.
+    pub(crate) next_space: AtomicU32,
+    /// Keys in each database when the store was opened, resident or not.
+    pub(crate) keys_at_open: Box<[i64]>,
+    pub(crate) expires_at_open: Box<[i64]>,
+    /// Bytes that resident objects hold, as of the last census.
+    pub(crate) resident_bytes: AtomicUsize,
+    pub(crate) closing: AtomicBool,
+    /// What has happened since start.
+    pub stats: StoreStats,
+}
+
+/// The durable counter with the number of keys of a database.
+pub(crate) fn keys_counter(db: u16) -> u16 {
+    db
+}
+
+/// The durable counter with the number of keys with a deadline of a database.
+pub(crate) fn expires_counter(db: u16) -> u16 {
+    0x8000 | db
+}
+
+impl Store {
+    /// Opens the keyspace over a database and a log. Reads the identity row and the spaces; loads no key.
+    ///
+    /// # Errors
+    /// When those rows cannot be read or written, or a thread cannot be started.
+    pub fn open(rows: Arc<Db>, log: Arc<dyn CommitLog>, options: &StoreOptions) -> Result<Self, StoreError> {
+        let databases = options.databases.clamp(1, MAX_DATABASES);
+        let identity = Identity::load_or_create(&rows, log.as_ref(), databases, options.fresh_seed)?;
+        let all = 0..databases;
+        let keys_at_open: Box<[i64]> = all.clone().map(|db| rows.counter(keys_counter(db))).collect();
+        let expires_at_open = all.map(|db| rows.counter(expires_counter(db))).collect();
+        let complete: Vec<bool> = keys_at_open.iter().map(|&n| n == 0).collect();
+        Ok(Self {
+            shards: (0..SHARDS).map(|_| Latched(Mutex::new(Shard::new(&complete)))).collect(),
+            io: IoPool::new(options.io_threads).map_err(StoreError::Threads)?,
+            seed: identity.seed,
+            spaces: identity.spaces.iter().map(|&s| AtomicU32::new(s)).collect(),
+            next_space: AtomicU32::new(identity.next_space),
+            rows,
+            log,
+            keys_at_open,
+            expires_at_open,
+            resident_bytes: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            stats: StoreStats::default(),
+        })
+    }
+
+    /// How many databases there are.
+    pub fn databases(&self) -> u16 {
+        self.keys_at_open.len() as u16
+    }
+
+    /// The database under the objects.
+    pub fn rows(&self) -> &Arc<Db> {
+        &self.rows
+    }
+
+    /// The threads that may wait for the disk.
+    pub fn io(&self) -> &IoPool {
+        &self.io
+    }
+
+    /// The last sequence given out.
+    pub fn appended(&self) -> u64 {
+        self.log.appended()
+    }
+
+    /// The place of a key.
+    #[inline]
+    pub fn place(&self, key: &[u8]) -> Place {
+        Place::of(key, self.seed)
+    }
+
+    /// The space of a database; stable while any latch is held.
+    #[inline]
+    pub(crate) fn space(&self, db: u16) -> u32 {
+        self.spaces[usize::from(db)].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_space(&self, db: u16, space: u32) {
+        self.spaces[usize::from(db)].store(space, Ordering::Relaxed);
+    }
+
+    pub(crate) fn all_spaces(&self) -> Vec<u32> {
+        self.spaces.iter().map(|s| s.load(Ordering::Relaxed)).collect()
+    }
+
+    #[inline]
+    pub(crate) fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
+        self.shards[index].0.lock()
+    }
+
+    /// Latches the shard of one place.
+    #[inline]
+    pub fn latch(&self, place: Place) -> Guards<'_> {
+        Guards::one(place.shard(), self.shard(place.shard()))
+    }
+
+    /// Latches the shards of several places, in shard order, so that two callers never wait for each other in a circle.
+    pub fn latch_many(&self, places: &[Place]) -> Guards<'_> {
+        let mut wanted: SmallVec<[u16; 16]> = places.iter().map(|p| p.shard() as u16).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        Guards { held: wanted.into_iter().map(|i| (i, self.shard(usize::from(i)))).collect() }
+    }
+
+    /// Latches everything.
+    pub fn latch_all(&self) -> Guards<'_> {
+        Guards { held: (0..SHARDS).map(|i| (i as u16, self.shard(i))).collect() }
+    }
+
+    /// Appends what a run has changed, and marks the changed entries with its sequence. The guards must still be held.
+    ///
+    /// # Errors
+    /// The log refused. Then the run has not happened: the objects it changed are forgotten, and read from their rows
+    /// when they are wanted again.
+    #[inline]
+    pub(crate) fn commit(&self, guards: &mut Guards<'_>, batch: &WriteBatch, changed: &[(u16, Place)]) -> Result<u64, Refusal> {
+        match self.log.append(batch) {
+            Ok(seq) => {
+                for &(db, place) in changed {
+                    let tables = guards.shard_mut(place);
+                    if tables.table(db, place).is_empty() {
+                        continue;
+                    }
+                    for entry in tables.table_mut(db, place).pending_mut(place.tag()) {
+                        entry.commit(seq);
+                    }
+                }
+                Ok(seq)
+            }
+            Err(refusal) => {
+                forget(guards, batch, changed);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Bytes that resident objects and their tables hold, as of the last census.
+    pub fn resident_bytes(&self) -> usize {
+        self.resident_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts the bytes that resident objects and their tables hold, shard by shard.
+    pub fn census(&self) -> usize {
+        let total = (0..SHARDS)
+            .map(|i| {
+                let shard = self.shard(i);
+                shard.bytes + shard.overhead_bytes()
+            })
+            .sum();
+        self.resident_bytes.store(total, Ordering::Relaxed);
+        total
+    }
+
+    /// Ends the I/O threads; loads that are queued are finished first. The database and the log are the caller's.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.io.close();
+    }
+}
+
+/// The latches that a run holds.
+///
+/// # Invariants
+///
+/// * Shard indexes ascend.
+pub struct Guards<'s> {
+    held: SmallVec<[(u16, MutexGuard<'s, Shard>); 1]>,
+}
+
+impl<'s> Guards<'s> {
+    /// The latch of one shard.
+    pub(crate) fn one(index: usize, shard: MutexGuard<'s, Shard>) -> Self {
+        Self { held: smallvec::smallvec![(index as u16, shard)] }
+    }
+}
+
+impl Guards<'_> {
+    #[inline]
+    fn index(&self, place: Place) -> usize {
+        if self.held.len() == 1 {
+            debug_assert_eq!(usize::from(self.held[0].0), place.shard(), "a command touched a key that it did not declare");
+            return 0;
+        }
+        let wanted = place.shard() as u16;
+        self.held.binary_search_by_key(&wanted, |(i, _)| *i).expect("a run holds the latches of all keys it touches")
+    }
+
+    /// The shard of a place whose latch is held.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[inline]
+    pub fn shard(&self, place: Place) -> &Shard {
+        &self.held[self.index(place)].1
+    }
+
+    /// The shard of a place whose latch is held, for change.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[inline]
+    pub fn shard_mut(&mut self, place: Place) -> &mut Shard {
+        let index = self.index(place);
+        &mut self.held[index].1
+    }
+
+    /// Every shard held, for change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.held.iter_mut().map(|(_, shard)| &mut **shard)
+    }
+}
+
+/// Undoes a run that the log refused: its objects leave memory, their slots are no longer complete, and the counts are
+/// taken back.
+#[cold]
+fn forget(guards: &mut Guards<'_>, batch: &WriteBatch, changed: &[(u16, Place)]) {
+    for &(db, place) in changed {
+        let shard = guards.shard_mut(place);
+        shard.forget_pending(db, place);
+    }
+    let Some(&(_, any)) = changed.first() else { return };
+    for op in batch.iter() {
+        if let Op::Counter { id, delta } = op {
+            // Counts are sums over shards, so any shard that is held will do.
+            let shard = guards.shard_mut(any);
+            let (counts, db) = if id & 0x8000 != 0 { (&mut shard.expires_delta, id & 0x7fff) } else { (&mut shard.keys_delta, id) };
+            counts[usize::from(db)] -= delta;
+        }
+    }
+}
