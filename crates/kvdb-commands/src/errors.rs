@@ -1,0 +1,223 @@
+//! Every error text that a command replies with, in Redis' wording.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// An error reply: code, space, sentence. Never contains CR or LF by itself; the encoder replaces those of arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError(Cow<'static, str>);
+
+/// What a handler returns: its reply has been written, or this error is to be.
+pub type CmdResult = Result<(), CommandError>;
+
+impl CommandError {
+    /// A fixed text.
+    pub const fn fixed(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    /// A composed text.
+    pub fn new(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+
+    /// The text, code first.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The code: the first word.
+    pub fn code(&self) -> &str {
+        self.0.split(' ').next().unwrap_or("ERR")
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! fixed {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: CommandError = CommandError::fixed($text);)*
+    };
+}
+
+fixed! {
+    /// The key holds a value of another type.
+    WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// An argument is not a 64-bit integer.
+    NOT_INTEGER = "ERR value is not an integer or out of range";
+    /// An argument or a value is not a number.
+    NOT_FLOAT = "ERR value is not a valid float";
+    /// The arguments do not follow the command's grammar.
+    SYNTAX = "ERR syntax error";
+    /// The sum does not fit 64 bits.
+    OVERFLOW = "ERR increment or decrement would overflow";
+    /// The sum is not a number that can be stored.
+    NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity";
+    /// The key is not there and has to be.
+    NO_SUCH_KEY = "ERR no such key";
+    /// A negative offset, or one that is too large.
+    OFFSET_OUT_OF_RANGE = "ERR offset is out of range";
+    /// A bit offset that cannot be.
+    BIT_OFFSET = "ERR bit offset is not an integer or out of range";
+    /// The value would be longer than a value may be.
+    STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// A database number that is not one.
+    DB_INDEX = "ERR DB index is out of range";
+    /// A number that has to be positive is not.
+    NOT_POSITIVE = "ERR value is out of range, must be positive";
+    /// A SCAN cursor that is no number.
+    INVALID_CURSOR = "ERR invalid cursor";
+    /// The client has not authenticated.
+    NO_AUTH = "NOAUTH Authentication required.";
+    /// Wrong user or password.
+    WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
+    /// Never seen by a client: a key has to be loaded first (see `WriteCx::require`).
+    NEEDS_LOAD = "ERR the key is being loaded";
+    /// HELLO asks for a protocol that does not exist.
+    NO_PROTO = "NOPROTO unsupported protocol version";
+}
+
+fixed! {
+    /// AUTH with a password alone, although none is set.
+    AUTH_WITHOUT_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
+    /// HELLO before authentication and without AUTH.
+    HELLO_NO_AUTH = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+    /// The protocol asked for by HELLO is no number.
+    PROTOCOL_VERSION = "ERR Protocol version is not an integer or out of range";
+    /// A name that would break the lines of CLIENT LIST.
+    CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
+    /// CLIENT LIST ID with something that is no id.
+    INVALID_CLIENT_ID = "ERR Invalid client ID";
+    /// CLIENT KILL ID with something that is no id.
+    CLIENT_ID_NOT_POSITIVE = "ERR client-id should be greater than 0";
+    /// CLIENT KILL MAXAGE with something that is no age.
+    MAX_AGE = "ERR maxage is not an integer or out of range";
+    /// CLIENT KILL MAXAGE 0.
+    MAX_AGE_NOT_POSITIVE = "ERR maxage should be greater than 0";
+    /// CLIENT KILL addr:port, and nobody is there.
+    NO_SUCH_CLIENT = "ERR No such client";
+    /// CLIENT PAUSE with another word than WRITE or ALL.
+    PAUSE_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL";
+    /// CLIENT UNBLOCK with another word than TIMEOUT or ERROR.
+    UNBLOCK_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+    /// COMMAND GETKEYS of a command that does not exist.
+    INVALID_COMMAND = "ERR Invalid command specified";
+    /// COMMAND GETKEYS of a command that takes no keys.
+    NO_KEY_ARGUMENTS = "ERR The command has no key arguments";
+    /// COMMAND GETKEYS of a command with too few or too many arguments.
+    INVALID_NUMBER_OF_ARGUMENTS = "ERR Invalid number of arguments specified for command";
+    /// SLOWLOG GET of fewer than none.
+    SLOWLOG_COUNT = "ERR count should be greater than or equal to -1";
+    /// DEBUG where the settings do not allow it.
+    DEBUG_NOT_ALLOWED = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.";
+    /// DEBUG PROTOCOL of a type that does not exist.
+    DEBUG_PROTOCOL_TYPE = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+    /// A reply that RESP2 cannot express.
+    RESP3_ONLY = "ERR RESP2 is not supported by this command";
+    /// A value and where it would be put are the same key of the same database.
+    SAME_OBJECT = "ERR source and destination objects are the same";
+    /// A number that is meant to be small needs more than 32 bits.
+    NOT_INT32 = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    /// SWAPDB with a first argument that is no number.
+    FIRST_DB_INDEX = "ERR invalid first DB index";
+    /// SWAPDB with a second argument that is no number.
+    SECOND_DB_INDEX = "ERR invalid second DB index";
+    /// OBJECT FREQ; use is not counted.
+    NOT_LFU = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    /// EXPIRE with conditions of which one excludes the others.
+    EXPIRE_NX_AND_OTHERS = "ERR NX and XX, GT or LT options at the same time are not compatible";
+    /// EXPIRE with two conditions that exclude each other.
+    EXPIRE_GT_AND_LT = "ERR GT and LT options at the same time are not compatible";
+    /// RESTORE to a key that is there.
+    BUSY_KEY = "BUSYKEY Target key name already exists.";
+    /// RESTORE with a negative time to live.
+    INVALID_TTL = "ERR Invalid TTL value, must be >= 0";
+    /// RESTORE with a negative idle time.
+    INVALID_IDLETIME = "ERR Invalid IDLETIME value, must be >= 0";
+    /// RESTORE with a frequency that is not one byte.
+    INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+}
+
+/// An unknown command, with the beginning of its arguments, as Redis quotes them.
+pub fn unknown_command(name: &[u8], args: kvdb_resp::Args<'_>) -> CommandError {
+    const ECHO: usize = 128;
+    let mut quoted = String::new();
+    for arg in args.iter().skip(1) {
+        if quoted.len() >= ECHO {
+            break;
+        }
+        let room = ECHO - quoted.len();
+        quoted.push('\'');
+        quoted.push_str(&printable(&arg[..arg.len().min(room)]));
+        quoted.push_str("' ");
+    }
+    let name = printable(&name[..name.len().min(ECHO)]);
+    CommandError::new(format!("ERR unknown command '{name}', with args beginning with: {quoted}"))
+}
+
+/// A container command with a subcommand that it does not have.
+pub fn unknown_subcommand(container: &str, name: &[u8]) -> CommandError {
+    let name = printable(&name[..name.len().min(128)]);
+    CommandError::new(format!("ERR unknown subcommand '{name}'. Try {} HELP.", container.to_ascii_uppercase()))
+}
+
+/// Too few or too many arguments. `full_name` is `get`, or `client|list` for a subcommand.
+pub fn wrong_arity(full_name: &str) -> CommandError {
+    CommandError::new(format!("ERR wrong number of arguments for '{full_name}' command"))
+}
+
+/// An expiry that is not positive or does not fit.
+pub fn invalid_expire(command: &str) -> CommandError {
+    CommandError::new(format!("ERR invalid expire time in '{command}' command"))
+}
+
+/// Argument bytes made fit to stand in a one-line reply.
+pub fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A command of Redis that KVDB does not have, and what to do in its place.
+pub fn not_supported(command: &str, instead: &str) -> CommandError {
+    CommandError::new(format!("ERR {command} is not supported by KVDB: {instead}"))
+}
+
+/// An option of HELLO that it does not have, or whose argument is missing.
+pub fn hello_option(option: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR Syntax error in HELLO option '{}'", printable(option)))
+}
+
+/// A kind of clients that there is not.
+pub fn unknown_client_type(kind: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR Unknown client type '{}'", printable(kind)))
+}
+
+/// A user that there is not.
+pub fn no_such_user(user: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR No such user '{}'", printable(user)))
+}
+
+/// CLIENT SETINFO of something else than the library's name and version.
+pub fn unrecognized_option(option: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR Unrecognized option '{}'", printable(option)))
+}
+
+/// CLIENT SETINFO with a value that would break the lines of CLIENT LIST.
+pub fn client_info_value(attribute: &[u8]) -> CommandError {
+    let attribute = printable(attribute);
+    CommandError::new(format!("ERR {attribute} cannot contain spaces, newlines or special characters."))
+}
+
+/// A subcommand of DEBUG that there is not, or not with so many arguments.
+pub fn debug_subcommand(name: &[u8]) -> CommandError {
+    let name = printable(&name[..name.len().min(128)]);
+    CommandError::new(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."))
+}
+
+/// An option that EXPIRE does not have.
+pub fn unsupported_option(option: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR Unsupported option {}", printable(option)))
+}

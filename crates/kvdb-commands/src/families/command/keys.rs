@@ -1,0 +1,53 @@
+//! COMMAND GETKEYS: the keys of a command that is not run.
+
+use kvdb_resp::{Args, Reply};
+
+use super::info::write_names;
+use crate::errors::{self, CmdResult, CommandError};
+use crate::session::SessionCx;
+use crate::spec::CommandSpec;
+use crate::table;
+
+pub(super) fn getkeys(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let keys = keys_of(args.tail(2))?;
+    reply.array(keys.len());
+    for (key, _) in keys {
+        reply.bulk(key);
+    }
+    Ok(())
+}
+
+pub(super) fn getkeysandflags(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let keys = keys_of(args.tail(2))?;
+    reply.array(keys.len());
+    for (key, flags) in keys {
+        reply.array(2);
+        reply.bulk(key);
+        write_names(reply, flags);
+    }
+    Ok(())
+}
+
+/// The keys of a command with what it does to each.
+fn keys_of(command: Args<'_>) -> Result<Vec<(&[u8], &'static [&'static str])>, CommandError> {
+    let spec = find(command).ok_or(errors::INVALID_COMMAND)?;
+    if spec.keys.is_empty() {
+        return Err(errors::NO_KEY_ARGUMENTS);
+    }
+    if !spec.takes(command.len()) {
+        return Err(errors::INVALID_NUMBER_OF_ARGUMENTS);
+    }
+    let keys = spec.keys.iter().flat_map(|keys| {
+        let positions = keys.positions(command.len());
+        positions.filter_map(move |at| Some((command.get(at)?, keys.flags)))
+    });
+    Ok(keys.collect())
+}
+
+fn find(command: Args<'_>) -> Option<&'static CommandSpec> {
+    let (_, spec) = table::find(command.name())?;
+    match command.get(1) {
+        Some(name) if !spec.subcommands.is_empty() => table::find_subcommand(spec, name),
+        _ => Some(spec),
+    }
+}

@@ -1,0 +1,233 @@
+//! Connections: who is at the other end, which protocol it speaks, which database it has selected.
+
+use kvdb_resp::{Args, Protocol, Reply};
+
+use crate::errors::{self, CmdResult};
+use crate::families::client::is_printable_word;
+use crate::server::ClientProperty;
+use crate::session::SessionCx;
+use crate::spec::{CommandSpec, Flags, Group, Handler};
+use crate::values::number::parse_i64;
+
+/// What the rows of this family have in common.
+const ROW: CommandSpec = CommandSpec {
+    name: "",
+    arity: 1,
+    flags: Flags::FAST.with(Flags::LOADING).with(Flags::STALE),
+    keys: &[],
+    categories: &[],
+    group: Group::Connection,
+    since: "1.0.0",
+    complexity: "O(1)",
+    summary: "",
+    syntax: "",
+    handler: Handler::Container,
+    subcommands: &[],
+};
+
+/// Of commands that may come first on a connection.
+const HANDSHAKE: Flags = ROW.flags.with(Flags::NOSCRIPT).with(Flags::NO_AUTH).with(Flags::ALLOW_BUSY);
+
+/// Of commands that carry a password.
+const SECRET: Flags = HANDSHAKE.with(Flags::SKIP_MONITOR).with(Flags::SKIP_SLOWLOG);
+
+/// The rows of this family.
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "auth",
+        arity: -2,
+        flags: SECRET,
+        summary: "Authenticates the connection",
+        syntax: "[username] password",
+        handler: Handler::Session(auth),
+        ..ROW
+    },
+    CommandSpec {
+        name: "echo",
+        arity: 2,
+        summary: "Returns its argument",
+        syntax: "message",
+        handler: Handler::Session(echo),
+        ..ROW
+    },
+    CommandSpec {
+        name: "hello",
+        arity: -1,
+        flags: SECRET,
+        since: "6.0.0",
+        summary: "Agrees on the protocol and tells about the server; may also authenticate and name the connection",
+        syntax: "[protover [AUTH username password] [SETNAME clientname]]",
+        handler: Handler::Session(hello),
+        ..ROW
+    },
+    CommandSpec {
+        name: "ping",
+        arity: -1,
+        flags: Flags::FAST,
+        summary: "Shows that the connection is alive",
+        syntax: "[message]",
+        handler: Handler::Session(ping),
+        ..ROW
+    },
+    CommandSpec {
+        name: "quit",
+        arity: -1,
+        flags: HANDSHAKE,
+        summary: "Closes the connection when its replies are sent",
+        handler: Handler::Session(quit),
+        ..ROW
+    },
+    CommandSpec {
+        name: "reset",
+        arity: 1,
+        flags: HANDSHAKE,
+        since: "6.2.0",
+        summary: "Puts the connection back into the state in which it was made",
+        handler: Handler::Session(reset),
+        ..ROW
+    },
+    CommandSpec {
+        name: "select",
+        arity: 2,
+        summary: "Selects the database that the following commands work on",
+        syntax: "index",
+        handler: Handler::Session(select),
+        ..ROW
+    },
+];
+
+fn auth(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    match args.len() {
+        2 if !cx.server.requires_auth() => return Err(errors::AUTH_WITHOUT_PASSWORD),
+        2 => log_in(cx, b"default", &args[1])?,
+        3 => log_in(cx, &args[1], &args[2])?,
+        _ => return Err(errors::SYNTAX),
+    }
+    reply.ok();
+    Ok(())
+}
+
+/// Makes the connection that user's. A failure leaves it to whom it belonged.
+fn log_in(cx: &mut SessionCx<'_>, user: &[u8], password: &[u8]) -> CmdResult {
+    if !cx.server.authenticate(user, password) {
+        return Err(errors::WRONG_PASS);
+    }
+    cx.session.authenticated = true;
+    set(cx, ClientProperty::User(String::from_utf8_lossy(user).into_owned()));
+    Ok(())
+}
+
+/// Changes what CLIENT LIST shows of this connection.
+fn set(cx: &SessionCx<'_>, property: ClientProperty) {
+    cx.server.set_client_property(cx.session.id, property);
+}
+
+fn echo(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    reply.bulk(&args[1]);
+    Ok(())
+}
+
+fn hello(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let protocol = match args.get(1).map(parse_i64) {
+        None => cx.session.protocol,
+        Some(Some(2)) => Protocol::Resp2,
+        Some(Some(3)) => Protocol::Resp3,
+        Some(Some(_)) => return Err(errors::NO_PROTO),
+        Some(None) => return Err(errors::PROTOCOL_VERSION),
+    };
+    let (mut credentials, mut name) = (None, None);
+    let mut rest = args.tail(2).iter();
+    while let Some(option) = rest.next() {
+        if option.eq_ignore_ascii_case(b"AUTH") && rest.len() >= 2 {
+            credentials = rest.next().zip(rest.next());
+        } else if option.eq_ignore_ascii_case(b"SETNAME") && rest.len() >= 1 {
+            name = rest.next();
+            if !name.is_some_and(is_printable_word) {
+                return Err(errors::CLIENT_NAME);
+            }
+        } else {
+            return Err(errors::hello_option(option));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        log_in(cx, user, password)?;
+    }
+    if !cx.session.authenticated {
+        return Err(errors::HELLO_NO_AUTH);
+    }
+    if let Some(name) = name {
+        set(cx, ClientProperty::Name(String::from_utf8_lossy(name).into_owned()));
+    }
+    if protocol != cx.session.protocol {
+        cx.session.protocol = protocol;
+        reply.set_protocol(protocol);
+        set(cx, ClientProperty::Protocol(version_of(protocol)));
+    }
+    reply.map(7);
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(cx.server.redis_version().as_bytes());
+    reply.bulk(b"proto");
+    reply.integer(version_of(protocol).into());
+    reply.bulk(b"id");
+    reply.integer(i64::try_from(cx.session.id).unwrap_or(i64::MAX));
+    reply.bulk(b"mode");
+    reply.bulk(b"standalone");
+    reply.bulk(b"role");
+    reply.bulk(b"master");
+    reply.bulk(b"modules");
+    reply.array(0);
+    Ok(())
+}
+
+fn version_of(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    }
+}
+
+fn ping(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    match args.len() {
+        1 => reply.simple("PONG"),
+        2 => reply.bulk(&args[1]),
+        _ => return Err(errors::wrong_arity("ping")),
+    }
+    Ok(())
+}
+
+fn quit(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    cx.session.close = true;
+    reply.ok();
+    Ok(())
+}
+
+fn reset(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    cx.session.reset(!cx.server.requires_auth());
+    for property in [
+        ClientProperty::Name(String::new()),
+        ClientProperty::User("default".to_owned()),
+        ClientProperty::Db(0),
+        ClientProperty::Protocol(2),
+        ClientProperty::Monitor(false),
+        ClientProperty::NoEvict(false),
+        ClientProperty::NoTouch(false),
+    ] {
+        set(cx, property);
+    }
+    reply.set_protocol(Protocol::Resp2);
+    reply.simple("RESET");
+    Ok(())
+}
+
+fn select(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let index = parse_i64(&args[1]).and_then(|i| i32::try_from(i).ok()).ok_or(errors::NOT_INTEGER)?;
+    let db = u16::try_from(index).ok().filter(|&db| db < cx.store.databases()).ok_or(errors::DB_INDEX)?;
+    if db != cx.session.db {
+        cx.session.db = db;
+        set(cx, ClientProperty::Db(db));
+    }
+    reply.ok();
+    Ok(())
+}

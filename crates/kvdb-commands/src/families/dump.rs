@@ -1,0 +1,114 @@
+//! Values as bytes that a client can take from one server to another.
+
+use kvdb_resp::{Args, Reply};
+use kvdb_store::{Effect, ReadCx, StringValue, WriteCx};
+
+use super::string_value::{bytes, string};
+use crate::errors::{self, CmdResult, CommandError};
+use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::values::number::parse_i64;
+use crate::values::rdb;
+
+/// The rows of this family.
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "dump",
+        arity: 2,
+        flags: Flags::RANDOM,
+        keys: &[KeySpec::one(&["RO", "access"])],
+        categories: &["@keyspace"],
+        group: Group::Generic,
+        since: "2.6.0",
+        complexity: "O(N) for a value of N bytes",
+        summary: "Replies with the value of a key as RESTORE takes it",
+        syntax: "key",
+        handler: Handler::Read(dump),
+        subcommands: &[],
+    },
+    CommandSpec {
+        name: "restore",
+        arity: -4,
+        flags: Flags::DENYOOM,
+        keys: &[KeySpec::one(&["OW", "update"])],
+        categories: &["@keyspace", "@dangerous"],
+        group: Group::Generic,
+        since: "2.6.0",
+        complexity: "O(N) for a value of N bytes",
+        summary: "Gives a key the value that DUMP replied with, here or on another server",
+        syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+        handler: Handler::Write(restore),
+        subcommands: &[],
+    },
+];
+
+fn dump(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    match string(cx.get(&args[1]))? {
+        Some(value) => reply.bulk(&rdb::dump_string(bytes(value, &mut itoa::Buffer::new()))),
+        None => reply.null(),
+    }
+    Ok(())
+}
+
+/// The options of RESTORE. A frequency is checked and not kept: use is remembered as a moment.
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+    idle_seconds: Option<u64>,
+}
+
+impl Options {
+    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+        let mut options = Self::default();
+        let mut frequency = None;
+        let mut at = 0;
+        while let Some(option) = args.get(at) {
+            let value = args.get(at + 1);
+            match (&*option.to_ascii_lowercase(), value) {
+                (b"replace", _) => options.replace = true,
+                (b"absttl", _) => options.absolute = true,
+                (b"idletime", Some(seconds)) if frequency.is_none() => {
+                    let seconds = parse_i64(seconds).ok_or(errors::NOT_INTEGER)?;
+                    options.idle_seconds = Some(u64::try_from(seconds).map_err(|_| errors::INVALID_IDLETIME)?);
+                    at += 1;
+                }
+                (b"freq", Some(count)) if options.idle_seconds.is_none() => {
+                    let count = parse_i64(count).ok_or(errors::NOT_INTEGER)?;
+                    frequency = Some(u8::try_from(count).map_err(|_| errors::INVALID_FREQ)?);
+                    at += 1;
+                }
+                _ => return Err(errors::SYNTAX),
+            }
+            at += 1;
+        }
+        Ok(options)
+    }
+}
+
+fn restore(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let (key, payload) = (&args[1], &args[3]);
+    let options = Options::parse(args.tail(4))?;
+    if !options.replace && cx.get(key).is_some() {
+        return Err(errors::BUSY_KEY);
+    }
+    let ttl = parse_i64(&args[2]).ok_or(errors::NOT_INTEGER)?;
+    let ttl = u64::try_from(ttl).map_err(|_| errors::INVALID_TTL)?;
+    let value = rdb::restore_string(payload, cx.limits().max_string_bytes)
+        .map_err(|error| CommandError::new(format!("ERR {error}")))?;
+    let deadline = match ttl {
+        0 => None,
+        moment if options.absolute => Some(moment),
+        // Both are below 2^63, a clock of many millions of years included.
+        ttl => Some(ttl.saturating_add(cx.now())),
+    };
+    if deadline.is_some_and(|deadline| deadline <= cx.now()) {
+        cx.apply(key, Effect::Delete);
+    } else {
+        cx.apply(key, Effect::PutString { value: StringValue::Bytes(&value), deadline });
+        if let Some(seconds) = options.idle_seconds {
+            cx.set_idle(key, seconds);
+        }
+    }
+    reply.ok();
+    Ok(())
+}

@@ -1,0 +1,362 @@
+//! Keys of any type: deleting, looking, renaming, copying, and moving between databases.
+
+use kvdb_resp::{Args, Reply};
+use kvdb_store::{Effect, Object, ReadCx, StringValue, ValueRef, WriteCx};
+
+use crate::errors::{self, CmdResult, CommandError};
+use crate::families::help;
+use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::values::number::parse_i64;
+
+/// Integers below this are shared objects in Redis, whose reference count is this.
+const SHARED_INTEGERS: std::ops::Range<i64> = 0..10_000;
+const SHARED_COUNT: i64 = i32::MAX as i64;
+
+/// What the rows of this family have in common.
+const ROW: CommandSpec = CommandSpec {
+    name: "",
+    arity: 2,
+    flags: Flags::NONE,
+    keys: &[],
+    categories: &["@keyspace"],
+    group: Group::Generic,
+    since: "1.0.0",
+    complexity: "O(1)",
+    summary: "",
+    syntax: "key",
+    handler: Handler::Container,
+    subcommands: &[],
+};
+
+const MANY: CommandSpec = CommandSpec { arity: -2, complexity: "O(N) for N keys", syntax: "key [key ...]", ..ROW };
+
+/// What a subcommand of OBJECT has in common with the others.
+const OBJECT: CommandSpec =
+    CommandSpec { arity: 3, since: "2.2.3", keys: &[KeySpec { first: 2, last: 2, step: 1, flags: &["RO"] }], ..ROW };
+
+/// The key that a value is taken from.
+const SOURCE: KeySpec = KeySpec::one(&["RW", "access", "delete"]);
+
+const fn target(flags: &'static [&'static str]) -> KeySpec {
+    KeySpec { first: 2, last: 2, step: 1, flags }
+}
+
+/// The rows of this family.
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "del",
+        keys: &[KeySpec::all(&["RM", "delete"])],
+        summary: "Deletes keys",
+        handler: Handler::Write(del),
+        ..MANY
+    },
+    CommandSpec {
+        name: "unlink",
+        flags: Flags::FAST,
+        keys: &[KeySpec::all(&["RM", "delete"])],
+        since: "4.0.0",
+        summary: "Deletes keys; does what DEL does",
+        handler: Handler::Write(del),
+        ..MANY
+    },
+    CommandSpec {
+        name: "exists",
+        flags: Flags::FAST,
+        keys: &[KeySpec::all(&["RO"])],
+        summary: "Counts how many of the named keys are there; a key named twice counts twice",
+        handler: Handler::Read(exists),
+        ..MANY
+    },
+    CommandSpec {
+        name: "touch",
+        flags: Flags::FAST,
+        keys: &[KeySpec::all(&["RO"])],
+        since: "3.2.1",
+        summary: "Marks keys as used now and counts those that are there",
+        handler: Handler::Read(touch),
+        ..MANY
+    },
+    CommandSpec {
+        name: "type",
+        flags: Flags::FAST,
+        keys: &[KeySpec::one(&["RO"])],
+        summary: "Tells the type of a key's value",
+        handler: Handler::Read(kind),
+        ..ROW
+    },
+    CommandSpec {
+        name: "rename",
+        arity: 3,
+        keys: &[SOURCE, target(&["OW", "update"])],
+        complexity: "O(N) for a value of N bytes",
+        summary: "Gives a key another name, in place of a key that has it",
+        syntax: "key newkey",
+        handler: Handler::Write(rename),
+        ..ROW
+    },
+    CommandSpec {
+        name: "renamenx",
+        arity: 3,
+        flags: Flags::FAST,
+        keys: &[SOURCE, target(&["OW", "insert"])],
+        complexity: "O(N) for a value of N bytes",
+        summary: "Gives a key another name unless a key has it",
+        syntax: "key newkey",
+        handler: Handler::Write(renamenx),
+        ..ROW
+    },
+    CommandSpec {
+        name: "copy",
+        arity: -3,
+        flags: Flags::DENYOOM,
+        keys: &[KeySpec::one(&["RO", "access"]), target(&["OW", "update"])],
+        since: "6.2.0",
+        complexity: "O(N) for a value of N bytes",
+        summary: "Gives another key the same value and deadline",
+        syntax: "source destination [DB destination-db] [REPLACE]",
+        handler: Handler::Write(copy),
+        ..ROW
+    },
+    CommandSpec {
+        name: "move",
+        arity: 3,
+        flags: Flags::FAST,
+        keys: &[KeySpec::one(&["RW", "access", "update"])],
+        complexity: "O(N) for a value of N bytes",
+        summary: "Moves a key into another database unless that one has the key",
+        syntax: "key db",
+        handler: Handler::Write(move_key),
+        ..ROW
+    },
+    CommandSpec {
+        name: "object",
+        arity: -2,
+        categories: &[],
+        since: "2.2.3",
+        complexity: "Depends on the subcommand",
+        summary: "Tells how a value is kept",
+        syntax: "",
+        subcommands: &[
+            CommandSpec {
+                name: "encoding",
+                summary: "Tells the encoding that Redis would keep the value in",
+                handler: Handler::Read(object_encoding),
+                ..OBJECT
+            },
+            CommandSpec {
+                name: "freq",
+                since: "4.0.0",
+                summary: "Tells how often the key is used, which is not counted",
+                handler: Handler::Read(object_freq),
+                ..OBJECT
+            },
+            help::row(Group::Generic, "6.2.0"),
+            CommandSpec {
+                name: "idletime",
+                summary: "Tells for how many seconds the key has not been used",
+                handler: Handler::Read(object_idletime),
+                ..OBJECT
+            },
+            CommandSpec {
+                name: "refcount",
+                summary: "Tells how many references to the value Redis would count",
+                handler: Handler::Read(object_refcount),
+                ..OBJECT
+            },
+        ],
+        ..ROW
+    },
+];
+
+/// A string with its deadline, on its way from one key to another.
+struct Carried {
+    value: Payload,
+    deadline: Option<u64>,
+}
+
+enum Payload {
+    Int(i64),
+    Bytes(Vec<u8>),
+}
+
+impl Carried {
+    fn of(object: &Object<'_>) -> Result<Self, CommandError> {
+        let value = match object.string().ok_or(errors::WRONG_TYPE)? {
+            ValueRef::Int(i) => Payload::Int(i),
+            ValueRef::Bytes(b) => Payload::Bytes(b.to_vec()),
+        };
+        Ok(Self { value, deadline: object.deadline() })
+    }
+
+    /// The effect that gives a key this value. Bytes stay bytes: whoever made them did not make an integer.
+    fn put(&self) -> Effect<'_> {
+        let value = match &self.value {
+            Payload::Int(i) => StringValue::Int(*i),
+            Payload::Bytes(b) => StringValue::Raw(b),
+        };
+        Effect::PutString { value, deadline: self.deadline }
+    }
+}
+
+fn del(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let deleted = args.tail(1).iter().filter(|key| cx.apply(key, Effect::Delete)).count();
+    reply.integer(deleted as i64);
+    Ok(())
+}
+
+fn exists(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let there = args.tail(1).iter().filter(|key| cx.inspect(key).is_some()).count();
+    reply.integer(there as i64);
+    Ok(())
+}
+
+fn touch(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let there = args.tail(1).iter().filter(|key| cx.touch(key)).count();
+    reply.integer(there as i64);
+    Ok(())
+}
+
+fn kind(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    reply.simple(cx.inspect(&args[1]).map_or("none", |object| object.kind().name()));
+    Ok(())
+}
+
+fn rename(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let (from, to) = (&args[1], &args[2]);
+    let carried = Carried::of(&cx.get(from).ok_or(errors::NO_SUCH_KEY)?)?;
+    if from != to {
+        cx.apply(from, Effect::Delete);
+        cx.apply(to, carried.put());
+    }
+    reply.ok();
+    Ok(())
+}
+
+fn renamenx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let (from, to) = (&args[1], &args[2]);
+    cx.get(from).ok_or(errors::NO_SUCH_KEY)?;
+    let renamed = cx.get(to).is_none();
+    if renamed {
+        let carried = Carried::of(&cx.get(from).ok_or(errors::NO_SUCH_KEY)?)?;
+        cx.apply(from, Effect::Delete);
+        cx.apply(to, carried.put());
+    }
+    reply.integer(i64::from(renamed));
+    Ok(())
+}
+
+fn copy(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let (from, to) = (&args[1], &args[2]);
+    let here = cx.db();
+    let (mut there, mut replace) = (here, false);
+    let mut at = 3;
+    while let Some(option) = args.get(at) {
+        if option.eq_ignore_ascii_case(b"replace") {
+            replace = true;
+        } else if option.eq_ignore_ascii_case(b"db")
+            && let Some(index) = args.get(at + 1)
+        {
+            there = database(cx, index)?;
+            at += 1;
+        } else {
+            return Err(errors::SYNTAX);
+        }
+        at += 1;
+    }
+    if there == here && from == to {
+        return Err(errors::SAME_OBJECT);
+    }
+    if there != here && !cx.require(there, to) {
+        return Err(errors::NEEDS_LOAD);
+    }
+    let copied = match cx.lookup(from) {
+        Some(object) => {
+            let carried = Carried::of(&object)?;
+            put_in(cx, there, to, &carried, replace)
+        }
+        None => false,
+    };
+    reply.integer(i64::from(copied));
+    Ok(())
+}
+
+fn move_key(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let key = &args[1];
+    let (here, there) = (cx.db(), database(cx, &args[2])?);
+    if there == here {
+        return Err(errors::SAME_OBJECT);
+    }
+    if !cx.require(there, key) {
+        return Err(errors::NEEDS_LOAD);
+    }
+    let moved = match cx.get(key) {
+        Some(object) => {
+            let carried = Carried::of(&object)?;
+            put_in(cx, there, key, &carried, false)
+        }
+        None => false,
+    };
+    if moved {
+        cx.apply(key, Effect::Delete);
+    }
+    reply.integer(i64::from(moved));
+    Ok(())
+}
+
+/// Gives a key of a database this value unless the key is there and may not be replaced; tells whether it did. The
+/// selected database stays.
+fn put_in(cx: &mut WriteCx<'_>, db: u16, key: &[u8], carried: &Carried, replace: bool) -> bool {
+    let here = cx.db();
+    cx.select(db);
+    let put = replace || cx.get(key).is_none();
+    if put {
+        cx.apply(key, carried.put());
+    }
+    cx.select(here);
+    put
+}
+
+/// The database that an argument names.
+fn database(cx: &WriteCx<'_>, index: &[u8]) -> Result<u16, CommandError> {
+    let index = parse_i64(index).ok_or(errors::NOT_INTEGER)?;
+    if i32::try_from(index).is_err() {
+        return Err(errors::NOT_INT32);
+    }
+    u16::try_from(index).ok().filter(|&db| db < cx.databases()).ok_or(errors::DB_INDEX)
+}
+
+fn object_encoding(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    match cx.inspect(&args[2]) {
+        Some(object) => reply.bulk(object.encoding().as_bytes()),
+        None => reply.null(),
+    }
+    Ok(())
+}
+
+fn object_freq(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    if cx.inspect(&args[2]).is_some() {
+        return Err(errors::NOT_LFU);
+    }
+    reply.null();
+    Ok(())
+}
+
+fn object_idletime(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    let now = cx.now();
+    match cx.inspect(&args[2]) {
+        Some(object) => reply.integer(object.idle_seconds(now) as i64),
+        None => reply.null(),
+    }
+    Ok(())
+}
+
+fn object_refcount(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    match cx.inspect(&args[2]) {
+        Some(object) => {
+            let shared = matches!(object.string(), Some(ValueRef::Int(i)) if SHARED_INTEGERS.contains(&i));
+            reply.integer(if shared { SHARED_COUNT } else { 1 });
+        }
+        None => reply.null(),
+    }
+    Ok(())
+}

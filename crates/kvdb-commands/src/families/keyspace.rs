@@ -1,0 +1,273 @@
+//! Whole databases: walking, counting, emptying and exchanging them.
+
+use kvdb_resp::{Args, Reply};
+use kvdb_store::Walk;
+
+use crate::errors::{self, CommandError};
+use crate::keyspace_cx::KeyspaceCx;
+use crate::spec::{CommandSpec, Flags, Group, Handler, KeyspaceOutcome, KeyspaceResult};
+use crate::values::glob::{Case, matches};
+use crate::values::number::parse_i64;
+
+/// A SCAN that asks for more keys than this at a time is none of a worker's business.
+const COUNT_FOR_A_WORKER: usize = 1000;
+/// Keys that one step of KEYS looks at.
+const KEYS_STEP: usize = 1024;
+/// Keys that SCAN looks at unless it is told a number.
+const DEFAULT_COUNT: usize = 10;
+
+/// What the rows of this family have in common.
+const ROW: CommandSpec = CommandSpec {
+    name: "",
+    arity: 1,
+    flags: Flags::READONLY,
+    keys: &[],
+    categories: &["@keyspace"],
+    group: Group::Generic,
+    since: "1.0.0",
+    complexity: "O(1)",
+    summary: "",
+    syntax: "",
+    handler: Handler::Container,
+    subcommands: &[],
+};
+
+/// The rows of this family.
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "scan",
+        arity: -2,
+        flags: Flags::READONLY.with(Flags::RANDOM),
+        since: "2.8.0",
+        complexity: "O(1) for a call, O(N) for a walk over N keys",
+        summary: "Walks the keys of the selected database, a few with each call",
+        syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        handler: Handler::Keyspace(scan),
+        ..ROW
+    },
+    CommandSpec {
+        name: "keys",
+        arity: 2,
+        flags: Flags::READONLY.with(Flags::SLOW),
+        categories: &["@keyspace", "@dangerous"],
+        complexity: "O(N) for N keys in the database",
+        summary: "Replies with all keys of the selected database that match a pattern",
+        syntax: "pattern",
+        handler: Handler::Keyspace(keys),
+        ..ROW
+    },
+    CommandSpec {
+        name: "randomkey",
+        flags: Flags::READONLY.with(Flags::RANDOM),
+        summary: "Replies with some key of the selected database",
+        handler: Handler::Keyspace(randomkey),
+        ..ROW
+    },
+    CommandSpec {
+        name: "dbsize",
+        flags: Flags::READONLY.with(Flags::FAST),
+        group: Group::Server,
+        summary: "Counts the keys of the selected database",
+        handler: Handler::Keyspace(dbsize),
+        ..ROW
+    },
+    CommandSpec {
+        name: "flushdb",
+        arity: -1,
+        flags: Flags::WRITE,
+        categories: &["@keyspace", "@dangerous"],
+        group: Group::Server,
+        summary: "Empties the selected database",
+        syntax: "[ASYNC|SYNC]",
+        handler: Handler::Keyspace(flushdb),
+        ..ROW
+    },
+    CommandSpec {
+        name: "flushall",
+        arity: -1,
+        flags: Flags::WRITE,
+        categories: &["@keyspace", "@dangerous"],
+        group: Group::Server,
+        summary: "Empties all databases",
+        syntax: "[ASYNC|SYNC]",
+        handler: Handler::Keyspace(flushall),
+        ..ROW
+    },
+    CommandSpec {
+        name: "swapdb",
+        arity: 3,
+        flags: Flags::WRITE.with(Flags::FAST),
+        categories: &["@keyspace", "@dangerous"],
+        group: Group::Server,
+        since: "4.0.0",
+        summary: "Exchanges two databases for all connections",
+        syntax: "index1 index2",
+        handler: Handler::Keyspace(swapdb),
+        ..ROW
+    },
+];
+
+/// What SCAN leaves out.
+struct Filter<'a> {
+    pattern: Option<&'a [u8]>,
+    kind: Option<&'a [u8]>,
+    count: usize,
+}
+
+impl<'a> Filter<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+        let mut filter = Self { pattern: None, kind: None, count: DEFAULT_COUNT };
+        for at in (0..args.len()).step_by(2) {
+            let (Some(option), Some(value)) = (args.get(at), args.get(at + 1)) else { return Err(errors::SYNTAX) };
+            match &*option.to_ascii_lowercase() {
+                b"match" => filter.pattern = Some(value),
+                b"count" => {
+                    let count = parse_i64(value).ok_or(errors::NOT_INTEGER)?;
+                    filter.count = usize::try_from(count).ok().filter(|&n| n > 0).ok_or(errors::SYNTAX)?;
+                }
+                b"type" => filter.kind = Some(value),
+                _ => return Err(errors::SYNTAX),
+            }
+        }
+        Ok(filter)
+    }
+}
+
+fn scan(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    let cursor = parse_cursor(&args[1]).ok_or(errors::INVALID_CURSOR)?;
+    let filter = Filter::parse(args.tail(2))?;
+    if filter.count > COUNT_FOR_A_WORKER && !cx.may_wait {
+        return Ok(KeyspaceOutcome::NeedIo);
+    }
+    let Some((keys, next)) = step(cx, cursor, filter.count)? else { return Ok(KeyspaceOutcome::NeedIo) };
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    let head = reply.deferred_array();
+    let mut found = 0;
+    for (key, kind) in &keys {
+        if filter.pattern.is_none_or(|pattern| matches_key(pattern, key))
+            && filter.kind.is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind.name().as_bytes()))
+        {
+            reply.bulk(key);
+            found += 1;
+        }
+    }
+    reply.finish(head, found);
+    Ok(depends_on_everything(cx))
+}
+
+fn keys(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    let pattern = &args[1];
+    let head = reply.deferred_array();
+    let (mut cursor, mut found) = (0, 0);
+    loop {
+        let Some((keys, next)) = step(cx, cursor, KEYS_STEP)? else { return Ok(KeyspaceOutcome::NeedIo) };
+        for (key, _) in keys.iter().filter(|(key, _)| matches_key(pattern, key)) {
+            reply.bulk(key);
+            found += 1;
+        }
+        if next == 0 {
+            break;
+        }
+        cursor = next;
+    }
+    reply.finish(head, found);
+    Ok(depends_on_everything(cx))
+}
+
+/// A lone star matches every key, the empty one too, which it would not match as a pattern.
+fn matches_key(pattern: &[u8], key: &[u8]) -> bool {
+    pattern == b"*" || matches(pattern, key, Case::Sensitive)
+}
+
+type Found = (Vec<(Vec<u8>, kvdb_store::Type)>, u64);
+
+/// A step of a walk over the selected database; `None` when it has to wait for the disk and may not.
+fn step(cx: &KeyspaceCx<'_>, cursor: u64, count: usize) -> Result<Option<Found>, CommandError> {
+    match cx.store.walk(cx.db, cursor, count, cx.env.now, cx.may_wait) {
+        Ok(Walk::Keys(keys, next)) => Ok(Some((keys, next))),
+        Ok(Walk::NeedIo) => Ok(None),
+        Err(message) => Err(CommandError::new(format!("ERR {message}"))),
+    }
+}
+
+/// A cursor as the C library reads an unsigned number: nothing at all is 0, and a minus wraps.
+fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let (negative, digits) = match text {
+        [] => return Some(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let magnitude = digits.iter().try_fold(0u64, |sum, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })?;
+    Some(if negative { magnitude.wrapping_neg() } else { magnitude })
+}
+
+fn randomkey(cx: &mut KeyspaceCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    match cx.store.random_key(cx.db, cx.env.now, cx.env.random, cx.may_wait) {
+        Ok(Some(key)) => reply.bulk(&key),
+        Ok(None) => reply.null(),
+        Err(_) => return Ok(KeyspaceOutcome::NeedIo),
+    }
+    Ok(depends_on_everything(cx))
+}
+
+fn dbsize(cx: &mut KeyspaceCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    reply.integer(i64::try_from(cx.store.counts(cx.db).keys).unwrap_or(i64::MAX));
+    Ok(depends_on_everything(cx))
+}
+
+/// What was seen may be as new as the newest write.
+fn depends_on_everything(cx: &KeyspaceCx<'_>) -> KeyspaceOutcome {
+    KeyspaceOutcome::Done(cx.store.appended())
+}
+
+fn flushdb(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    flush(cx, args, reply, &[cx.db])
+}
+
+fn flushall(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    let all: Vec<u16> = (0..cx.store.databases()).collect();
+    flush(cx, args, reply, &all)
+}
+
+/// Empties databases. With SYNC the client waits until the memory is free, and a worker does not do the freeing.
+fn flush(cx: &KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>, dbs: &[u16]) -> KeyspaceResult {
+    let sync = match args.get(1) {
+        None => false,
+        Some(mode) if args.len() == 2 && mode.eq_ignore_ascii_case(b"async") => false,
+        Some(mode) if args.len() == 2 && mode.eq_ignore_ascii_case(b"sync") => true,
+        Some(_) => return Err(errors::SYNTAX),
+    };
+    if sync && !cx.may_wait {
+        return Ok(KeyspaceOutcome::NeedIo);
+    }
+    let (seq, flushed) = cx.store.flush(dbs).map_err(|refusal| CommandError::new(refusal.to_string()))?;
+    if sync {
+        drop(flushed);
+    } else {
+        cx.store.io().submit(move || drop(flushed));
+    }
+    reply.ok();
+    Ok(KeyspaceOutcome::Done(seq))
+}
+
+fn swapdb(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    let index = |text, error| parse_i64(text).and_then(|n| i32::try_from(n).ok()).ok_or(error);
+    let (a, b) = (index(&args[1], errors::FIRST_DB_INDEX)?, index(&args[2], errors::SECOND_DB_INDEX)?);
+    let database = |n| u16::try_from(n).ok().filter(|&db| db < cx.store.databases()).ok_or(errors::DB_INDEX);
+    let (a, b) = (database(a)?, database(b)?);
+    let seq = if a == b {
+        0
+    } else {
+        cx.store.swap(a, b, cx.env.now).map_err(|refusal| CommandError::new(refusal.to_string()))?
+    };
+    reply.ok();
+    Ok(KeyspaceOutcome::Done(seq))
+}

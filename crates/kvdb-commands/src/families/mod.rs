@@ -1,0 +1,20 @@
+//! One file for each family of commands: its rows of the table first, then the handlers in the same order.
+
+pub mod bitmap;
+pub mod bitfield;
+pub mod connection;
+pub mod client;
+pub mod command;
+pub mod config;
+pub mod dump;
+pub mod expire;
+pub mod generic;
+mod help;
+pub mod hyperloglog;
+pub mod keyspace;
+pub mod server;
+mod set_options;
+pub mod string;
+pub mod string_number;
+pub mod string_range;
+mod string_value;

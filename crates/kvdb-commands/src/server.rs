@@ -1,0 +1,151 @@
+//! What commands need to know and do about the server around them. The server implements it; tests may too.
+
+use kvdb_resp::Reply;
+
+use crate::errors::CommandError;
+
+/// Which clients CLIENT LIST and CLIENT KILL mean; `None` means any.
+#[derive(Debug, Clone, Default)]
+pub struct ClientFilter {
+    /// These connections.
+    pub ids: Option<Vec<u64>>,
+    /// The client's address, `ip:port`.
+    pub addr: Option<String>,
+    /// The server's address that it is connected to.
+    pub laddr: Option<String>,
+    /// The user it is authenticated as.
+    pub user: Option<String>,
+    /// Its kind.
+    pub kind: Option<ClientKind>,
+    /// Not this connection (SKIPME).
+    pub not: Option<u64>,
+    /// Connected for at least so many seconds (MAXAGE).
+    pub min_age_seconds: Option<u64>,
+}
+
+/// Kinds of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientKind {
+    /// An ordinary one.
+    Normal,
+    /// A primary that replicates to us; KVDB has none.
+    Primary,
+    /// A replica that reads from us; KVDB has none.
+    Replica,
+    /// A subscriber.
+    PubSub,
+}
+
+/// A property of the connection that CLIENT changes and CLIENT LIST shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientProperty {
+    /// Its name.
+    Name(String),
+    /// The name of its library.
+    LibName(String),
+    /// The version of its library.
+    LibVersion(String),
+    /// Whether it is spared when clients are evicted for memory.
+    NoEvict(bool),
+    /// Whether its commands do not count as use of keys.
+    NoTouch(bool),
+    /// The user it is authenticated as.
+    User(String),
+    /// The database it has selected.
+    Db(u16),
+    /// The protocol it speaks, 2 or 3.
+    Protocol(u8),
+    /// Whether it is shown every command.
+    Monitor(bool),
+}
+
+/// How to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShutdownMode {
+    /// At once, without waiting for anything but the log.
+    pub now: bool,
+    /// Even where the log cannot be synced.
+    pub force: bool,
+    /// Without a flush to tables.
+    pub nosave: bool,
+}
+
+/// The server as commands see it.
+pub trait Server {
+    /// Now, in Unix microseconds.
+    fn now_micros(&self) -> u64;
+    /// Whether this is a user and its password. User `default` has the one of `requirepass`.
+    fn authenticate(&self, user: &[u8], password: &[u8]) -> bool;
+    /// Whether there is such a user.
+    fn has_user(&self, user: &[u8]) -> bool {
+        user == b"default"
+    }
+    /// Whether clients have to authenticate.
+    fn requires_auth(&self) -> bool;
+
+    /// The settings whose names match a glob pattern, with their values.
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, String)>;
+    /// Changes settings, all of them or none.
+    fn config_set(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), CommandError>;
+    /// Writes the settings back to their file.
+    fn config_rewrite(&self) -> Result<(), CommandError>;
+    /// Sets the statistics of INFO to zero.
+    fn reset_stats(&self);
+
+    /// The text of INFO for these sections (lower case; `default`, `all` and `everything` among them).
+    fn info(&self, sections: &[String]) -> String;
+    /// The lines of CLIENT LIST, without line ends.
+    fn clients(&self, filter: &ClientFilter) -> Vec<String>;
+    /// Closes connections; returns how many. The caller's own is closed after its reply.
+    fn kill_clients(&self, filter: &ClientFilter, caller: u64) -> usize;
+    /// The name of a connection; empty when it has none.
+    fn client_name(&self, id: u64) -> String;
+    /// Changes what CLIENT LIST shows of a connection.
+    fn set_client_property(&self, id: u64, property: ClientProperty);
+    /// Makes commands (or only writes) wait until a moment, in Unix milliseconds; 0 ends the pause.
+    fn pause_clients(&self, until_ms: u64, writes_only: bool);
+    /// Ends the wait of a blocked client; `with_error` tells how. Returns whether it was blocked.
+    fn unblock_client(&self, id: u64, with_error: bool) -> bool;
+
+    /// Writes the newest `count` entries of the slow log (all when `None`), as SLOWLOG GET replies.
+    fn slowlog_get(&self, count: Option<usize>, reply: &mut Reply<'_>);
+    /// The number of entries of the slow log.
+    fn slowlog_len(&self) -> usize;
+    /// Empties the slow log.
+    fn slowlog_reset(&self);
+    /// Writes the reply of a LATENCY subcommand other than HELP: `latest`, `history`, `reset`, `graph`, `doctor` or
+    /// `histogram`, with its arguments.
+    fn latency(&self, subcommand: &str, args: &[&[u8]], reply: &mut Reply<'_>) -> Result<(), CommandError>;
+
+    /// Memory figures for MEMORY STATS, in the order of the reply.
+    fn memory_stats(&self) -> Vec<(String, MemoryFigure)>;
+    /// Gives unused memory back to the system.
+    fn memory_purge(&self);
+
+    /// When the last checkpoint was made, in Unix seconds.
+    fn last_save(&self) -> u64;
+    /// A function that makes a checkpoint and may take long; called on a thread that may wait.
+    fn checkpoint(&self) -> Box<dyn FnOnce() -> Result<(), String> + Send>;
+    /// Notes that a background checkpoint was asked for; an error when one is running.
+    fn background_checkpoint(&self) -> Result<(), CommandError>;
+    /// Ends the server; `None` takes a shutdown back that has not begun to close.
+    fn shutdown(&self, mode: Option<ShutdownMode>) -> Result<(), CommandError>;
+
+    /// Whether DEBUG may be used by this connection (`enable-debug-command`).
+    fn debug_allowed(&self, client: u64) -> bool;
+    /// Turns active expiry off or on (DEBUG SET-ACTIVE-EXPIRE).
+    fn set_active_expiry(&self, on: bool);
+    /// The version of Redis that clients are told.
+    fn redis_version(&self) -> String;
+    /// Text for LOG lines by commands.
+    fn log(&self, message: &str);
+}
+
+/// A figure of MEMORY STATS.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MemoryFigure {
+    /// A number of bytes or things.
+    Integer(i64),
+    /// A ratio or percentage.
+    Double(f64),
+}

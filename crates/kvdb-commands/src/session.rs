@@ -1,0 +1,101 @@
+//! The state of a connection, and what a command about the connection or the server may touch.
+
+use std::sync::Arc;
+
+use kvdb_resp::Protocol;
+use kvdb_store::{Env, Store};
+
+use crate::server::Server;
+
+/// Whether replies are sent (CLIENT REPLY).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    /// Yes.
+    #[default]
+    On,
+    /// Not until it is turned on again.
+    Off,
+    /// Not the reply to the command that is running (CLIENT REPLY SKIP itself) nor to the next one.
+    SkipNext,
+    /// Not the reply to this command.
+    Skip,
+}
+
+/// What a connection remembers between commands.
+#[derive(Debug)]
+pub struct Session {
+    /// The number of the connection, unique while the server runs.
+    pub id: u64,
+    /// The selected database.
+    pub db: u16,
+    /// The protocol of replies.
+    pub protocol: Protocol,
+    /// Whether it may run commands other than AUTH, HELLO, QUIT and RESET.
+    pub authenticated: bool,
+    /// Whether replies are sent.
+    pub reply_mode: ReplyMode,
+    /// Whether its commands do not count as use of keys.
+    pub no_touch: bool,
+    /// Whether every command of the server is shown to it.
+    pub monitor: bool,
+    /// Whether the connection is closed when what has been replied is sent.
+    pub close: bool,
+}
+
+impl Session {
+    /// A fresh connection.
+    pub fn new(id: u64, authenticated: bool) -> Self {
+        Self {
+            id,
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated,
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            monitor: false,
+            close: false,
+        }
+    }
+
+    /// Puts everything back as it was when the connection was made (RESET).
+    pub fn reset(&mut self, authenticated: bool) {
+        *self = Self { close: self.close, ..Self::new(self.id, authenticated) };
+    }
+}
+
+/// A run that concerns the connection or the server.
+pub struct SessionCx<'r> {
+    /// The connection.
+    pub session: &'r mut Session,
+    /// The server around it.
+    pub server: &'r dyn Server,
+    /// The keyspace.
+    pub store: &'r Arc<Store>,
+    /// Time, randomness and limits.
+    pub env: Env,
+    /// Set by a handler whose command has to go on elsewhere: the worker carries it out and the connection waits.
+    pub then: Option<Then>,
+}
+
+/// What a worker does after a session command, before the connection's next one.
+#[derive(Debug)]
+pub enum Then {
+    /// Waits (DEBUG SLEEP).
+    Sleep {
+        /// For how long, in microseconds.
+        micros: u64,
+    },
+    /// Has this key of this database loaded from the disk, and runs the command again.
+    Load(u16, Vec<u8>),
+    /// Runs this on a thread that may wait for the disk and replies with what it returns: a status, or an error with its code.
+    Offload(Offload),
+}
+
+/// Work that waits for the disk.
+pub struct Offload(pub Box<dyn FnOnce() -> Result<String, String> + Send>);
+
+impl std::fmt::Debug for Offload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Offload")
+    }
+}
