@@ -12,7 +12,7 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::crash::Policy;
+use crate::campaign::Policy;
 use crate::failure::{Outcome, While, fail};
 use crate::server::{Build, Product, Server};
 use crate::workspace::{self, Scratch};

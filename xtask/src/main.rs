@@ -5,6 +5,7 @@
 //! cannot outlive us (`process`), places (`workspace`), and the sentence a command fails with (`failure`).
 
 mod bench;
+mod campaign;
 mod clients;
 mod conformance;
 mod coverage;

@@ -9,15 +9,12 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::crash::Policy;
+use crate::campaign::{Campaign, Choices, Policy};
 use crate::failure::{Outcome, While, fail};
-use crate::ledger::Ledger;
 use crate::process;
-use crate::rng::Rng;
-use crate::server::{Build, Product, Server};
+use crate::server::Server;
 use crate::setup::{self, Part};
 use crate::workspace::Scratch;
 
@@ -26,21 +23,8 @@ pub(crate) struct Options {
     /// How many times the power fails.
     #[arg(long, default_value_t = 50)]
     cycles: u32,
-    #[arg(long, value_enum, default_value_t = Policy::Always)]
-    policy: Policy,
-    /// With `everysec`: forgive the loss of what was acknowledged this shortly before the cut. A second passes between
-    /// two syncs at most, and the sync itself takes its time.
-    #[arg(long, default_value_t = 2000)]
-    window_ms: u64,
-    /// The seed of an earlier run, to repeat its choices.
-    #[arg(long)]
-    seed: Option<u64>,
-    #[arg(long, default_value_t = 6)]
-    connections: usize,
-    #[arg(long, value_enum, default_value_t = Product::Kvdb)]
-    against: Product,
-    #[arg(long, value_enum, default_value_t = Build::Dev)]
-    build: Build,
+    #[command(flatten)]
+    choices: Choices,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -48,54 +32,37 @@ pub(crate) fn run(options: &Options) -> Outcome {
         fail!("this makes a loop device and mounts it: run it as root");
     }
     setup::ensure(&[Part::Ext4])?;
-    process::catch_interrupts();
-    let program = options.against.program(options.build)?;
-    let seed = options.seed.unwrap_or_else(Rng::fresh_seed);
-    let policy = options.policy.name();
-    println!(
-        "powerloss: {} cuts under {}, appendfsync {policy}, seed {seed}",
-        options.cycles,
-        options.against.name()
-    );
-    let mut rng = Rng::new(seed);
-    let mut ledger = Ledger::new(options.connections, rng.next());
+    let mut campaign = Campaign::new(&options.choices, may_lose)?;
     let scratch = Scratch::new("powerloss")?;
     let mut disk = Disk::new(scratch.path())?;
-    let settings = ["--appendfsync", policy];
-    let mut promised_until = None;
     for cycle in 1..=options.cycles {
-        if process::interrupted() {
-            fail!("interrupted after {} cuts: {}", cycle - 1, ledger.tally);
-        }
-        let attempt = || format!("cut {cycle} of {} with seed {seed}", options.cycles);
+        let progress = campaign.summary();
+        let attempt = || format!("cut {cycle} of {}, after {progress}", options.cycles);
         let data = disk.mount()?.join("data");
-        let mut server = Server::start(&program, &data, &settings).while_doing(attempt)?;
-        ledger.verify(&mut server.connect()?, promised_until).while_doing(attempt)?;
-        let port = server.port();
-        let lifetime =
-            Duration::from_millis(50 + rng.below(if options.policy == Policy::Always { 950 } else { 2950 }));
-        let cut = || {
-            thread::sleep(lifetime);
-            server.expect_alive()?;
-            if options.policy == Policy::Everysec {
-                promised_until = Instant::now().checked_sub(Duration::from_millis(options.window_ms));
-            }
+        let server = campaign.recover(&data).while_doing(attempt)?;
+        let longest = if campaign.policy == Policy::Always { 950 } else { 2950 };
+        let lifetime = Duration::from_millis(50 + campaign.rng.below(longest));
+        let cut = |server: Server| {
             disk.cut_power()?;
             server.crash();
             Ok(())
         };
-        ledger.load_until(port, cut).while_doing(attempt)?;
+        campaign.load(server, lifetime, cut).while_doing(attempt)?;
         disk.unmount()?;
     }
     let data = disk.mount()?.join("data");
-    let server = Server::start(&program, &data, &settings)?;
-    ledger
-        .verify(&mut server.connect()?, promised_until)
-        .while_doing(|| format!("at the end, with seed {seed}"))?;
-    server.stop()?;
+    campaign.recover(&data).while_doing(|| "after the last cut".to_owned())?.stop()?;
     disk.unmount()?;
-    println!("powerloss: {} cuts; {}; seed {seed}", options.cycles, ledger.tally);
+    println!("powerloss: {} cuts; {}", options.cycles, campaign.summary());
     Ok(())
+}
+
+/// With `everysec` a second passes between two syncs at most, and the sync itself takes its time.
+fn may_lose(policy: Policy) -> Duration {
+    match policy {
+        Policy::Always => Duration::ZERO,
+        Policy::Everysec => Duration::from_secs(2),
+    }
 }
 
 /// An ext4 file system in a file, which is unmounted and detached when the value is dropped.

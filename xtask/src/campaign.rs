@@ -1,0 +1,123 @@
+//! What `crash` and `powerloss` have in common: load under a ledger, a disaster, recovery, and the comparison.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Outcome, fail};
+use crate::ledger::Ledger;
+use crate::process;
+use crate::rng::Rng;
+use crate::server::{Build, Product, Server};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Choices {
+    #[arg(long, value_enum, default_value_t = Policy::Always)]
+    policy: Policy,
+    /// Forgive the loss of what was acknowledged this many milliseconds before the disaster, or later.
+    #[arg(long)]
+    window_ms: Option<u64>,
+    /// The seed of an earlier run, to repeat its choices.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Connections that write, each to keys of its own.
+    #[arg(long, default_value_t = 6)]
+    connections: usize,
+    #[arg(long, value_enum, default_value_t = Product::Kvdb)]
+    against: Product,
+    #[arg(long, value_enum, default_value_t = Build::Dev)]
+    build: Build,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self {
+            policy: Policy::Always,
+            window_ms: None,
+            seed: None,
+            connections: 6,
+            against: Product::Kvdb,
+            build: Build::Dev,
+        }
+    }
+}
+
+/// When a write is on the disk: the values of `appendfsync` that promise something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Policy {
+    Always,
+    Everysec,
+}
+
+impl Policy {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Everysec => "everysec",
+        }
+    }
+}
+
+pub(crate) struct Campaign {
+    program: PathBuf,
+    pub(crate) policy: Policy,
+    /// How long before a disaster an acknowledgement stops being a promise.
+    window: Duration,
+    /// Acknowledgements after this were no promise; `None` when all were.
+    promised_until: Option<Instant>,
+    seed: u64,
+    pub(crate) rng: Rng,
+    ledger: Ledger,
+}
+
+impl Campaign {
+    /// `default_window` says what a policy may lose in this kind of disaster, unless the user chose.
+    pub(crate) fn new(choices: &Choices, default_window: fn(Policy) -> Duration) -> Outcome<Self> {
+        process::catch_interrupts();
+        let program = choices.against.program(choices.build)?;
+        let seed = choices.seed.unwrap_or_else(Rng::fresh_seed);
+        let (server, policy) = (choices.against.name(), choices.policy.name());
+        println!("{server} with appendfsync {policy}, seed {seed}");
+        let mut rng = Rng::new(seed);
+        let ledger = Ledger::new(choices.connections, rng.next());
+        let window = choices.window_ms.map_or_else(|| default_window(choices.policy), Duration::from_millis);
+        Ok(Self { program, policy: choices.policy, window, promised_until: None, seed, rng, ledger })
+    }
+
+    /// Starts the server over `data` without waiting for it.
+    pub(crate) fn spawn(&self, data: &Path) -> Outcome<Server> {
+        Server::spawn(&self.program, data, &["--appendfsync", self.policy.name()])
+    }
+
+    /// Starts the server over `data` and holds it to every promise made so far.
+    pub(crate) fn recover(&mut self, data: &Path) -> Outcome<Server> {
+        if process::interrupted() {
+            fail!("interrupted; {}", self.summary());
+        }
+        let mut server = self.spawn(data)?;
+        server.await_ready()?;
+        self.ledger.verify(&mut server.connect()?, self.promised_until)?;
+        Ok(server)
+    }
+
+    /// Loads `server` for `lifetime`, then lets `disaster` end it, and the load with it.
+    pub(crate) fn load(
+        &mut self,
+        mut server: Server,
+        lifetime: Duration,
+        disaster: impl FnOnce(Server) -> Outcome,
+    ) -> Outcome {
+        let (window, promised_until) = (self.window, &mut self.promised_until);
+        let port = server.port();
+        self.ledger.load_until(port, || {
+            thread::sleep(lifetime);
+            server.expect_alive()?;
+            *promised_until = if window.is_zero() { None } else { Instant::now().checked_sub(window) };
+            disaster(server)
+        })
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        format!("{}; seed {}", self.ledger.tally, self.seed)
+    }
+}
