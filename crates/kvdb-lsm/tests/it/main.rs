@@ -2,6 +2,7 @@
 
 mod log_basic;
 mod log_crash;
+mod log_damage;
 mod log_faults;
 mod sim_vfs;
 mod support;

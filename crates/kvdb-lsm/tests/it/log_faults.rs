@@ -1,0 +1,352 @@
+//! I/O faults: each call of a script fails once, or fails from then on; the disk fills up; a sync
+//! hangs.
+
+use crate::support::{Rng, batch, cases, open, options};
+use kvdb_lsm::batch::{Seq, WriteBatch};
+use kvdb_lsm::log::{FullReason, Log, LogError, LogOptions, LogState, SyncPolicy};
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const POLICIES: [SyncPolicy; 3] = [SyncPolicy::Always, SyncPolicy::EverySec, SyncPolicy::No];
+
+/// A script that meets every kind of I/O: returns the batches taken and the marks reached.
+fn script(log: &Log) -> (u64, Seq, Seq) {
+    let mut taken = 0;
+    let mut now = Duration::ZERO;
+    for round in 0..60 {
+        if log.append(&batch(taken), |_| ()).is_ok() {
+            taken += 1;
+        }
+        now += Duration::from_millis(60);
+        // Refusals are checked by their effects: what is recovered in the end.
+        let _ = match round % 6 {
+            0 | 3 => log.write_out(log.appended()),
+            2 => log.sync().map(|_| ()),
+            5 if round % 4 == 1 => log.rotate(|_| ()).map(|_| ()),
+            _ => {
+                log.tick(now);
+                Ok(())
+            }
+        };
+        assert!(log.durable() <= log.written() && log.written() <= log.appended());
+    }
+    (taken, log.written(), log.durable())
+}
+
+fn check(vfs: &SimVfs, taken: u64, at_least: Seq, context: &str) {
+    let (log, recovered, replayed) =
+        open(options(vfs, SyncPolicy::No)).unwrap_or_else(|e| panic!("{context}: {e}"));
+    replayed.assert_prefix(context);
+    assert!(recovered.last_seq >= at_least, "{context}: {} < {at_least}", recovered.last_seq);
+    assert!(replayed.batches.len() as u64 <= taken, "{context}");
+    log.append(&batch(replayed.batches.len() as u64), |_| ()).expect("it goes on");
+    log.close().expect("closed");
+    let (_, _, again) = open(options(vfs, SyncPolicy::No)).expect("opened");
+    again.assert_prefix(context);
+    assert_eq!(again.batches.len(), replayed.batches.len() + 1, "{context}");
+}
+
+fn sweep(plan: fn(u64, FaultKind) -> FaultPlan) {
+    for policy in POLICIES {
+        let calls = {
+            let vfs = SimVfs::new();
+            let (log, ..) = open(options(&vfs, policy)).expect("fresh");
+            let (taken, ..) = script(&log);
+            assert_eq!(taken, 60);
+            vfs.operations()
+        };
+        assert!(calls > 60);
+        for kind in [FaultKind::Io, FaultKind::NoSpace, FaultKind::Short] {
+            for n in 1..=calls {
+                let context = format!("{policy:?}, {:?}", plan(n, kind));
+                let vfs = SimVfs::new();
+                vfs.fail(plan(n, kind));
+                let Ok((log, ..)) = open(options(&vfs, policy)) else {
+                    vfs.heal();
+                    check(&vfs.crash(n), 0, 0, &context);
+                    continue;
+                };
+                let (taken, written, durable) = script(&log);
+                drop(log);
+                let copy = vfs.process_crash();
+                check(&vfs.crash(n), taken, durable, &context);
+                check(&copy, taken, written, &context);
+            }
+        }
+    }
+}
+
+#[test]
+fn any_one_call_may_fail() {
+    sweep(FaultPlan::once);
+}
+
+#[test]
+fn all_calls_may_fail_from_any_one_on() {
+    sweep(FaultPlan::from);
+}
+
+#[test]
+fn a_failed_sync_poisons_for_good_and_listeners_learn_it() {
+    let vfs = SimVfs::new();
+    let (log, ..) = open(options(&vfs, SyncPolicy::Always)).expect("fresh");
+    let states = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&states);
+    log.add_listener(Box::new(move |p| seen.lock().expect("no panic").push(p.clone())));
+    let (first, ()) = log.append(&batch(0), |_| ()).expect("appended");
+    log.tick(Duration::ZERO);
+    let (second, ()) = log.append(&batch(1), |_| ()).expect("appended");
+    log.write_out(second).expect("written");
+    vfs.fail(FaultPlan::once(1, FaultKind::Io));
+    let error = log.sync().expect_err("the sync fails");
+    assert!(matches!(&error, LogError::Poisoned(cause) if cause.contains("sync")), "{error}");
+    assert_eq!(vfs.heal(), 1);
+    for _ in 0..3 {
+        log.tick(Duration::from_secs(5));
+        assert!(matches!(log.append(&batch(2), |_| ()), Err(LogError::Poisoned(_))));
+        assert!(matches!(log.sync(), Err(LogError::Poisoned(_))));
+        assert!(matches!(log.rotate(|_| ()), Err(LogError::Poisoned(_))));
+        assert_eq!((log.written(), log.durable()), (second, first));
+    }
+    assert!(matches!(log.close(), Err(LogError::Poisoned(_))));
+    let states = states.lock().expect("no panic");
+    assert_eq!((states[0].durable, &states[0].state), (first, &LogState::Open));
+    assert!(matches!(states[1].state, LogState::Poisoned(_)) && states.len() == 2);
+}
+
+/// Fills the disk up to the capacity; returns the batches taken.
+fn fill(log: &Log, mut next: u64, now: &mut Duration) -> u64 {
+    for _ in 0..10_000 {
+        match log.append(&batch(next), |_| ()) {
+            Ok((seq, ())) => {
+                next += 1;
+                // A refusal here means the write is kept for later.
+                let _ = log.write_out(seq);
+            }
+            Err(error) => {
+                assert_eq!(error, LogError::Full(FullReason::NoSpace));
+                return next;
+            }
+        }
+        *now += Duration::from_millis(30);
+        log.tick(*now);
+    }
+    panic!("the disk never fills up");
+}
+
+#[test]
+fn a_full_disk_refuses_before_anything_is_buffered_and_goes_on_by_itself() {
+    for seed in 0..cases(40) {
+        let mut rng = Rng::new(seed);
+        let vfs = SimVfs::new();
+        let (log, ..) = open(options(&vfs, SyncPolicy::EverySec)).expect("fresh");
+        let states = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&states);
+        log.add_listener(Box::new(move |p| seen.lock().expect("no panic").push(p.state.clone())));
+        let mut now = Duration::ZERO;
+        let mut capacity = 40_000 + rng.below(40_000);
+        let mut next = 0;
+        for _ in 0..3 {
+            vfs.set_capacity(Some(capacity));
+            next = fill(&log, next, &mut now);
+            now += Duration::from_secs(1);
+            log.tick(now);
+            assert_eq!(log.state(), LogState::Full(FullReason::NoSpace));
+            // Nothing of what was taken is lost, whatever happens now.
+            let (_, _, kept) = {
+                let copy = vfs.process_crash();
+                open(options(&copy, SyncPolicy::No)).expect("opened")
+            };
+            kept.assert_prefix("while full");
+            assert!(kept.last_seq() >= log.written());
+            capacity += 50_000;
+            vfs.set_capacity(Some(capacity));
+            now += Duration::from_secs(1);
+            log.tick(now);
+            assert_eq!(log.state(), LogState::Open, "seed {seed}");
+            assert_eq!(log.durable(), log.appended(), "what was kept is written");
+        }
+        let seen = states.lock().expect("no panic").clone();
+        let full = LogState::Full(FullReason::NoSpace);
+        assert!(seen.contains(&full) && seen.last() == Some(&LogState::Open), "{seen:?}");
+        vfs.set_capacity(None);
+        log.close().expect("closed");
+        let (_, _, replayed) = open(options(&vfs, SyncPolicy::No)).expect("opened");
+        replayed.assert_prefix("in the end");
+        assert_eq!(replayed.batches.len() as u64, next);
+    }
+}
+
+#[test]
+fn ordinary_batches_never_run_into_the_end_of_the_disk() {
+    let vfs = SimVfs::new();
+    vfs.set_capacity(Some(100_000));
+    let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("fresh");
+    let mut small = WriteBatch::new();
+    small.put(b"key", &[1; 50]);
+    log.tick(Duration::ZERO);
+    let mut taken = 0;
+    while let Ok((seq, ())) = log.append(&small, |_| ()) {
+        log.write_out(seq).expect("room is known before a batch is taken");
+        log.tick(Duration::from_millis(100 * taken));
+        taken += 1;
+    }
+    assert_eq!(log.written(), taken, "all that was taken is written");
+    assert!(taken > 500, "{taken}");
+}
+
+#[test]
+fn a_log_opens_on_a_full_disk_and_takes_batches_once_there_is_space() {
+    let vfs = SimVfs::new();
+    let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("fresh");
+    log.append(&batch(0), |_| ()).expect("appended");
+    log.close().expect("closed");
+    vfs.set_capacity(Some(vfs.used_bytes() + 100));
+    let (log, _, replayed) = open(options(&vfs, SyncPolicy::No)).expect("opened");
+    assert_eq!(replayed.batches.len(), 1);
+    assert_eq!(log.append(&batch(1), |_| ()), Err(LogError::Full(FullReason::NoSpace)));
+    vfs.set_capacity(None);
+    log.tick(Duration::from_secs(1));
+    log.append(&batch(1), |_| ()).expect("appended");
+    log.close().expect("closed");
+    open(options(&vfs, SyncPolicy::No)).expect("opened").2.assert_prefix("after space returned");
+}
+
+mod hanging {
+    //! A file system whose syncs wait until they are let through.
+
+    use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFile};
+    use std::io;
+    use std::path::Path;
+    use std::sync::{Arc, Condvar, Mutex};
+
+    #[derive(Default)]
+    pub(super) struct Gate {
+        state: Mutex<(bool, bool)>,
+        changed: Condvar,
+    }
+
+    impl Gate {
+        /// Makes the coming syncs wait, or lets all through.
+        pub(super) fn close(&self, closed: bool) {
+            self.state.lock().expect("no panic").0 = closed;
+            self.changed.notify_all();
+        }
+
+        /// Waits until a sync waits.
+        pub(super) fn wait_for_a_sync(&self) {
+            let state = self.state.lock().expect("no panic");
+            drop(self.changed.wait_while(state, |(_, waiting)| !*waiting).expect("no panic"));
+        }
+
+        fn pass(&self) {
+            let mut state = self.state.lock().expect("no panic");
+            state.1 = state.0;
+            self.changed.notify_all();
+            state = self.changed.wait_while(state, |(closed, _)| *closed).expect("no panic");
+            state.1 = false;
+        }
+    }
+
+    pub(super) struct HangingVfs(pub(super) SimVfs, pub(super) Arc<Gate>);
+    struct HangingFile(Box<dyn VfsFile>, Arc<Gate>);
+
+    impl Vfs for HangingVfs {
+        fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+            Ok(Box::new(HangingFile(self.0.create(path)?, Arc::clone(&self.1))))
+        }
+        fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+            self.0.open(path)
+        }
+        fn open_read(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+            self.0.open_read(path)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.0.rename(from, to)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            self.0.remove(path)
+        }
+        fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.0.hard_link(from, to)
+        }
+        fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+            self.0.create_dir_all(path)
+        }
+        fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+            self.0.list(dir)
+        }
+        fn exists(&self, path: &Path) -> io::Result<bool> {
+            self.0.exists(path)
+        }
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            self.0.sync_dir(dir)
+        }
+        fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+            self.0.lock(path)
+        }
+        fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+            self.0.free_bytes(dir)
+        }
+    }
+
+    impl VfsFile for HangingFile {
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.0.read_at(buf, offset)
+        }
+        fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+            self.0.write_at(buf, offset)
+        }
+        fn allocate(&self, len: u64) -> io::Result<()> {
+            self.0.allocate(len)
+        }
+        fn truncate(&self, len: u64) -> io::Result<()> {
+            self.0.truncate(len)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.1.pass();
+            self.0.sync_data()
+        }
+        fn sync_all(&self) -> io::Result<()> {
+            self.0.sync_all()
+        }
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+    }
+}
+
+#[test]
+fn appends_and_writes_go_on_during_a_sync_and_are_refused_when_it_hangs() {
+    let gate = Arc::new(hanging::Gate::default());
+    let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
+    let options = LogOptions { vfs, ..options(&SimVfs::new(), SyncPolicy::EverySec) };
+    let (log, ..) = open(options).expect("fresh");
+    let mut small = WriteBatch::new();
+    small.put(b"key", b"value");
+    let (first, ()) = log.append(&small, |_| ()).expect("appended");
+    gate.close(true);
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| log.sync());
+        gate.wait_for_a_sync();
+        // The next group is appended and written while the first is on its way to the disk.
+        let (second, ()) = log.append(&small, |_| ()).expect("appended");
+        log.write_out(second).expect("written");
+        assert_eq!((log.written(), log.durable()), (second, 0));
+        // Time passes. The tick waits for the sync as the log's thread would.
+        scope.spawn(|| log.tick(Duration::from_secs(3)));
+        while log.append(&WriteBatch::new(), |_| ()).is_ok() {
+            log.write_out(second).expect("nothing to write");
+            std::thread::yield_now();
+        }
+        assert_eq!(log.state(), LogState::Full(FullReason::SlowDisk));
+        assert_eq!(log.append(&small, |_| ()), Err(LogError::Full(FullReason::SlowDisk)));
+        assert_eq!(log.stats().delayed, 1);
+        gate.close(false);
+        assert_eq!(syncing.join().expect("no panic"), Ok(first));
+    });
+    log.append(&small, |_| ()).expect("appended");
+    log.sync().expect("synced");
+    assert_eq!((log.durable(), log.state()), (log.appended(), LogState::Open));
+}
