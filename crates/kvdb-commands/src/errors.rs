@@ -211,10 +211,10 @@ pub fn client_info_value(attribute: &[u8]) -> CommandError {
     CommandError::new(format!("ERR {attribute} cannot contain spaces, newlines or special characters."))
 }
 
-/// A subcommand of DEBUG that there is not, or not with so many arguments.
-pub fn debug_subcommand(name: &[u8]) -> CommandError {
+/// A subcommand that there is not, or not with so many arguments.
+pub fn subcommand_syntax(container: &str, name: &[u8]) -> CommandError {
     let name = printable(&name[..name.len().min(128)]);
-    CommandError::new(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."))
+    CommandError::new(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."))
 }
 
 /// An option that EXPIRE does not have.

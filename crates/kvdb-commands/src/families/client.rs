@@ -290,11 +290,18 @@ fn no_touch(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Cm
     Ok(())
 }
 
+/// The argument behind the first one of a subcommand, in lower case, when it is there and the last.
+fn optional_word(args: Args<'_>) -> Result<Option<Vec<u8>>, CommandError> {
+    if args.len() > 4 {
+        return Err(errors::subcommand_syntax("CLIENT", &args[1]));
+    }
+    Ok(args.get(3).map(<[u8]>::to_ascii_lowercase))
+}
+
 fn pause(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let writes_only = match args.get(3) {
-        None => false,
-        Some(mode) if args.len() == 4 && mode.eq_ignore_ascii_case(b"all") => false,
-        Some(mode) if args.len() == 4 && mode.eq_ignore_ascii_case(b"write") => true,
+    let writes_only = match optional_word(args)?.as_deref() {
+        None | Some(b"all") => false,
+        Some(b"write") => true,
         Some(_) => return Err(errors::PAUSE_MODE),
     };
     let until = parse_timeout_milliseconds(&args[2], cx.env.now).map_err(|e| CommandError::new(format!("ERR {e}")))?;
@@ -351,7 +358,7 @@ fn setname(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Cmd
 }
 
 fn unblock(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let with_error = match args.get(3).map(<[u8]>::to_ascii_lowercase).as_deref() {
+    let with_error = match optional_word(args)?.as_deref() {
         None | Some(b"timeout") => false,
         Some(b"error") => true,
         Some(_) => return Err(errors::UNBLOCK_REASON),

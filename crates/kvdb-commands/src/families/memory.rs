@@ -145,7 +145,7 @@ fn purge(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
 }
 
 fn malloc_stats(_cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    reply.verbatim(b"txt", "Stats not supported for the current allocator");
+    reply.bulk(b"Stats not supported for the current allocator");
     Ok(())
 }
 

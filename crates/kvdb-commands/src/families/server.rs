@@ -2,12 +2,13 @@
 
 use kvdb_resp::{Args, Reply};
 
-use crate::errors::CmdResult;
+use crate::errors::{self, CmdResult};
 use crate::families::help;
 use crate::server::ClientProperty;
 use crate::session::SessionCx;
 use crate::spec::{CommandSpec, Flags, Group, Handler};
-use crate::values::lolwut;
+use crate::values::lolwut::Picture;
+use crate::values::number::parse_i64;
 
 /// What the rows of this family have in common.
 const ROW: CommandSpec = CommandSpec {
@@ -99,9 +100,12 @@ fn info(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
 }
 
 fn lolwut(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let arguments: Vec<&[u8]> = args.tail(1).iter().collect();
-    let drawing = lolwut::draw(&arguments, cx.env.random, &cx.server.redis_version())?;
-    reply.verbatim(b"txt", &drawing);
+    // The picture is the same in every version.
+    let versioned = args.len() > 2 && args[1].eq_ignore_ascii_case(b"VERSION");
+    let numbers = args.tail(1).iter().skip(usize::from(versioned)).map(|n| parse_i64(n).ok_or(errors::NOT_INTEGER));
+    let numbers = numbers.collect::<Result<Vec<i64>, _>>()?;
+    let picture = Picture::from_arguments(&numbers[usize::from(versioned)..]);
+    reply.verbatim(b"txt", &picture.render(&cx.server.redis_version()));
     Ok(())
 }
 

@@ -70,7 +70,7 @@ const DEFAULT_COUNT: usize = 10;
 fn get(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let count = match args.get(2) {
         None => Some(DEFAULT_COUNT),
-        Some(_) if args.len() > 3 => return Err(errors::SYNTAX),
+        Some(_) if args.len() > 3 => return Err(errors::subcommand_syntax("SLOWLOG", &args[1])),
         Some(count) => match parse_i64(count) {
             Some(-1) => None,
             Some(count) => Some(usize::try_from(count).map_err(|_| errors::SLOWLOG_COUNT)?),
