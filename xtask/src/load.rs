@@ -91,6 +91,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         rate: options.rate,
         duration: Duration::from_secs_f64(options.duration),
         requests: options.requests,
+        patience: engine::PATIENCE,
         seed: options.seed.unwrap_or_else(Rng::fresh_seed),
     };
     let live = std::io::stderr().is_terminal();

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::failure::{Outcome, fail};
+use crate::failure::{Failure, Outcome};
 use crate::setup::{self, Part};
 use crate::{clients, crash, process, tidy, workspace};
 
@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
     println!("{passed} passed, {failed} failed{skipped}");
     if failed > 0 {
-        fail!("{failed} steps failed");
+        return Err(Failure::told());
     }
     Ok(())
 }

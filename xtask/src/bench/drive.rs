@@ -72,6 +72,7 @@ impl Load {
             rate: None,
             duration: LIMIT,
             requests,
+            patience: engine::PATIENCE,
             seed: requests,
         };
         let report = engine::run(&plan, |_, _| {})?;

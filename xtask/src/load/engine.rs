@@ -5,7 +5,7 @@
 //! server that stalls is charged for every command that should have been sent meanwhile; a closed loop would politely
 //! wait with it and see one slow reply.
 //!
-//! Everything is bounded: a deadline stops the sending, and what is unanswered five seconds later is given up.
+//! Everything is bounded: a deadline stops the sending, and what is unanswered some seconds later is given up.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -27,8 +27,8 @@ use crate::failure::{Outcome, While, fail};
 use crate::process;
 use crate::rng::Rng;
 
-/// How long replies may be outstanding once sending has stopped.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a server may take to accept a connection, and how long replies may be outstanding once sending has stopped.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// In an open loop, how many commands may be unanswered on one connection; more wait in line, and their clocks run.
 const IN_FLIGHT_AT_MOST: usize = 1024;
@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<f64>,
     pub(crate) duration: Duration,
     pub(crate) requests: u64,
+    /// How long replies may be outstanding once sending has stopped.
+    pub(crate) patience: Duration,
     pub(crate) seed: u64,
 }
 
@@ -224,7 +226,7 @@ impl<'a> Worker<'a> {
             let now = start.elapsed();
             if sending && (now >= stop_at || process::interrupted()) {
                 sending = false;
-                stop_at = now + PATIENCE;
+                stop_at = now + self.plan.patience;
             }
             let idle = self.connections.iter().all(|connection| connection.in_flight.is_empty());
             if idle && (!sending || self.tickets.load(Ordering::Relaxed) >= self.plan.requests) {
@@ -452,5 +454,70 @@ impl AsRawFd for Stream {
             Self::Tcp(stream) => stream.as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    /// A server that answers every PING of `connections` connections, `silent_after` answers at most on each.
+    fn serve(connections: usize, silent_after: usize) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        thread::spawn(move || {
+            for stream in listener.incoming().take(connections) {
+                thread::spawn(move || answer(stream.expect("connects"), silent_after));
+            }
+        });
+        address
+    }
+
+    fn answer(mut stream: TcpStream, mut left: usize) {
+        let (mut chunk, mut pings) = ([0; 4096], 0);
+        // The letter occurs once in an encoded PING, wherever reads cut it.
+        while let Ok(length @ 1..) = stream.read(&mut chunk) {
+            pings += chunk[..length].iter().filter(|&&byte| byte == b'G').count();
+            let now = pings.min(left);
+            (pings, left) = (pings - now, left - now);
+            if stream.write_all("+PONG\r\n".repeat(now).as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn plan(address: SocketAddr, rate: Option<f64>) -> Plan {
+        Plan {
+            address: Address::Tcp(address),
+            password: None,
+            connections: 3,
+            threads: 2,
+            pipeline: 7,
+            mix: Mix::parse("ping", 1).expect("parses"),
+            keys: Keys::Random,
+            keyspace: 1,
+            rate,
+            duration: Duration::from_secs(60),
+            requests: 1000,
+            patience: PATIENCE,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn both_loops_send_exactly_what_was_asked_for() {
+        for rate in [None, Some(20_000.0)] {
+            let report = run(&plan(serve(3, usize::MAX), rate), |_, _| {}).expect("runs");
+            assert_eq!((report.requests(), report.unanswered, report.errors), (1000, 0, 0));
+        }
+    }
+
+    #[test]
+    fn a_server_that_falls_silent_does_not_hold_the_generator() {
+        let mut plan = plan(serve(3, 10), None);
+        (plan.duration, plan.patience) = (Duration::from_millis(50), Duration::from_millis(50));
+        let report = run(&plan, |_, _| {}).expect("runs");
+        assert!(report.unanswered > 0 && report.requests() <= 30);
     }
 }

@@ -29,6 +29,11 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
                 format!("`{name}` says nothing: name the file after its concept"),
             ));
         }
+        if let ["crates" | "bins", krate, "tests", _] = path.split('/').collect::<Vec<_>>()[..] {
+            let message =
+                format!("{krate} has one integration binary, tests/it/main.rs: each more is linked anew");
+            findings.push(Finding::error(path, 1, message));
+        }
         let lines = source.shipped().count();
         let message = format!("{lines} lines before the tests: is there a second concept in it?");
         if lines > LINES_AT_MOST {
@@ -62,6 +67,12 @@ mod tests {
             assert_eq!(errors_of(&[(&format!("xtask/src/{name}.rs"), "//! A.\n")]).len(), 1, "{name}");
         }
         assert_eq!(errors_of(&[("xtask/src/types/zset.rs", "//! A.\n")]), [""; 0]);
+    }
+
+    #[test]
+    fn a_second_integration_binary_is_caught() {
+        assert_eq!(errors_of(&[("crates/kvdb-ttl/tests/more.rs", "//! A.\n")]).len(), 1);
+        assert_eq!(errors_of(&[("crates/kvdb-ttl/tests/it/more.rs", "//! A.\n")]), [""; 0]);
     }
 
     #[test]
