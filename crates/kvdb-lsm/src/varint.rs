@@ -6,7 +6,7 @@
 /// The longest encoding of a `u64`.
 pub const MAX_LEN: usize = 10;
 
-/// The number of bytes [`write`] appends for `value`.
+/// The number of bytes [`write()`] appends for `value`.
 #[must_use]
 pub const fn len(value: u64) -> usize {
     // One byte for every seven significant bits; zero takes one byte too.

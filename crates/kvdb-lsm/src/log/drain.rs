@@ -3,9 +3,10 @@
 //!
 //! Every step can be interrupted by a full disk and is taken up again exactly where it stopped.
 
-use super::Shared;
+use super::options::{SyncPolicy, WRITEBACK_BYTES};
 use super::order::Taken;
 use super::segments::{Origin, Segment, begin, is_no_space};
+use super::shared::Shared;
 use super::state::{Halt, Position};
 use crate::batch::{BATCH_HEADER_LEN, Seq};
 use crate::wal::writer::Framer;
@@ -120,9 +121,9 @@ impl Drain {
     }
 
     /// The range that should start its way to the disk, if it is worth it.
-    pub(super) fn take_writeback(&mut self, at_least: u64) -> Option<(Arc<Segment>, u64, u64)> {
+    pub(super) fn take_writeback(&mut self) -> Option<(Arc<Segment>, u64, u64)> {
         let (from, to) = (self.hinted, self.out_start);
-        if to.saturating_sub(from) < at_least {
+        if to - from < WRITEBACK_BYTES {
             return None;
         }
         self.hinted = to;
@@ -177,6 +178,9 @@ impl Drain {
         self.out_start = self.framer.offset();
         self.written = self.framed;
         shared.marks.written.raise(self.written);
+        if self.out_start - self.hinted >= WRITEBACK_BYTES && shared.policy() == SyncPolicy::No {
+            shared.wake.poke();
+        }
         Ok(())
     }
 

@@ -31,6 +31,7 @@ mod options;
 mod order;
 mod progress;
 mod segments;
+mod shared;
 mod state;
 mod worker;
 
@@ -40,48 +41,24 @@ pub use progress::{FullReason, LogError, LogProgress, LogState, LogStats};
 
 use crate::batch::{BatchView, Seq, WriteBatch};
 use crate::error::Error;
-use crate::vfs::VfsFile;
 use crate::wal::format::segment_path;
 use crate::wal::recovery;
-use drain::{Drain, Written};
+use drain::Drain;
 use order::Order;
 use parking_lot::{Mutex, RwLock};
 use segments::{Origin, Segment, Segments};
-use state::{Counters, Halt, Mark, Marks, NO_SPARE, POISONED, Position, REFUSED, SLOW, STALLED, Wake};
-use std::io;
+use shared::Shared;
+use state::{Counters, Mark, Marks, NO_SPARE, POISONED, Position, SLOW, STALLED, Wake};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use worker::Clock;
 
-type Listener = Box<dyn Fn(&LogProgress) + Send + Sync>;
-
 /// A commit log. See the [module documentation](self).
 pub struct Log {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Lock order: `drain`, then `syncing`, then any one of the others.
-struct Shared {
-    options: LogOptions,
-    order: Mutex<Order>,
-    drain: Mutex<Drain>,
-    /// Held over every sync of a segment. The system reports a lost page to one of two concurrent
-    /// syncs only; the other must not take its own success for an answer.
-    syncing: Mutex<()>,
-    segments: Mutex<Segments>,
-    marks: Marks,
-    flags: AtomicU32,
-    failure: OnceLock<Arc<str>>,
-    policy: AtomicU8,
-    /// When the running sync began, in milliseconds of `clock` plus one; 0 if none is running.
-    sync_began: AtomicU64,
-    counters: Counters,
-    listeners: RwLock<Vec<Listener>>,
-    wake: Wake,
-    clock: Clock,
 }
 
 impl Log {
@@ -374,164 +351,5 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.stop_thread();
-    }
-}
-
-impl From<Halt> for LogError {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::NoSpace => Self::Full(FullReason::NoSpace),
-            Halt::Poisoned(cause) => Self::Poisoned(cause),
-        }
-    }
-}
-
-impl Shared {
-    fn policy(&self) -> SyncPolicy {
-        SyncPolicy::from_u8(self.policy.load(Ordering::Acquire))
-    }
-
-    fn state(&self) -> LogState {
-        if let Err(Halt::Poisoned(cause)) = self.check_poison() {
-            return LogState::Poisoned(cause);
-        }
-        let flags = self.flags.load(Ordering::Acquire);
-        if flags & STALLED != 0 || flags & (NO_SPARE | REFUSED) == NO_SPARE | REFUSED {
-            LogState::Full(FullReason::NoSpace)
-        } else if flags & SLOW != 0 {
-            LogState::Full(FullReason::SlowDisk)
-        } else {
-            LogState::Open
-        }
-    }
-
-    #[cold]
-    fn refusal(&self) -> LogError {
-        match self.state() {
-            LogState::Poisoned(cause) => LogError::Poisoned(cause),
-            LogState::Full(reason) => self.refuse(reason),
-            // The state has changed since the caller looked at it.
-            LogState::Open => self.refuse(FullReason::Backlog),
-        }
-    }
-
-    #[cold]
-    fn refuse(&self, reason: FullReason) -> LogError {
-        self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        LogError::Full(reason)
-    }
-
-    #[cold]
-    fn refuse_without_spare(&self) -> LogError {
-        if self.flags.fetch_or(REFUSED, Ordering::AcqRel) & REFUSED == 0 {
-            self.wake.poke();
-        }
-        self.refuse(FullReason::NoSpace)
-    }
-
-    fn check_poison(&self) -> Result<(), Halt> {
-        if self.flags.load(Ordering::Acquire) & POISONED == 0 {
-            return Ok(());
-        }
-        let cause = self.failure.get().expect("the cause is set before the flag");
-        Err(Halt::Poisoned(Arc::clone(cause)))
-    }
-
-    /// Ends the log for good.
-    #[cold]
-    fn poison(&self, action: &str, number: SegmentNumber, error: &io::Error) -> Halt {
-        let path = segment_path(&self.options.dir, number);
-        let cause = format!("cannot {action} {}: {error}", path.display());
-        let cause = Arc::clone(self.failure.get_or_init(|| cause.into()));
-        self.flags.fetch_or(POISONED, Ordering::AcqRel);
-        self.wake.poke();
-        Halt::Poisoned(cause)
-    }
-
-    /// Writes everything appended so far, and keeps the flag for a full disk.
-    fn advance(&self, drain: &mut Drain) -> Result<(), LogError> {
-        match drain.advance(self) {
-            Ok(()) => {
-                if self.flags.load(Ordering::Acquire) & STALLED != 0 {
-                    self.flags.fetch_and(!STALLED, Ordering::AcqRel);
-                    self.wake.poke();
-                }
-                Ok(())
-            }
-            Err(halt) => {
-                if matches!(halt, Halt::NoSpace)
-                    && self.flags.fetch_or(STALLED, Ordering::AcqRel) & STALLED == 0
-                {
-                    self.wake.poke();
-                }
-                Err(halt.into())
-            }
-        }
-    }
-
-    /// Writes everything appended so far and makes it durable.
-    fn write_and_sync(&self) -> Result<(), LogError> {
-        let target = self.marks.appended.bytes();
-        let written = {
-            let mut drain = self.drain.lock();
-            self.advance(&mut drain)?;
-            drain.written()
-        };
-        if self.marks.durable.bytes() < target {
-            self.sync_segment(&written)?;
-        }
-        Ok(self.check_poison()?)
-    }
-
-    /// Makes everything written up to `written` durable, and publishes it.
-    fn sync_segment(&self, written: &Written) -> Result<(), Halt> {
-        self.sync_file(&*written.segment.file, written.segment.number)?;
-        written.segment.synced.fetch_max(written.offset, Ordering::Relaxed);
-        self.marks.durable.raise(written.position);
-        Ok(())
-    }
-
-    /// Syncs a file; a failure is final.
-    fn sync_file(&self, file: &dyn VfsFile, number: SegmentNumber) -> Result<(), Halt> {
-        let _syncing = self.syncing.lock();
-        self.check_poison()?;
-        self.sync_began.store(self.clock.now_millis() + 1, Ordering::Release);
-        let result = file.sync_data();
-        self.sync_began.store(0, Ordering::Release);
-        self.flags.fetch_and(!SLOW, Ordering::AcqRel);
-        match result {
-            Ok(()) => {
-                self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(e) => Err(self.poison("sync", number, &e)),
-        }
-    }
-
-    /// Makes appends be refused while a sync takes too long under [`SyncPolicy::EverySec`]. The
-    /// log's thread cannot do it: it is the one that waits for the disk.
-    fn watch_slow_sync(&self) {
-        let began = self.sync_began.load(Ordering::Acquire);
-        if began == 0 || self.policy() != SyncPolicy::EverySec {
-            return;
-        }
-        let running = Duration::from_millis((self.clock.now_millis() + 1).saturating_sub(began));
-        if running > options::SLOW_SYNC && self.flags.fetch_or(SLOW, Ordering::AcqRel) & SLOW == 0 {
-            self.counters.delayed.fetch_add(1, Ordering::Relaxed);
-            // The sync may have ended just now; then nobody else would lift the flag.
-            if self.sync_began.load(Ordering::Acquire) != began {
-                self.flags.fetch_and(!SLOW, Ordering::AcqRel);
-            }
-        }
-    }
-
-    fn remove_obsolete(&self) {
-        let obsolete = self.segments.lock().take_obsolete();
-        for number in obsolete {
-            if segments::remove(&*self.options.vfs, &self.options.dir, number).is_err() {
-                // It is obsolete all the same, and removed at the next opening.
-                return;
-            }
-        }
     }
 }

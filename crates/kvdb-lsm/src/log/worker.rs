@@ -1,9 +1,9 @@
 //! The log's thread: due syncs, retries on a full disk, preallocation, listeners.
 
-use super::Shared;
-use super::options::{RETRY_INTERVAL, SYNC_INTERVAL, SyncPolicy, WRITEBACK_BYTES};
+use super::options::{RETRY_INTERVAL, SYNC_INTERVAL, SyncPolicy};
 use super::progress::{LogProgress, LogState};
 use super::segments::{create_spare, is_no_space};
+use super::shared::Shared;
 use super::state::{NO_SPARE, POISONED, REFUSED, STALLED};
 use parking_lot::Mutex;
 use std::sync::atomic::Ordering;
@@ -151,7 +151,7 @@ fn start_writeback(shared: &Shared) {
     if shared.policy() != SyncPolicy::No {
         return;
     }
-    let range = shared.drain.lock().take_writeback(WRITEBACK_BYTES);
+    let range = shared.drain.lock().take_writeback();
     if let Some((segment, offset, len)) = range {
         // A hint: its failure means nothing.
         let _ = segment.file.start_writeback(offset, len);

@@ -13,56 +13,23 @@
 //!
 //! Everything is deterministic: the outcome of a crash depends on its seed alone.
 
+mod inode;
+mod names;
+
 use super::fault::{FaultKind, FaultPlan};
 use super::{Vfs, VfsFile};
+use inode::{Change, Choices, Inode, Stage};
+use names::NameChange;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SECTOR: usize = 512;
-
 /// A simulated file system. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct SimVfs {
     state: Arc<Mutex<State>>,
-}
-
-/// How far a change has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// In the page cache; the next sync saves it.
-    Dirty,
-    /// A sync failed on it: in the page cache, and no sync will save it.
-    Lost,
-    /// Saved.
-    Durable,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    SetLen(usize),
-}
-
-/// # Invariants
-/// `cached` is `base` with all of `changes` applied; the first of `changes` is not durable.
-#[derive(Debug, Clone, Default)]
-struct Inode {
-    cached: Vec<u8>,
-    base: Vec<u8>,
-    changes: Vec<(Change, Stage)>,
-    /// Bytes reserved by `allocate`, counted against the capacity.
-    reserved: usize,
-    handles: usize,
-}
-
-#[derive(Debug, Clone)]
-enum NameChange {
-    Link { name: PathBuf, inode: u64 },
-    Unlink { name: PathBuf },
-    Rename { from: PathBuf, to: PathBuf, inode: u64 },
 }
 
 /// # Invariants
@@ -94,24 +61,6 @@ struct SimLock {
     path: PathBuf,
 }
 
-/// SplitMix64: enough for choosing what survives.
-struct Choices(u64);
-
-impl Choices {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// True in `of_256` of 256 cases.
-    fn chance(&mut self, of_256: u64) -> bool {
-        self.next() % 256 < of_256
-    }
-}
-
 fn no_space() -> io::Error {
     io::ErrorKind::StorageFull.into()
 }
@@ -130,118 +79,6 @@ fn position(offset: u64) -> io::Result<usize> {
 
 fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or_else(|| Path::new("")).to_owned()
-}
-
-fn write_into(data: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    if data.len() < offset + bytes.len() {
-        data.resize(offset + bytes.len(), 0);
-    }
-    data[offset..offset + bytes.len()].copy_from_slice(bytes);
-}
-
-impl Change {
-    fn apply(&self, data: &mut Vec<u8>) {
-        match self {
-            Self::Write { offset, bytes } => write_into(data, *offset, bytes),
-            Self::SetLen(len) => data.resize(*len, 0),
-        }
-    }
-
-    /// Applies the part of the change that this crash lets through.
-    fn survive(&self, data: &mut Vec<u8>, choices: &mut Choices, keep: u64) {
-        let Self::Write { offset, bytes } = self else {
-            if choices.chance(keep) {
-                self.apply(data);
-            }
-            return;
-        };
-        // A third each: decided for the write as a whole, as a prefix, or sector by sector.
-        match choices.next() % 3 {
-            0 => {
-                if choices.chance(keep) {
-                    self.apply(data);
-                }
-            }
-            1 => {
-                let sectors = bytes.len() / SECTOR + 1;
-                let cut = (choices.next() % sectors as u64) as usize * SECTOR;
-                // Sector boundaries are those of the file, not of the write.
-                let cut = cut.saturating_sub(offset % SECTOR).min(bytes.len());
-                if cut > 0 {
-                    write_into(data, *offset, &bytes[..cut]);
-                }
-            }
-            _ => {
-                let mut at = 0;
-                while at < bytes.len() {
-                    let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
-                    if choices.chance(keep) {
-                        write_into(data, offset + at, &bytes[at..end]);
-                    }
-                    at = end;
-                }
-            }
-        }
-    }
-}
-
-impl Inode {
-    fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self { base: bytes.clone(), cached: bytes, ..Self::default() }
-    }
-
-    fn change(&mut self, change: Change) {
-        change.apply(&mut self.cached);
-        self.changes.push((change, Stage::Dirty));
-    }
-
-    /// Moves dirty changes on, and folds what is durable at the front into `base`.
-    fn settle(&mut self, to: Stage) {
-        for (_, stage) in &mut self.changes {
-            if *stage == Stage::Dirty {
-                *stage = to;
-            }
-        }
-        let durable = self.changes.iter().take_while(|(_, s)| *s == Stage::Durable).count();
-        for (change, _) in self.changes.drain(..durable) {
-            change.apply(&mut self.base);
-        }
-    }
-
-    fn footprint(&self) -> u64 {
-        self.cached.len().max(self.reserved) as u64
-    }
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Link { name, inode } => {
-                names.insert(name.clone(), *inode);
-            }
-            Self::Unlink { name } => {
-                names.remove(name);
-            }
-            Self::Rename { from, to, inode } => {
-                names.remove(from);
-                names.insert(to.clone(), *inode);
-            }
-        }
-    }
-
-    fn concerns(&self, dir: &Path) -> bool {
-        match self {
-            Self::Link { name, .. } | Self::Unlink { name } => name.parent() == Some(dir),
-            Self::Rename { to, .. } => to.parent() == Some(dir),
-        }
-    }
-
-    const fn inode(&self) -> Option<u64> {
-        match self {
-            Self::Link { inode, .. } | Self::Rename { inode, .. } => Some(*inode),
-            Self::Unlink { .. } => None,
-        }
-    }
 }
 
 impl State {
