@@ -72,7 +72,7 @@ fn database(c: &mut Criterion) {
         batch.clear();
         batch.put(&key(n), &[mark; 64]);
         let seq = db.append(&batch).expect("append");
-        if seq % 64 == 0 {
+        if seq.is_multiple_of(64) {
             db.log().write_out(seq).expect("write");
             db.log().tick(std::time::Duration::from_millis(seq / 64));
         }

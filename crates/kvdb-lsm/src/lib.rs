@@ -86,6 +86,7 @@ mod compaction;
 mod db;
 mod entry;
 pub mod error;
+mod file_header;
 mod flush;
 pub mod log;
 mod memtable;

@@ -9,6 +9,7 @@ use super::footer::Footer;
 use super::index::Index;
 use super::properties::Properties;
 use crate::entry::{Entry, key_hash};
+use crate::file_header::{FileKind, file_header};
 use crate::vfs::{VfsFile, VfsFileExt};
 
 /// Bytes collected before they are written.
@@ -61,7 +62,7 @@ impl TableBuilder {
             file,
             file_number,
             options,
-            pending: super::header().to_vec(),
+            pending: file_header(FileKind::Table).to_vec(),
             written: 0,
             crc: crc32fast::Hasher::new(),
             block: BlockBuilder::default(),

@@ -5,8 +5,8 @@
 //!         | properties offset u64, length u32 | file number u64 | flags u64 | crc u32 | magic 8
 //! ```
 
-use super::MAGIC;
-
+/// The last bytes of every table.
+const MAGIC: [u8; 8] = *b"KVDBSST\0";
 pub(super) const FOOTER_LEN: usize = 64;
 const CRC_AT: usize = 52;
 
@@ -59,7 +59,7 @@ impl Footer {
         let footer =
             Self { filter: section(0), index: section(12), properties: section(24), file_number: long(36) };
         let end = |(offset, len): Section| offset.checked_add(u64::from(len));
-        let chained = footer.filter.0 >= super::HEADER_LEN as u64
+        let chained = footer.filter.0 >= super::DATA_START
             && end(footer.filter) == Some(footer.index.0)
             && end(footer.index) == Some(footer.properties.0)
             && end(footer.properties) == file_len.checked_sub(FOOTER_LEN as u64);

@@ -6,7 +6,7 @@
 //! entry   := klen varint | key | offset varint | length varint | crc u32
 //! ```
 
-use super::{HEADER_LEN, Handle};
+use super::{DATA_START, Handle};
 use crate::varint;
 
 /// # Invariants
@@ -47,7 +47,7 @@ impl Index {
     pub(super) fn decode(mut rest: &[u8], data_end: u64) -> Result<Self, &'static str> {
         const CUT: &str = "an index entry is cut";
         let mut index = Self::default();
-        let mut next_offset = HEADER_LEN as u64;
+        let mut next_offset = DATA_START;
         let varint = |rest: &mut &[u8]| {
             let (value, used) = varint::read(rest).ok_or(CUT)?;
             *rest = &rest[used..];

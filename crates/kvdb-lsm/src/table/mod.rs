@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! file   := header 16 | data block* | filter block | index block | properties block | footer 64
-//! header := magic 8 | kind u8 | format u8 | flags u16 | crc u32
 //! block  := payload | codec u8 | crc u32
 //! ```
 //!
@@ -30,14 +29,10 @@ pub(crate) use self::builder::{TableBuilder, TableOptions};
 pub use self::envelope::Compression;
 pub(crate) use self::iter::TableIter;
 pub(crate) use self::reader::{CacheOnly, Fill, Table};
+use crate::file_header::FILE_HEADER_LEN;
 
-/// The first bytes of every table, and of its footer backwards.
-const MAGIC: [u8; 8] = *b"KVDBSST\0";
-/// The version of the format this code writes and reads.
-const FORMAT: u8 = 1;
-const HEADER_LEN: usize = 16;
-/// The kind byte in a file header: a table.
-const KIND: u8 = 2;
+/// Where the data blocks begin.
+const DATA_START: u64 = FILE_HEADER_LEN as u64;
 
 /// Where a block is, and what it must hash to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,31 +43,6 @@ pub(crate) struct Handle {
     pub(crate) len: u32,
     /// The checksum in the envelope, repeated.
     pub(crate) crc: u32,
-}
-
-fn header() -> [u8; HEADER_LEN] {
-    let mut bytes = [0; HEADER_LEN];
-    bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8] = KIND;
-    bytes[9] = FORMAT;
-    let crc = crc32fast::hash(&bytes[..12]);
-    bytes[12..].copy_from_slice(&crc.to_le_bytes());
-    bytes
-}
-
-/// Checks the header of a file; `Err` says what is wrong with it.
-fn check_header(bytes: &[u8]) -> Result<(), &'static str> {
-    let expected = header();
-    if bytes.len() < HEADER_LEN || bytes[..9] != expected[..9] {
-        return Err("the file does not begin as a table");
-    }
-    if crc32fast::hash(&bytes[..12]).to_le_bytes() != bytes[12..HEADER_LEN] {
-        return Err("the checksum of the file header does not match");
-    }
-    if bytes[..12] != expected[..12] {
-        return Err("the table has a format or flags that this version does not know");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

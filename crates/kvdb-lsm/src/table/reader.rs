@@ -11,10 +11,11 @@ use super::bloom::Bloom;
 use super::footer::{FOOTER_LEN, Footer, Section};
 use super::index::Index;
 use super::properties::Properties;
-use super::{HEADER_LEN, Handle, check_header, envelope};
+use super::{Handle, envelope};
 use crate::cache::BlockCache;
 use crate::entry::Found;
 use crate::error::Error;
+use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header};
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 
 /// The answer of a lookup that must not touch the file.
@@ -66,11 +67,11 @@ impl Table {
             return Err(Error::corruption(path, found.min(size), what));
         }
         let short = || Error::corruption(path, 0, "the file is too short for a table");
-        let footer_at =
-            size.checked_sub((FOOTER_LEN + HEADER_LEN) as u64).ok_or_else(short)? + HEADER_LEN as u64;
-        let mut header = [0; HEADER_LEN];
+        let footer_at = size.checked_sub((FOOTER_LEN + FILE_HEADER_LEN) as u64).ok_or_else(short)?
+            + FILE_HEADER_LEN as u64;
+        let mut header = [0; FILE_HEADER_LEN];
         file.read_exact_at(&mut header, 0).map_err(Error::io("read", path))?;
-        check_header(&header).map_err(|what| Error::corruption(path, 0, what))?;
+        check_file_header(&header, FileKind::Table).map_err(|what| Error::corruption(path, 0, what))?;
         let mut bytes = [0; FOOTER_LEN];
         file.read_exact_at(&mut bytes, footer_at).map_err(Error::io("read", path))?;
         let footer = Footer::decode(&bytes, size).map_err(|what| Error::corruption(path, footer_at, what))?;

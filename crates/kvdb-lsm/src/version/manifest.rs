@@ -15,17 +15,15 @@
 //! A manifest is never continued after a restart: opening a database writes a new one.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{FileMeta, LEVELS, VersionEdit, manifest_name};
 use crate::batch::Seq;
 use crate::error::Error;
+use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header, file_header};
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 
-const MAGIC: [u8; 8] = *b"KVDBMAN\0";
-const KIND: u8 = 3;
-const FORMAT: u8 = 1;
-const HEADER_LEN: usize = 16;
 const RECORD_MAGIC: [u8; 4] = *b"edit";
 const RECORD_HEADER: usize = 20;
 
@@ -139,16 +137,6 @@ impl std::fmt::Debug for Manifest {
     }
 }
 
-fn header() -> [u8; HEADER_LEN] {
-    let mut bytes = [0; HEADER_LEN];
-    bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8] = KIND;
-    bytes[9] = FORMAT;
-    let crc = crc32fast::hash(&bytes[..12]);
-    bytes[12..].copy_from_slice(&crc.to_le_bytes());
-    bytes
-}
-
 fn checksum(number: u64, offset: u64, durable: u64, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&number.to_le_bytes());
@@ -176,9 +164,9 @@ impl Manifest {
     pub(crate) fn create(vfs: &dyn Vfs, dir: &Path, number: u64, state: &Snapshot) -> Result<Self, Error> {
         let path = dir.join(manifest_name(number));
         let file = vfs.create(&path).map_err(Error::io("create", &path))?;
-        let mut bytes = header().to_vec();
+        let mut bytes = file_header(FileKind::Manifest).to_vec();
         let payload = state.to_edit().encode();
-        bytes.extend_from_slice(&record(number, HEADER_LEN as u64, 0, &payload));
+        bytes.extend_from_slice(&record(number, FILE_HEADER_LEN as u64, 0, &payload));
         file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
         file.sync_all().map_err(Error::io("sync", &path))?;
         vfs.sync_dir(dir).map_err(Error::io("sync", dir))?;
@@ -202,8 +190,14 @@ impl Manifest {
     pub(crate) fn append(&mut self, edit: &VersionEdit) -> Result<(), ManifestError> {
         let bytes = record(self.number, self.end, self.durable, &edit.encode());
         self.file.write_all_at(&bytes, self.end).map_err(|source| {
-            // Nothing counts on these bytes: the next edit is written over them.
-            ManifestError::NotWritten(Error::io("write", &self.path)(source))
+            // Without space the record is incomplete, and the next one is written over it. After
+            // any other failure there is no telling what the file holds.
+            let kind = source.kind();
+            let error = Error::io("write", &self.path)(source);
+            match kind {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ManifestError::NotWritten(error),
+                _ => ManifestError::Unknown(error),
+            }
         })?;
         self.file
             .sync_data()
@@ -258,11 +252,9 @@ fn record_at(bytes: &[u8], at: usize, number: u64) -> Option<(u64, &[u8])> {
 /// The state that the bytes of manifest `number` describe, or the offset and the kind of the
 /// damage.
 pub(crate) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)> {
-    if bytes.get(..HEADER_LEN) != Some(&header()) {
-        return Err((0, "the file does not begin as a manifest of this version".to_owned()));
-    }
+    check_file_header(bytes, FileKind::Manifest).map_err(|what| (0, what.to_owned()))?;
     let mut state = Snapshot::default();
-    let mut at = HEADER_LEN;
+    let mut at = FILE_HEADER_LEN;
     while let Some((_, payload)) = record_at(bytes, at, number) {
         let bad = |what: String| (at as u64, what);
         if !payload.is_empty() {
@@ -271,7 +263,7 @@ pub(crate) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)
         }
         at += RECORD_HEADER + payload.len();
     }
-    if at == HEADER_LEN {
+    if at == FILE_HEADER_LEN {
         return Err((at as u64, "the first record is damaged".to_owned()));
     }
     for behind in at + 1..bytes.len() {
@@ -303,7 +295,7 @@ mod tests {
 
     fn manifest() -> (Vec<u8>, Snapshot) {
         let mut state = Snapshot { next_file: 2, ..Snapshot::default() };
-        let mut bytes = header().to_vec();
+        let mut bytes = file_header(FileKind::Manifest).to_vec();
         let mut durable = 0;
         let mut push = |payload: &[u8]| {
             let at = bytes.len() as u64;
