@@ -165,7 +165,8 @@ pub fn store_cardinality(sketch: &mut [u8], cardinality: u64) -> Result<(), HllE
 /// destination is one, and `dense` tells whether any of them was dense.
 ///
 /// # Errors
-/// The string is not a sketch, or is corrupted.
+/// The string is not a sketch, or is corrupted; some registers may have been raised already. A
+/// string that went into the union before is neither.
 pub fn merge(
     sketch: &mut Vec<u8>,
     registers: &Registers,

@@ -30,7 +30,7 @@ proptest! {
         value: i64,
     ) {
         prop_assert_eq!(i128::from(get(&bytes, offset, field)), model_get(&bytes, offset, signed, bits));
-        let mut written = bytes.clone();
+        let mut written = bytes;
         let length = bytes_for_field(offset, field) as usize;
         written.resize(written.len().max(length), 0);
         let mut model = written.clone();

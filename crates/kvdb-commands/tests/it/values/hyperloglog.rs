@@ -133,7 +133,7 @@ proptest! {
         let (some, dense) = (sketch_of(&elements, limit), sketch_of(&elements, 0));
         prop_assert_eq!(registers_of(&some), registers_of(&dense));
         prop_assert_eq!(estimate(&some), estimate(&dense));
-        let mut converted = some.clone();
+        let mut converted = some;
         make_dense(&mut converted).unwrap();
         if !elements.is_empty() {
             prop_assert_eq!(converted, dense);
