@@ -1,0 +1,4 @@
+//! Tests of commands over a whole store.
+
+mod scripts;
+mod values;
