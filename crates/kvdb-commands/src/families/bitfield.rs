@@ -54,7 +54,8 @@ pub const COMMANDS: &[CommandSpec] = &[
 
 fn bitfield(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let operations = parse(args, cx.limits().max_string_bytes as u64)?;
-    let last_written = operations.iter().filter(|operation| operation.action != Action::Get).map(|o| o.bytes().end).max();
+    let last_written =
+        operations.iter().filter(|operation| operation.action != Action::Get).map(|o| o.bytes().end).max();
     let found = if last_written.is_some() { cx.get(&args[1]) } else { cx.lookup(&args[1]) };
     let is_raw = found.is_some_and(|object| object.encoding() == "raw");
     let mut digits = Buffer::new();

@@ -18,7 +18,8 @@ const NOT_A_BIT: CommandError = CommandError::fixed("ERR bit is not an integer o
 /// BITPOS with another bit than 0 or 1.
 const BIT_ARGUMENT: CommandError = CommandError::fixed("ERR The bit argument must be 1 or 0.");
 /// BITOP NOT with several sources.
-const NOT_OF_ONE: CommandError = CommandError::fixed("ERR BITOP NOT must be called with a single source key.");
+const NOT_OF_ONE: CommandError =
+    CommandError::fixed("ERR BITOP NOT must be called with a single source key.");
 
 /// The rows of this family.
 pub const COMMANDS: &[CommandSpec] = &[

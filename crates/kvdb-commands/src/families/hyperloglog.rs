@@ -234,7 +234,9 @@ fn self_test() -> Result<(), String> {
         if n.is_power_of_two() || n == ELEMENTS {
             let (of_sparse, of_dense) =
                 (sketches::estimate(&sparse).map_err(failure)?, sketches::estimate(&dense).map_err(failure)?);
-            if of_sparse != of_dense || (of_dense as f64 - f64::from(n)).abs() > (f64::from(n) * TOLERANCE).max(1.0) {
+            if of_sparse != of_dense
+                || (of_dense as f64 - f64::from(n)).abs() > (f64::from(n) * TOLERANCE).max(1.0)
+            {
                 return Err(format!("{n} elements are estimated as {of_sparse} sparse and {of_dense} dense"));
             }
         }

@@ -135,6 +135,8 @@ impl<'a> Until<'a> {
         let base = if self.clock.absolute { Some(0) } else { i64::try_from(now).ok() };
         let milliseconds = number.checked_mul(self.clock.unit).filter(|_| number > 0);
         let deadline = milliseconds.and_then(|milliseconds| milliseconds.checked_add(base?));
-        deadline.and_then(|deadline| u64::try_from(deadline).ok()).ok_or_else(|| errors::invalid_expire(command))
+        deadline
+            .and_then(|deadline| u64::try_from(deadline).ok())
+            .ok_or_else(|| errors::invalid_expire(command))
     }
 }
