@@ -8,13 +8,26 @@ use crate::cache::BlockCache;
 use crate::entry::{NEWEST, key_hash};
 use crate::error::Error;
 use crate::memtable::{Memtable, Partitioning};
-use crate::table::{Fill, Table, TableIter};
-use crate::version::parse_manifest;
+pub use crate::table::TableParts;
+use crate::table::{Fill, Table, TableIter, forge};
+use crate::version::{forge_manifest, parse_manifest};
 use crate::vfs::{SimVfs, Vfs, VfsFileExt};
 
 /// Reads the bytes of manifest `number`; `Err` is what is wrong with them.
 pub fn manifest(bytes: &[u8], number: u64) -> Result<(), String> {
     parse_manifest(bytes, number).map(drop).map_err(|(offset, what)| format!("{offset}: {what}"))
+}
+
+/// The bytes of manifest `number` with these edits, and with checksums that match.
+#[must_use]
+pub fn manifest_of(edits: &[&[u8]], number: u64) -> Vec<u8> {
+    forge_manifest(number, edits)
+}
+
+/// The bytes of table `number` with these parts, and with checksums that match.
+#[must_use]
+pub fn table_of(parts: &TableParts<'_>, number: u64) -> Vec<u8> {
+    forge(number, parts)
 }
 
 /// Opens the bytes of table `number`, walks it, and looks every key up again. Returns the number

@@ -23,7 +23,9 @@ use crate::error::Error;
 use crate::log::Log;
 use crate::memtable::Memtable;
 use crate::table::{Compression, Table, TableOptions};
-use crate::version::{Manifest, ManifestError, Snapshot, VersionEdit, manifest_name, write_current};
+use crate::version::{
+    Manifest, ManifestError, NUMBER_LIMIT, Snapshot, VersionEdit, manifest_name, write_current,
+};
 
 /// A manifest is replaced when it is larger than this and than twice its snapshot.
 const MANIFEST_ROLL_BYTES: u64 = 4 << 20;
@@ -307,7 +309,7 @@ pub(crate) fn table_name(number: u64) -> String {
 /// The number of a table, if `name` is one.
 pub(crate) fn parse_table_name(name: &str) -> Option<u64> {
     let number = name.strip_suffix(".sst")?.parse().ok()?;
-    (table_name(number) == name).then_some(number)
+    (table_name(number) == name && number < NUMBER_LIMIT).then_some(number)
 }
 
 /// The path of a table of the database in `dir`.

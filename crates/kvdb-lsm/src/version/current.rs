@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use super::NUMBER_LIMIT;
 use crate::error::Error;
 use crate::vfs::{Vfs, VfsFileExt};
 
@@ -24,7 +25,7 @@ pub(crate) fn manifest_name(number: u64) -> String {
 /// The number of a manifest, if `name` is one.
 pub(crate) fn parse_manifest_name(name: &str) -> Option<u64> {
     let number = name.strip_prefix("MANIFEST-")?.parse().ok()?;
-    (manifest_name(number) == name).then_some(number)
+    (manifest_name(number) == name && number < NUMBER_LIMIT).then_some(number)
 }
 
 /// The number of the manifest in use; `None` if there is no `CURRENT`.

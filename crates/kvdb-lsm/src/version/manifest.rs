@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{FileMeta, LEVELS, VersionEdit, manifest_name};
+use super::{FileMeta, LEVELS, NUMBER_LIMIT, VersionEdit, manifest_name};
 use crate::batch::Seq;
 use crate::error::Error;
 use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header, file_header};
@@ -80,6 +80,10 @@ impl Snapshot {
 
     /// Checks what every state of a sound database has.
     fn check(&self) -> Result<(), String> {
+        let highest = self.next_file.max(self.flushed_seq).max(self.min_segment);
+        if highest >= NUMBER_LIMIT {
+            return Err(format!("the number {highest} cannot have been given out"));
+        }
         let mut levels: super::LevelMetas = std::array::from_fn(|_| Vec::new());
         for (level, meta) in self.files.values() {
             if meta.number >= self.next_file {
@@ -274,6 +278,19 @@ pub(crate) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)
     }
     state.check().map_err(|what| (at as u64, what))?;
     Ok(state)
+}
+
+/// The bytes of manifest `number` with these edits, checksums included: what a reader must survive
+/// when the checksums do not protect it. An edit of no bytes is a mark.
+pub(crate) fn forge(number: u64, edits: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = file_header(FileKind::Manifest).to_vec();
+    let mut durable = 0;
+    for edit in edits {
+        let at = bytes.len() as u64;
+        bytes.extend_from_slice(&record(number, at, durable, edit));
+        durable = bytes.len() as u64;
+    }
+    bytes
 }
 
 #[cfg(test)]

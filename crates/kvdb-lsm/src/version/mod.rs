@@ -12,4 +12,10 @@ mod manifest;
 pub(crate) use self::current::{CURRENT, manifest_name, parse_manifest_name, read_current, write_current};
 pub(crate) use self::edit::{FileMeta, VersionEdit};
 pub(crate) use self::levels::{LEVELS, LevelMetas, Version, VersionFile};
-pub(crate) use self::manifest::{Manifest, ManifestError, Snapshot, parse as parse_manifest, read_manifest};
+pub(crate) use self::manifest::{
+    Manifest, ManifestError, Snapshot, forge as forge_manifest, parse as parse_manifest, read_manifest,
+};
+
+/// No file, segment or sequence ever gets a number from here on, so that counting on cannot
+/// overflow whatever a file claims.
+pub(crate) const NUMBER_LIMIT: u64 = 1 << 62;

@@ -11,4 +11,5 @@ mod db_model;
 mod db_support;
 mod db_damage;
 mod db_faults;
+mod db_hostile;
 mod db_threads;
