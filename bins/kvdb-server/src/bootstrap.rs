@@ -1,0 +1,269 @@
+//! From settings to a running server, and from there to its end.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use kvdb_lsm::log::{LogState, SyncPolicy};
+use kvdb_lsm::{Db, Options};
+use kvdb_store::{LocalLog, Store, StoreOptions, row};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::listener::Listeners;
+use crate::maintenance::{self, Stopper};
+use crate::node::{Node, Parts, Stop};
+use crate::serve::{self, WorkerStart};
+use crate::settings::{Compression, Config, Fsync, Settings, Warning};
+
+/// Write buffers are at most this large by themselves: a larger one makes a restart replay more.
+const MAX_WRITE_BUFFER: u64 = 256 << 20;
+const MIN_WRITE_BUFFER: u64 = 8 << 20;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything acknowledged is safe.
+    Orderly,
+    /// Something failed; the log says what.
+    Failed,
+}
+
+/// The policy of the log for a setting.
+pub fn sync_policy(fsync: Fsync) -> SyncPolicy {
+    match fsync {
+        Fsync::Always => SyncPolicy::Always,
+        Fsync::EverySecond => SyncPolicy::EverySec,
+        Fsync::No => SyncPolicy::No,
+    }
+}
+
+/// Runs the server until it is told to end.
+pub fn run(config: Config, warnings: &[Warning]) -> Ended {
+    if let Err(error) = crate::logging::init(config.settings()) {
+        eprintln!("cannot open the log file: {error}");
+        return Ended::Failed;
+    }
+    for warning in warnings {
+        warn!("{}: {}", warning.about, warning.text);
+    }
+    match Server::start(config) {
+        Ok(server) => server.wait(),
+        Err(why) => {
+            error!("{why}");
+            Ended::Failed
+        }
+    }
+}
+
+/// A running server.
+struct Server {
+    node: Arc<Node>,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+    maintenance: JoinHandle<()>,
+    stopper: Arc<Stopper>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    fn start(config: Config) -> Result<Self, String> {
+        let settings = config.settings().clone();
+        // Listening comes first: a port that is taken should be told before a large log is replayed.
+        let listeners = Listeners::bind(&settings)?;
+        let random = random_bytes().map_err(|e| format!("cannot read random bytes from the system: {e}"))?;
+        let (store, rows) = open(&settings, random[0])?;
+        let worker_count = settings.workers.unwrap_or_else(cores);
+        let run_id = random[1..].iter().map(|word| format!("{word:016x}")).collect::<String>()[..40].to_owned();
+        let node = Arc::new(Node::new(Parts { store, rows, config, workers: worker_count, run_id }));
+        watch_log(&node);
+
+        let mut senders = Vec::with_capacity(worker_count);
+        let mut workers = Vec::with_capacity(worker_count);
+        for index in 0..worker_count {
+            let (sender, accepted) = mpsc::unbounded_channel();
+            senders.push(sender);
+            let seed = random[index % random.len()].rotate_left(index as u32) | 1;
+            let start = WorkerStart { node: node.clone(), index, seed, accepted };
+            workers.push(spawn(format!("kvdb-worker-{index}"), move || serve::run(start))?);
+        }
+        let stopper = Arc::new(Stopper::default());
+        let maintenance = {
+            let (node, stopper) = (node.clone(), stopper.clone());
+            spawn("kvdb-maintenance".into(), move || maintenance::run(node, &stopper, random[2]))?
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| format!("cannot start the accepting runtime: {e}"))?;
+        runtime
+            .block_on(listeners.serve(node.clone(), senders))
+            .map_err(|e| format!("cannot accept connections: {e}"))?;
+        start_warm_up(&node, &settings)?;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            port = settings.port,
+            workers = worker_count,
+            dir = %settings.dir.display(),
+            "ready to accept connections"
+        );
+        Ok(Self { node, workers, maintenance, stopper, runtime })
+    }
+
+    /// Waits for a signal or a SHUTDOWN, and ends in order.
+    fn wait(self) -> Ended {
+        let Self { node, workers, maintenance, stopper, runtime } = self;
+        let signals = node.clone();
+        runtime.block_on(async move {
+            let mut stopping = signals.stopping();
+            let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+                error!("cannot watch for signals; SHUTDOWN still works");
+                let _ = stopping.wait_for(|stop| *stop != Stop::No).await;
+                return;
+            };
+            tokio::select! {
+                _ = term.recv() => info!("SIGTERM: stopping"),
+                _ = int.recv() => info!("SIGINT: stopping"),
+                _ = stopping.wait_for(|stop| *stop != Stop::No) => {}
+            }
+        });
+        node.stop(Stop::Orderly(Default::default()));
+        leave_on_second_signal();
+        let stop = *node.stopping().borrow();
+        let mut clean = stop != Stop::Fatal;
+        // Dropping the runtime closes the listeners.
+        drop(runtime);
+        for worker in workers {
+            clean &= matches!(worker.join(), Ok(Ok(())));
+        }
+        stopper.stop();
+        clean &= maintenance.join().is_ok();
+        node.store.close();
+        if let Some(path) = &node.config.lock().settings().unixsocket {
+            // Left behind it would be removed at the next start.
+            let _ = std::fs::remove_file(path);
+        }
+        if let Err(error) = node.rows.log().sync() {
+            error!(%error, "the log could not be synced");
+            clean = false;
+        }
+        drop_last(node);
+        if clean {
+            info!("everything is safe; goodbye");
+            Ended::Orderly
+        } else {
+            Ended::Failed
+        }
+    }
+}
+
+/// Closes the database when nobody else holds it any more.
+fn drop_last(node: Arc<Node>) {
+    let Some(node) = Arc::into_inner(node) else { return };
+    let rows = node.rows.clone();
+    drop(node);
+    if let Some(db) = Arc::into_inner(rows)
+        && let Err(error) = db.close()
+    {
+        error!(%error, "the database was not closed in order; the next start replays its log");
+    }
+}
+
+/// A second signal while ending means: at once.
+fn leave_on_second_signal() {
+    let watcher = std::thread::Builder::new().name("kvdb-signals".into()).spawn(|| {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+                return;
+            };
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            warn!("second signal: leaving at once");
+            std::process::exit(1);
+        });
+    });
+    if let Err(error) = watcher {
+        warn!(%error, "a second signal will not be noticed");
+    }
+}
+
+fn spawn<T: Send + 'static>(name: String, body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, String> {
+    std::thread::Builder::new().name(name.clone()).spawn(body).map_err(|e| format!("cannot start thread {name}: {e}"))
+}
+
+/// Opens the database and the keyspace over it.
+fn open(settings: &Settings, fresh_seed: u64) -> Result<(Arc<Store>, Arc<Db>), String> {
+    let memory = crate::memory::machine_bytes();
+    let automatic = (memory / 16).clamp(MIN_WRITE_BUFFER, MAX_WRITE_BUFFER);
+    let write_buffer = settings.storage_write_buffer.unwrap_or(automatic);
+    let mut options = Options::new(settings.dir.join("data"));
+    options.sync = sync_policy(settings.appendfsync);
+    options.write_buffer_bytes = write_buffer as usize;
+    options.wal_limit_bytes = settings.storage_wal_limit.unwrap_or(write_buffer * 4);
+    options.block_cache_bytes = settings.storage_block_cache.unwrap_or(automatic / 2);
+    options.segment_bytes = (write_buffer / 4).clamp(4 << 20, 64 << 20);
+    options.compression = match settings.storage_compression {
+        Compression::None => kvdb_lsm::Compression::None,
+        Compression::Lz4 => kvdb_lsm::Compression::Lz4,
+    };
+    options.partitioning = row::PARTITIONING;
+    let began = std::time::Instant::now();
+    let rows = Arc::new(Db::open(options).map_err(|e| explain(&e, &settings.dir))?);
+    let recovered = rows.recovered();
+    info!(?recovered, took_ms = began.elapsed().as_millis() as u64, "the data is open");
+    let log = Arc::new(LocalLog::new(rows.clone()));
+    let io_threads = settings.storage_io_threads.unwrap_or(4);
+    let databases = u16::try_from(settings.databases).unwrap_or(u16::MAX);
+    let store = Store::open(rows.clone(), log, &StoreOptions { databases, fresh_seed, io_threads })
+        .map_err(|e| format!("cannot open the keyspace in {}: {e}", settings.dir.display()))?;
+    Ok((Arc::new(store), rows))
+}
+
+fn explain(error: &kvdb_lsm::error::Error, dir: &Path) -> String {
+    format!("cannot open the data in {}: {error}", dir.display())
+}
+
+/// Has the log tell the gates when it has got further, and the node when it has failed.
+fn watch_log(node: &Arc<Node>) {
+    let weak = Arc::downgrade(node);
+    node.rows.log().add_listener(Box::new(move |progress| {
+        let Some(node) = weak.upgrade() else { return };
+        if let LogState::Poisoned(why) = &progress.state {
+            node.log_failed(why);
+        }
+        node.log_progressed();
+    }));
+}
+
+/// Loads what fits into memory, on a thread of its own, so that cold reads end soon after a start.
+fn start_warm_up(node: &Arc<Node>, settings: &Settings) -> Result<(), String> {
+    if !settings.warm_up {
+        return Ok(());
+    }
+    let limit = settings.maxmemory.unwrap_or_else(|| crate::memory::machine_bytes() / 2);
+    let store = node.store.clone();
+    spawn("kvdb-warm-up".into(), move || {
+        match store.warm_up((limit / 10 * 9) as usize, crate::clock::unix_millis) {
+            Ok(0) => {}
+            Ok(keys) => info!(keys, "warmed up"),
+            Err(error) => warn!(error, "the warm-up ended early; keys are loaded when they are asked for"),
+        }
+    })
+    .map(|_| ())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Random words from the system.
+fn random_bytes() -> io::Result<[u64; 8]> {
+    let mut bytes = [0u8; 64];
+    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
+    let (words, _) = bytes.as_chunks::<8>();
+    Ok(std::array::from_fn(|i| u64::from_le_bytes(words[i])))
+}

@@ -1,0 +1,302 @@
+//! What other connections see of a connection: the lines of CLIENT LIST, and how CLIENT KILL reaches it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use kvdb_commands::Session;
+use kvdb_commands::server::{ClientFilter, ClientKind, ClientProperty};
+use kvdb_resp::Protocol;
+use parking_lot::Mutex;
+
+use crate::stats::command_name;
+
+/// Bytes of pushed text that may wait for a connection before it is closed as too slow.
+const MAILBOX_LIMIT: usize = 8 * 1024 * 1024;
+
+/// What is seldom set: kept out of line, since most connections have none of it.
+#[derive(Debug, Default)]
+struct Names {
+    name: String,
+    lib_name: String,
+    lib_version: String,
+    user: String,
+}
+
+/// One connection as others see it. Its worker writes most of it once a turn, anybody reads it.
+#[derive(Debug)]
+pub struct ClientInfo {
+    /// The number of the connection.
+    pub id: u64,
+    /// The client's address, or the path of the unix socket.
+    pub addr: Box<str>,
+    /// The server's address that it is connected to.
+    pub laddr: Box<str>,
+    /// Whether it came over the unix socket.
+    pub unix: bool,
+    /// When it was connected, in Unix milliseconds.
+    pub created: u64,
+    last_seen: AtomicU64,
+    commands: AtomicU64,
+    last_command: AtomicUsize,
+    db: AtomicU16,
+    protocol: AtomicU8,
+    flags: AtomicU8,
+    /// Bytes received that are not a whole command yet.
+    pub query_bytes: AtomicUsize,
+    /// Bytes of replies that wait to be sent.
+    pub output_bytes: AtomicUsize,
+    names: OnceLock<Box<Mutex<Names>>>,
+    killed: AtomicBool,
+    waker: OnceLock<Waker>,
+    mailbox: OnceLock<Box<Mutex<Vec<u8>>>>,
+}
+
+const MONITOR: u8 = 1;
+const NO_EVICT: u8 = 2;
+const NO_TOUCH: u8 = 4;
+
+impl ClientInfo {
+    /// A fresh connection.
+    pub fn new(id: u64, addr: String, laddr: String, unix: bool, now: u64) -> Self {
+        Self {
+            id,
+            addr: addr.into(),
+            laddr: laddr.into(),
+            unix,
+            created: now,
+            last_seen: AtomicU64::new(now),
+            commands: AtomicU64::new(0),
+            last_command: AtomicUsize::new(usize::MAX),
+            db: AtomicU16::new(0),
+            protocol: AtomicU8::new(2),
+            flags: AtomicU8::new(0),
+            query_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            names: OnceLock::new(),
+            killed: AtomicBool::new(false),
+            waker: OnceLock::new(),
+            mailbox: OnceLock::new(),
+        }
+    }
+
+    /// Notes a turn.
+    #[inline]
+    pub fn seen(&self, session: &Session, now: u64, last_command: Option<usize>) {
+        self.last_seen.store(now, Ordering::Relaxed);
+        if let Some(index) = last_command {
+            self.last_command.store(index, Ordering::Relaxed);
+        }
+        self.db.store(session.db, Ordering::Relaxed);
+    }
+
+    /// Takes over what a session command may have changed.
+    pub fn mirror(&self, session: &Session) {
+        self.db.store(session.db, Ordering::Relaxed);
+        self.protocol.store(if session.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
+        self.set_flag(MONITOR, session.monitor);
+        self.set_flag(NO_TOUCH, session.no_touch);
+    }
+
+    fn set_flag(&self, flag: u8, on: bool) {
+        if on {
+            self.flags.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    fn names(&self) -> &Mutex<Names> {
+        self.names.get_or_init(Box::default)
+    }
+
+    /// Changes a property.
+    pub fn set(&self, property: ClientProperty) {
+        match property {
+            ClientProperty::Name(name) => self.names().lock().name = name,
+            ClientProperty::LibName(name) => self.names().lock().lib_name = name,
+            ClientProperty::LibVersion(version) => self.names().lock().lib_version = version,
+            ClientProperty::User(user) => self.names().lock().user = user,
+            ClientProperty::NoEvict(on) => self.set_flag(NO_EVICT, on),
+            ClientProperty::NoTouch(on) => self.set_flag(NO_TOUCH, on),
+            ClientProperty::Monitor(on) => self.set_flag(MONITOR, on),
+            ClientProperty::Db(db) => self.db.store(db, Ordering::Relaxed),
+            ClientProperty::Protocol(protocol) => self.protocol.store(protocol, Ordering::Relaxed),
+        }
+    }
+
+    /// The name that CLIENT SETNAME gave; empty when none.
+    pub fn name(&self) -> String {
+        self.names.get().map_or_else(String::new, |names| names.lock().name.clone())
+    }
+
+    fn user(&self) -> String {
+        let user = self.names.get().map_or_else(String::new, |names| names.lock().user.clone());
+        if user.is_empty() { "default".into() } else { user }
+    }
+
+    /// When the connection last sent something, in Unix milliseconds.
+    pub fn last_seen(&self) -> u64 {
+        self.last_seen.load(Ordering::Relaxed)
+    }
+
+    /// Gives the task that serves the connection, so that it can be woken.
+    pub fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    /// Wakes the task that serves the connection.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Has the connection closed by its worker.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether it is to be closed.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Sends text to the connection from another one; one that does not keep up is closed.
+    pub fn push(&self, text: &[u8]) {
+        let mut mailbox = self.mailbox.get_or_init(Box::default).lock();
+        if mailbox.len() + text.len() > MAILBOX_LIMIT {
+            drop(mailbox);
+            self.kill();
+            return;
+        }
+        mailbox.extend_from_slice(text);
+        drop(mailbox);
+        self.wake();
+    }
+
+    /// Takes the text that was pushed.
+    #[inline]
+    pub fn take_pushed(&self) -> Option<Vec<u8>> {
+        let mut mailbox = self.mailbox.get()?.lock();
+        (!mailbox.is_empty()).then(|| std::mem::take(&mut *mailbox))
+    }
+
+    fn matches(&self, filter: &ClientFilter, now: u64) -> bool {
+        filter.ids.as_ref().is_none_or(|ids| ids.contains(&self.id))
+            && filter.addr.as_ref().is_none_or(|addr| **addr == *self.addr)
+            && filter.laddr.as_ref().is_none_or(|laddr| **laddr == *self.laddr)
+            && filter.user.as_ref().is_none_or(|user| *user == self.user())
+            && filter.kind.is_none_or(|kind| kind == ClientKind::Normal)
+            && filter.not.is_none_or(|id| id != self.id)
+            && filter.min_age_seconds.is_none_or(|age| now.saturating_sub(self.created) / 1000 >= age)
+    }
+
+    /// Whether it watches every command.
+    pub fn is_monitor(&self) -> bool {
+        self.has(MONITOR)
+    }
+
+    /// The line of CLIENT LIST.
+    pub fn line(&self, now: u64) -> String {
+        let mut flags = String::new();
+        if self.has(MONITOR) {
+            flags.push('O');
+        }
+        if self.unix {
+            flags.push('U');
+        }
+        if self.has(NO_EVICT) {
+            flags.push('e');
+        }
+        if self.has(NO_TOUCH) {
+            flags.push('T');
+        }
+        if flags.is_empty() {
+            flags.push('N');
+        }
+        let (name, lib_name, lib_version) = self.names.get().map_or_else(Default::default, |names| {
+            let names = names.lock();
+            (names.name.clone(), names.lib_name.clone(), names.lib_version.clone())
+        });
+        let command = self.last_command.load(Ordering::Relaxed);
+        let command = if command == usize::MAX { "NULL" } else { command_name(command) };
+        let output = self.output_bytes.load(Ordering::Relaxed);
+        let query = self.query_bytes.load(Ordering::Relaxed);
+        let mut line = String::with_capacity(320);
+        let _ = write!(
+            line,
+            "id={} addr={} laddr={} fd=-1 name={name} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
+             watch=0 qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem={output} \
+             tot-mem={} events=r cmd={command} user={} redir=-1 resp={} lib-name={lib_name} lib-ver={lib_version}",
+            self.id,
+            self.addr,
+            self.laddr,
+            now.saturating_sub(self.created) / 1000,
+            now.saturating_sub(self.last_seen()) / 1000,
+            self.db.load(Ordering::Relaxed),
+            size_of::<Self>() + query + output,
+            self.user(),
+            self.protocol.load(Ordering::Relaxed),
+        );
+        line
+    }
+}
+
+/// All connections, in the order of their numbers.
+#[derive(Default)]
+pub struct Clients {
+    by_id: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    next_id: AtomicU64,
+}
+
+impl Clients {
+    /// A number for a new connection.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Adds a connection.
+    pub fn add(&self, client: Arc<ClientInfo>) {
+        self.by_id.lock().insert(client.id, client);
+    }
+
+    /// Forgets a connection.
+    pub fn remove(&self, id: u64) {
+        self.by_id.lock().remove(&id);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.lock().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One by its number.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.by_id.lock().get(&id).cloned()
+    }
+
+    /// Those that a filter means, in the order of their numbers.
+    pub fn matching(&self, filter: &ClientFilter, now: u64) -> Vec<Arc<ClientInfo>> {
+        self.by_id.lock().values().filter(|client| client.matches(filter, now)).cloned().collect()
+    }
+
+    /// Those that watch every command.
+    pub fn monitors(&self) -> Vec<Arc<ClientInfo>> {
+        self.by_id.lock().values().filter(|client| client.has(MONITOR)).cloned().collect()
+    }
+}

@@ -1,0 +1,378 @@
+//! A connection with its socket: receiving, the turns, and sending what may leave.
+//!
+//! Replies wait for the log. A turn says up to which sequence its replies depend on; what is safe already is sent at
+//! once from the worker's buffer, the rest is kept here with a mark and leaves when the [gate](crate::gate) is told that
+//! the log has got so far. Replies leave in the order of their commands, so one that waits holds those behind it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::gate::Gate;
+use crate::turn::{Conn, Park, Turn, turn};
+use crate::worker::{READ_BUFFER, Worker};
+
+/// A buffer that is larger than this is given back when it is empty, so that idle connections hold next to nothing.
+const KEPT_BUFFER: usize = 512;
+/// Part of a request up to this size is moved to the front of the receive buffer instead of being kept apart.
+const JOINED_MAX: usize = 4096;
+
+/// The socket of a client.
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(s) => s.try_write(bytes),
+            Self::Unix(s) => s.try_write(bytes),
+        }
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(s) => s.poll_write_ready(cx),
+            Self::Unix(s) => s.poll_write_ready(cx),
+        }
+    }
+}
+
+/// Replies that have not been sent.
+///
+/// # Invariants
+///
+/// * The ends of `marks` ascend, and so do their sequences; the last end is `bytes.len()` when there is a mark.
+#[derive(Default)]
+struct Outbox {
+    bytes: Vec<u8>,
+    /// Bytes up to an end may leave when the sequence is safe; bytes before the first mark may leave now.
+    marks: VecDeque<(u64, usize)>,
+}
+
+impl Outbox {
+    fn push(&mut self, bytes: &[u8], gate: u64, settled: u64) {
+        self.bytes.extend_from_slice(bytes);
+        let gate = gate.max(self.marks.back().map_or(0, |(last, _)| *last));
+        if gate > settled {
+            match self.marks.back_mut() {
+                Some((last, end)) if *last == gate => *end = self.bytes.len(),
+                _ => self.marks.push_back((gate, self.bytes.len())),
+            }
+        } else if let Some((_, end)) = self.marks.back_mut() {
+            *end = self.bytes.len();
+        }
+    }
+
+    /// Takes away the marks that are safe now; tells how many bytes they, or the lack of marks, set free. Bytes that were
+    /// set free before and are still here are the caller's to know.
+    fn free(&mut self, settled: u64) -> usize {
+        let mut free = 0;
+        while let Some(&(gate, end)) = self.marks.front()
+            && gate <= settled
+        {
+            free = end;
+            self.marks.pop_front();
+        }
+        if self.marks.is_empty() { self.bytes.len() } else { free }
+    }
+
+    fn sent(&mut self, n: usize) {
+        self.bytes.drain(..n);
+        for (_, end) in &mut self.marks {
+            *end -= n;
+        }
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT_BUFFER {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+/// What a connection's task does next.
+pub enum Step {
+    /// Waits for this, then goes on.
+    Park(Park),
+    /// Lets others run first.
+    Yield,
+    /// Ends.
+    Closed,
+}
+
+struct State {
+    conn: Conn,
+    stream: Stream,
+    /// Bytes received that are not a whole command.
+    partial: Vec<u8>,
+    outbox: Outbox,
+    /// Bytes of the outbox that may leave but that the socket did not take.
+    blocked: usize,
+    /// Whether no more is received: the connection ends when everything is sent.
+    closing: bool,
+    /// Whether `partial` may hold whole commands.
+    resume: bool,
+}
+
+/// A connection of a worker.
+pub struct Connection {
+    state: RefCell<State>,
+    /// Whether the gate knows that this connection waits.
+    pub gated: Cell<bool>,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub fn new(conn: Conn, stream: Stream) -> Self {
+        let state = State {
+            conn,
+            stream,
+            partial: Vec::new(),
+            outbox: Outbox::default(),
+            blocked: 0,
+            closing: false,
+            resume: false,
+        };
+        Self { state: RefCell::new(state), gated: Cell::new(false) }
+    }
+
+    /// Receives, runs turns and sends until there is something to wait for.
+    pub fn poll(self: &Rc<Self>, cx: &mut Context<'_>, worker: &RefCell<Worker>, gate: &Gate) -> Poll<Step> {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let worker = &mut *worker.borrow_mut();
+        state.conn.info.set_waker(cx.waker());
+        loop {
+            if state.conn.info.is_killed() {
+                return Poll::Ready(Step::Closed);
+            }
+            if let Some(text) = state.conn.info.take_pushed() {
+                state.reply(self, &text, 0, worker, gate);
+            }
+            if state.blocked > 0 {
+                match state.stream.poll_write_ready(cx) {
+                    Poll::Ready(Ok(())) => state.send(worker),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Step::Closed),
+                    Poll::Pending => {}
+                }
+            }
+            if state.outbox.bytes.len() > worker.node.hot.output_buffer.load(Ordering::Relaxed) {
+                worker.node.warn_of_slow_client(&state.conn.info);
+                return Poll::Ready(Step::Closed);
+            }
+            if state.closing {
+                return if state.outbox.bytes.is_empty() { Poll::Ready(Step::Closed) } else { Poll::Pending };
+            }
+            let turn = match state.receive_and_run(cx, worker) {
+                Poll::Ready(Ok(Some(turn))) => turn,
+                Poll::Ready(Ok(None)) => {
+                    state.closing = true;
+                    continue;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Step::Closed),
+                Poll::Pending => return Poll::Pending,
+            };
+            let out = std::mem::take(&mut worker.out);
+            state.reply(self, &out, turn.gate, worker, gate);
+            worker.out = out;
+            worker.out.clear();
+            if worker.out.capacity() > 4 * READ_BUFFER {
+                worker.out.shrink_to(READ_BUFFER);
+            }
+            state.closing |= turn.close;
+            if let Some(park) = turn.park {
+                state.resume = true;
+                return Poll::Ready(Step::Park(park));
+            }
+            if turn.more {
+                state.resume = true;
+                return Poll::Ready(Step::Yield);
+            }
+        }
+    }
+
+    /// Appends a reply that was made elsewhere.
+    pub fn deliver(self: &Rc<Self>, bytes: &[u8], depends_on: u64, worker: &RefCell<Worker>, gate: &Gate) {
+        let mut state = self.state.borrow_mut();
+        let worker = &mut *worker.borrow_mut();
+        if state.conn.session.reply_mode == kvdb_commands::ReplyMode::On {
+            state.reply(self, bytes, depends_on, worker, gate);
+        }
+    }
+
+    /// Sends what has become safe; tells whether there is more that is not. Called by the gate.
+    pub fn release(&self, worker: &RefCell<Worker>) -> bool {
+        let mut state = self.state.borrow_mut();
+        let worker = &mut *worker.borrow_mut();
+        state.send(worker);
+        if state.blocked > 0 || state.closing {
+            state.conn.info.wake();
+        }
+        !state.outbox.marks.is_empty()
+    }
+
+    /// What is needed to finish a command elsewhere: database, protocol, and whether its lookups count.
+    pub fn terms(&self) -> (u16, kvdb_resp::Protocol, bool) {
+        let state = self.state.borrow();
+        let session = &state.conn.session;
+        (session.db, session.protocol, session.no_touch)
+    }
+
+    /// The connection as others see it.
+    pub fn info(&self) -> std::sync::Arc<crate::clients::ClientInfo> {
+        self.state.borrow().conn.info.clone()
+    }
+}
+
+impl State {
+    /// Receives bytes, unless there are some left from before, and runs a turn on them. `None` at the end of the stream.
+    fn receive_and_run(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<io::Result<Option<Turn>>> {
+        if std::mem::take(&mut self.resume) && !self.partial.is_empty() {
+            let input = std::mem::take(&mut self.partial);
+            let done = turn(&mut self.conn, &input, worker);
+            self.partial = input;
+            self.consumed(done.consumed);
+            return Poll::Ready(Ok(Some(done)));
+        }
+        let mut buffer = std::mem::take(&mut worker.read_buffer);
+        let joined = if self.partial.len() <= JOINED_MAX { self.partial.len() } else { 0 };
+        buffer[..joined].copy_from_slice(&self.partial[..joined]);
+        let mut read = ReadBuf::new(&mut buffer[joined..]);
+        let polled = self.stream.poll_read(cx, &mut read);
+        let received = read.filled().len();
+        let result = match polled {
+            Poll::Pending => {
+                self.idle();
+                Poll::Pending
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) if received == 0 => Poll::Ready(Ok(None)),
+            Poll::Ready(Ok(())) => {
+                worker.stats.received(received);
+                Poll::Ready(self.run(&buffer[..joined + received], joined, worker).map(Some))
+            }
+        };
+        worker.read_buffer = buffer;
+        result
+    }
+
+    /// Runs a turn on received bytes; the first `joined` of them are those of `partial`.
+    fn run(&mut self, input: &[u8], joined: usize, worker: &mut Worker) -> io::Result<Turn> {
+        if joined == self.partial.len() {
+            let done = turn(&mut self.conn, input, worker);
+            self.partial.clear();
+            self.partial.extend_from_slice(&input[done.consumed..]);
+            self.noted(worker)?;
+            return Ok(done);
+        }
+        self.partial.extend_from_slice(input);
+        let input = std::mem::take(&mut self.partial);
+        let done = turn(&mut self.conn, &input, worker);
+        self.partial = input;
+        self.consumed(done.consumed);
+        self.noted(worker)?;
+        Ok(done)
+    }
+
+    fn consumed(&mut self, n: usize) {
+        self.partial.drain(..n);
+        if self.partial.is_empty() && self.partial.capacity() > KEPT_BUFFER {
+            self.partial = Vec::new();
+        }
+    }
+
+    fn noted(&mut self, worker: &Worker) -> io::Result<()> {
+        let waiting = self.partial.len();
+        self.conn.info.query_bytes.store(waiting, Ordering::Relaxed);
+        if waiting > worker.node.hot.query_buffer.load(Ordering::Relaxed) {
+            worker.node.warn_of_large_query(&self.conn.info);
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
+    }
+
+    /// Gives back what an idle connection does not need.
+    fn idle(&mut self) {
+        self.conn.decoder.shrink();
+        if self.partial.is_empty() && self.partial.capacity() > 0 {
+            self.partial = Vec::new();
+        }
+        if self.outbox.bytes.is_empty() && self.outbox.bytes.capacity() > KEPT_BUFFER {
+            self.outbox.bytes = Vec::new();
+        }
+    }
+
+    /// Sends a reply, or keeps it until it may leave.
+    fn reply(&mut self, connection: &Rc<Connection>, bytes: &[u8], depends_on: u64, worker: &Worker, gate: &Gate) {
+        if bytes.is_empty() {
+            return;
+        }
+        let settled = worker.node.settled();
+        let mut rest = bytes;
+        if self.outbox.bytes.is_empty() && depends_on <= settled {
+            while !rest.is_empty() {
+                match self.stream.try_write(rest) {
+                    Ok(n) => {
+                        worker.stats.sent(n);
+                        rest = &rest[n..];
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => {
+                        self.conn.info.kill();
+                        return;
+                    }
+                }
+            }
+            if rest.is_empty() {
+                return;
+            }
+        }
+        self.outbox.push(rest, depends_on, settled);
+        if self.outbox.marks.is_empty() {
+            self.blocked = self.outbox.bytes.len();
+        } else if !connection.gated.replace(true) {
+            gate.wait(connection.clone());
+        }
+        self.conn.info.output_bytes.store(self.outbox.bytes.len(), Ordering::Relaxed);
+    }
+
+    /// Sends what may leave.
+    fn send(&mut self, worker: &Worker) {
+        let free = self.outbox.free(worker.node.settled()).max(self.blocked);
+        self.blocked = free;
+        let mut sent = 0;
+        while sent < free {
+            match self.stream.try_write(&self.outbox.bytes[sent..free]) {
+                Ok(n) => {
+                    worker.stats.sent(n);
+                    sent += n;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.conn.info.kill();
+                    break;
+                }
+            }
+        }
+        self.outbox.sent(sent);
+        self.blocked -= sent;
+        self.conn.info.output_bytes.store(self.outbox.bytes.len(), Ordering::Relaxed);
+    }
+}

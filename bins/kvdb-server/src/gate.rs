@@ -1,0 +1,60 @@
+//! The gate: connections whose replies wait for the log.
+//!
+//! Under `everysec` and `no` a reply waits until its command has been handed to the system; under `always` until it is on
+//! the disk. Either way the worker first runs everything that is ready and then pays once for all: the gate's task comes
+//! to its turn behind the connections that were ready with it, writes the log (or asks the log's thread to sync it), and
+//! sends what has become safe.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::connection::Connection;
+use crate::worker::Worker;
+
+/// The waiting connections of one worker.
+pub struct Gate {
+    waiting: RefCell<Vec<Rc<Connection>>>,
+    /// Told when a connection begins to wait, and by the log's thread when the log has got further.
+    progress: Arc<Notify>,
+}
+
+impl Gate {
+    /// A gate that is told of the log's progress through `progress`.
+    pub fn new(progress: Arc<Notify>) -> Self {
+        Self { waiting: RefCell::default(), progress }
+    }
+
+    /// Lets a connection wait.
+    pub fn wait(&self, connection: Rc<Connection>) {
+        self.waiting.borrow_mut().push(connection);
+        self.progress.notify_one();
+    }
+
+    /// Serves the gate for as long as the worker lives.
+    pub async fn serve(&self, worker: &RefCell<Worker>) {
+        let node = worker.borrow().node.clone();
+        loop {
+            self.progress.notified().await;
+            if self.waiting.borrow().is_empty() {
+                continue;
+            }
+            node.push_log();
+            self.release(worker);
+        }
+    }
+
+    /// Sends what is safe now.
+    pub fn release(&self, worker: &RefCell<Worker>) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        for connection in waiting {
+            if connection.release(worker) {
+                self.waiting.borrow_mut().push(connection);
+            } else {
+                connection.gated.set(false);
+            }
+        }
+    }
+}

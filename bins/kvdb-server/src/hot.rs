@@ -1,0 +1,86 @@
+//! Settings that are read for every turn, as atomics: CONFIG SET changes them while workers run.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+use crate::settings::{Config, Fsync, Settings};
+
+/// Below this threshold of the slow log, every command is timed on its own; above it only those whose cost may grow.
+const PRECISE_BELOW_MICROS: i64 = 1_000;
+
+/// See the module's text. `version` rises after every change; who keeps copies compares it.
+pub struct HotSettings {
+    /// Rises with every change.
+    pub version: AtomicU64,
+    /// `proto-max-bulk-len`, bytes.
+    pub max_bulk: AtomicUsize,
+    /// `hll-sparse-max-bytes`.
+    pub hll_sparse_max_bytes: AtomicUsize,
+    /// `slowlog-log-slower-than`, microseconds; negative for off.
+    pub slowlog_micros: AtomicI64,
+    /// `slowlog-max-len`.
+    pub slowlog_len: AtomicUsize,
+    /// `latency-monitor-threshold`, milliseconds; 0 for off.
+    pub latency_millis: AtomicU64,
+    /// `client-query-buffer-limit`, bytes.
+    pub query_buffer: AtomicUsize,
+    /// The hard limit of `client-output-buffer-limit` for normal clients, bytes.
+    pub output_buffer: AtomicUsize,
+    /// `maxclients`.
+    pub maxclients: AtomicUsize,
+    /// `timeout`, milliseconds; 0 for never.
+    pub timeout_millis: AtomicU64,
+    /// `maxmemory`, bytes; 0 for no limit.
+    pub maxmemory: AtomicU64,
+    /// Whether a reply waits for fdatasync (`appendfsync always`) and not only for write.
+    pub fsync_always: AtomicBool,
+}
+
+impl HotSettings {
+    /// The values of a configuration.
+    pub fn new(config: &Config) -> Self {
+        let hot = Self {
+            version: AtomicU64::new(0),
+            max_bulk: AtomicUsize::new(0),
+            hll_sparse_max_bytes: AtomicUsize::new(3000),
+            slowlog_micros: AtomicI64::new(-1),
+            slowlog_len: AtomicUsize::new(0),
+            latency_millis: AtomicU64::new(0),
+            query_buffer: AtomicUsize::new(0),
+            output_buffer: AtomicUsize::new(0),
+            maxclients: AtomicUsize::new(0),
+            timeout_millis: AtomicU64::new(0),
+            maxmemory: AtomicU64::new(0),
+            fsync_always: AtomicBool::new(true),
+        };
+        hot.refresh(config);
+        hot
+    }
+
+    /// Takes over the values of a configuration.
+    pub fn refresh(&self, config: &Config) {
+        let settings: &Settings = config.settings();
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let hll = config.text("hll-sparse-max-bytes").and_then(|t| t.parse().ok()).unwrap_or(3000);
+        self.max_bulk.store(size(settings.proto_max_bulk_len), Ordering::Relaxed);
+        self.hll_sparse_max_bytes.store(hll, Ordering::Relaxed);
+        let slow = settings.slowlog_log_slower_than.map_or(-1, |d| d.as_micros() as i64);
+        self.slowlog_micros.store(slow, Ordering::Relaxed);
+        self.slowlog_len.store(size(settings.slowlog_max_len), Ordering::Relaxed);
+        let latency = settings.latency_monitor_threshold.map_or(0, |d| d.as_millis() as u64);
+        self.latency_millis.store(latency, Ordering::Relaxed);
+        self.query_buffer.store(size(settings.client_query_buffer_limit), Ordering::Relaxed);
+        let normal = settings.client_output_buffer_limit.normal.hard;
+        self.output_buffer.store(if normal == 0 { usize::MAX } else { size(normal) }, Ordering::Relaxed);
+        self.maxclients.store(settings.maxclients as usize, Ordering::Relaxed);
+        self.timeout_millis.store(settings.timeout.map_or(0, |d| d.as_millis() as u64), Ordering::Relaxed);
+        self.maxmemory.store(settings.maxmemory.unwrap_or(0), Ordering::Relaxed);
+        self.fsync_always.store(settings.appendfsync == Fsync::Always, Ordering::Relaxed);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether every command is to be timed on its own.
+    pub fn is_precise(&self) -> bool {
+        let slow = self.slowlog_micros.load(Ordering::Relaxed);
+        (0..PRECISE_BELOW_MICROS).contains(&slow) || self.latency_millis.load(Ordering::Relaxed) == 1
+    }
+}

@@ -1,0 +1,211 @@
+//! Accepting clients: one thread hands each to the worker that has the fewest.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::host::is_loopback;
+use crate::node::Node;
+use crate::serve::{Accepted, Socket};
+use crate::settings::Settings;
+
+/// How long accepting rests after the system had no descriptor or memory for a client: nothing tells when it has again.
+const REST_AFTER_EXHAUSTION: Duration = Duration::from_millis(100);
+
+/// The sockets that clients come to.
+pub struct Listeners {
+    tcp: Vec<std::net::TcpListener>,
+    unix: Option<(std::os::unix::net::UnixListener, PathBuf)>,
+}
+
+impl Listeners {
+    /// Binds what the settings say.
+    ///
+    /// # Errors
+    /// A sentence for the operator that names the address.
+    pub fn bind(settings: &Settings) -> Result<Self, String> {
+        let mut tcp = Vec::new();
+        if settings.port != 0 {
+            for address in &settings.bind {
+                match bind_tcp(&address.host, settings) {
+                    Ok(listener) => tcp.push(listener),
+                    Err(error) if address.optional && is_unavailable(&error) => {
+                        info!(address = address.host, "not listening on an optional address: {error}");
+                    }
+                    Err(error) => {
+                        return Err(format!("cannot listen on {} port {}: {error}", address.host, settings.port));
+                    }
+                }
+            }
+            if tcp.is_empty() && !settings.bind.is_empty() {
+                return Err("none of the addresses in 'bind' can be listened on".into());
+            }
+        }
+        let unix = match &settings.unixsocket {
+            Some(path) => Some((bind_unix(path, settings.unixsocketperm)?, path.clone())),
+            None => None,
+        };
+        Ok(Self { tcp, unix })
+    }
+
+    /// Accepts for as long as it is polled.
+    ///
+    /// # Errors
+    /// When a listener cannot be registered with the runtime.
+    pub async fn serve(self, node: Arc<Node>, workers: Vec<mpsc::UnboundedSender<Accepted>>) -> io::Result<()> {
+        let dispatch = Arc::new(Dispatch { node, workers });
+        for listener in self.tcp {
+            let (listener, dispatch) = (TcpListener::from_std(listener)?, dispatch.clone());
+            tokio::spawn(async move {
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, peer)) => dispatch.tcp(stream, peer),
+                        Err(error) => rest_if_exhausted(&error).await,
+                    }
+                }
+            });
+        }
+        if let Some((listener, path)) = self.unix {
+            let listener = UnixListener::from_std(listener)?;
+            let name = format!("{}:0", path.display());
+            tokio::spawn(async move {
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => dispatch.unix(stream, &name),
+                        Err(error) => rest_if_exhausted(&error).await,
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// An accept that fails concerns one client, or the whole process when descriptors have run out; it never ends the loop.
+async fn rest_if_exhausted(error: &io::Error) {
+    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
+        warn!("cannot accept a client: {error}");
+        tokio::time::sleep(REST_AFTER_EXHAUSTION).await;
+    }
+}
+
+fn is_unavailable(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::EPROTOTYPE)
+    )
+}
+
+fn bind_tcp(host: &str, settings: &Settings) -> io::Result<std::net::TcpListener> {
+    let host = match host {
+        "*" => "0.0.0.0",
+        "::*" => "::",
+        host => host,
+    };
+    let address = (host, settings.port).to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(settings.tcp_backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path, mode: Option<u32>) -> Result<std::os::unix::net::UnixListener, String> {
+    let describe = |error: io::Error| format!("cannot listen on the unix socket {}: {error}", path.display());
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(describe(io::ErrorKind::AddrInUse.into()));
+    }
+    // A socket that nobody answers is what a crash has left behind.
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()) => {
+            std::fs::remove_file(path).map_err(describe)?;
+        }
+        Ok(_) => return Err(describe(io::ErrorKind::AlreadyExists.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(describe(error)),
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path).map_err(describe)?;
+    if let Some(mode) = mode {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, permissions).map_err(describe)?;
+    }
+    listener.set_nonblocking(true).map_err(describe)?;
+    Ok(listener)
+}
+
+/// Decides who serves a client, or why nobody does.
+struct Dispatch {
+    node: Arc<Node>,
+    workers: Vec<mpsc::UnboundedSender<Accepted>>,
+}
+
+impl Dispatch {
+    fn tcp(&self, stream: tokio::net::TcpStream, peer: SocketAddr) {
+        let Ok(stream) = stream.into_std() else { return };
+        let addr = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();
+        let laddr = stream.local_addr().map_or_else(|_| String::new(), |a| a.to_string());
+        let (refuse, keepalive) = {
+            let config = self.node.config.lock();
+            let settings = config.settings();
+            let open = settings.protected_mode && settings.requirepass.is_none() && !is_loopback(&addr);
+            (open, settings.tcp_keepalive)
+        };
+        if refuse {
+            return self.refuse(&Socket::Tcp(stream), PROTECTED);
+        }
+        // Failing to set an option is no reason to refuse a client.
+        let _ = stream.set_nodelay(true);
+        if let Some(period) = keepalive {
+            let probes = TcpKeepalive::new().with_time(period).with_interval(period / 3);
+            let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
+        }
+        self.hand_over(Accepted { socket: Socket::Tcp(stream), addr, laddr });
+    }
+
+    fn unix(&self, stream: tokio::net::UnixStream, name: &str) {
+        let Ok(stream) = stream.into_std() else { return };
+        self.hand_over(Accepted { socket: Socket::Unix(stream), addr: name.into(), laddr: name.into() });
+    }
+
+    fn hand_over(&self, client: Accepted) {
+        let limit = self.node.hot.maxclients.load(Ordering::Relaxed);
+        let counts = self.node.workers.iter().map(|w| w.connections.load(Ordering::Relaxed));
+        if counts.clone().sum::<usize>() >= limit {
+            self.node.rejected.fetch_add(1, Ordering::Relaxed);
+            return self.refuse(&client.socket, b"-ERR max number of clients reached\r\n");
+        }
+        let Some((least, _)) = counts.enumerate().min_by_key(|(_, n)| *n) else { return };
+        self.node.accepted.fetch_add(1, Ordering::Relaxed);
+        self.node.workers[least].connections.fetch_add(1, Ordering::Relaxed);
+        // A worker that is gone means that the server is stopping.
+        let _ = self.workers[least].send(client);
+    }
+
+    /// Tells a client why it is not served; whether it hears it does not matter.
+    fn refuse(&self, socket: &Socket, why: &[u8]) {
+        use std::io::Write;
+        let _ = match socket {
+            Socket::Tcp(s) => (&mut &*s).write(why),
+            Socket::Unix(s) => (&mut &*s).write(why),
+        };
+    }
+}
+
+const PROTECTED: &[u8] = b"-DENIED KVDB is running in protected mode because protected mode is enabled and no password \
+is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
+connect from external computers to KVDB you may adopt one of the following solutions: 1) Disable protected mode sending \
+the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to KVDB from the same host the \
+server is running, however MAKE SURE KVDB is not publicly accessible from internet if you do so. Use CONFIG REWRITE to \
+make this change permanent. 2) Set 'protected-mode no' in the configuration file. 3) Start the server with \
+--protected-mode no. 4) Set up an authentication password for the default user with requirepass.\r\n";

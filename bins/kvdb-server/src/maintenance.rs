@@ -1,0 +1,174 @@
+//! What has to be done ten times a second, on a thread of its own: expiry, eviction, and looking after idle clients.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kvdb_store::Scratch;
+use kvdb_ttl::pace::Pace;
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::unix_millis;
+use crate::node::Node;
+use crate::stats::totals;
+
+const PERIOD: Duration = Duration::from_millis(100);
+/// How often memory is counted when nothing else asks for it.
+const CENSUS_EVERY: u32 = 10;
+/// Idle time after which the memtable is flushed, so that its memory is free and a restart has nothing to replay.
+const FLUSH_WHEN_IDLE: Duration = Duration::from_secs(2);
+
+/// Ends the thread.
+#[derive(Default)]
+pub struct Stopper {
+    stopped: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stopper {
+    /// Has the loop end after its round.
+    pub fn stop(&self) {
+        *self.stopped.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for a period; `false` when the loop is to end.
+    fn wait(&self, period: Duration) -> bool {
+        let mut stopped = self.stopped.lock();
+        if !*stopped {
+            self.changed.wait_for(&mut stopped, period);
+        }
+        !*stopped
+    }
+}
+
+/// The state of the rounds.
+struct Rounds {
+    node: Arc<Node>,
+    scratch: Scratch,
+    pace: Pace,
+    effort: u8,
+    next_shard: usize,
+    round: u32,
+    random: u64,
+    seen_seq: u64,
+    quiet_since: Instant,
+    flushed_seq: u64,
+}
+
+/// Runs rounds until stopped.
+pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
+    let effort = node.config.lock().settings().active_expire_effort;
+    let mut rounds = Rounds {
+        scratch: Scratch::default(),
+        pace: Pace::new(effort, PERIOD.as_millis() as u64),
+        effort,
+        next_shard: 0,
+        round: 0,
+        random: seed | 1,
+        seen_seq: 0,
+        quiet_since: Instant::now(),
+        flushed_seq: node.store.appended(),
+        node,
+    };
+    while stopper.wait(PERIOD) {
+        rounds.once();
+    }
+}
+
+impl Rounds {
+    fn once(&mut self) {
+        self.round = self.round.wrapping_add(1);
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let now = unix_millis();
+        self.expire(now);
+        self.evict(now);
+        self.close_idle_clients(now);
+        self.flush_when_quiet();
+        let sums = totals(self.node.workers.iter().map(|w| &**w));
+        self.node.rates.sample(now, sums.processed, sums.net_in, sums.net_out);
+    }
+
+    fn expire(&mut self, now: u64) {
+        let effort = self.node.config.lock().settings().active_expire_effort;
+        if effort != self.effort {
+            self.effort = effort;
+            self.pace = Pace::new(effort, PERIOD.as_millis() as u64);
+        }
+        if !self.node.active_expire.load(Ordering::Relaxed) || self.node.paused_until.load(Ordering::Relaxed) > now {
+            return;
+        }
+        let began = Instant::now();
+        let slice = Duration::from_micros(self.pace.slice_us());
+        let cycle = self.node.store.expire_due(now, self.next_shard, &mut self.scratch, || began.elapsed() < slice);
+        self.next_shard = (self.next_shard + 1) % kvdb_store::key::SHARDS;
+        match cycle {
+            Ok(cycle) => {
+                self.pace.finished(cycle.cut_short);
+                if cycle.expired > 0 {
+                    self.node.push_log();
+                    self.node.latency.spike("expire-cycle", began.elapsed());
+                }
+            }
+            // The keys read as absent; they are deleted when the log takes writes again.
+            Err(refusal) => tracing::debug!(%refusal, "keys that have expired are not deleted now"),
+        }
+    }
+
+    fn evict(&mut self, now: u64) {
+        let limit = self.node.hot.maxmemory.load(Ordering::Relaxed);
+        if limit == 0 {
+            if self.round.is_multiple_of(CENSUS_EVERY) {
+                self.note_memory();
+            }
+            return;
+        }
+        let used = self.note_memory() as u64;
+        if used <= limit {
+            return;
+        }
+        let resident = self.node.store.resident_bytes() as u64;
+        let target = resident.saturating_sub(used - limit + limit / 50);
+        let began = Instant::now();
+        let settled = self.node.settled();
+        self.node.store.evict_to_disk(target as usize, settled, now, self.random);
+        self.node.latency.spike("eviction-cycle", began.elapsed());
+    }
+
+    fn note_memory(&self) -> usize {
+        self.node.store.census();
+        let used = crate::memory::used(&self.node);
+        self.node.peak_memory.fetch_max(used, Ordering::Relaxed);
+        used
+    }
+
+    fn close_idle_clients(&self, now: u64) {
+        let timeout = self.node.hot.timeout_millis.load(Ordering::Relaxed);
+        if timeout == 0 || !self.round.is_multiple_of(10) {
+            return;
+        }
+        for client in self.node.clients.matching(&Default::default(), now) {
+            if now.saturating_sub(client.last_seen()) > timeout && !client.is_monitor() {
+                client.kill();
+            }
+        }
+    }
+
+    fn flush_when_quiet(&mut self) {
+        let seq = self.node.store.appended();
+        if seq != self.seen_seq {
+            self.seen_seq = seq;
+            self.quiet_since = Instant::now();
+            return;
+        }
+        if seq != self.flushed_seq && self.quiet_since.elapsed() >= FLUSH_WHEN_IDLE {
+            self.flushed_seq = seq;
+            let rows = self.node.rows.clone();
+            self.node.store.io().submit(move || {
+                if let Err(error) = rows.flush() {
+                    tracing::debug!(%error, "the memtable is not flushed now");
+                }
+            });
+        }
+    }
+}

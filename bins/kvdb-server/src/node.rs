@@ -1,0 +1,249 @@
+//! The server as a whole: what all workers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use kvdb_commands::server::ShutdownMode;
+use kvdb_commands::{CommandSpec, Flags, Session};
+use kvdb_lsm::Db;
+use kvdb_resp::Args;
+use kvdb_store::Store;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tracing::{error, warn};
+
+use crate::clients::{ClientInfo, Clients};
+use crate::clock::unix_millis;
+use crate::hot::HotSettings;
+use crate::latency::Latency;
+use crate::settings::Config;
+use crate::slowlog::SlowLog;
+use crate::stats::WorkerStats;
+
+/// Longest time between two warnings of one kind, so that a client cannot fill the log.
+const WARNING_PERIOD_MS: u64 = 60_000;
+
+/// How the server is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It is not.
+    No,
+    /// In order.
+    Orderly(ShutdownMode),
+    /// Because something failed for good; the process leaves with an error.
+    Fatal,
+}
+
+/// Everything that connections, commands and background work share.
+pub struct Node {
+    /// The keyspace.
+    pub store: Arc<Store>,
+    /// The database under it.
+    pub rows: Arc<Db>,
+    /// The settings.
+    pub config: Mutex<Config>,
+    /// Those of them that are read for every turn.
+    pub hot: Arc<HotSettings>,
+    /// The connections.
+    pub clients: Clients,
+    /// The counters of each worker.
+    pub workers: Vec<Arc<WorkerStats>>,
+    /// Told when the log gets further, one for each worker.
+    pub progress: Vec<Arc<Notify>>,
+    /// Commands that took long.
+    pub slowlog: SlowLog,
+    /// Times of commands and spikes.
+    pub latency: Latency,
+    /// Connections that watch every command.
+    pub monitors: AtomicUsize,
+    /// Connections accepted and refused since start.
+    pub accepted: AtomicU64,
+    /// Connections refused since start, for want of room.
+    pub rejected: AtomicU64,
+    /// When the server was started.
+    pub started: Instant,
+    /// The same, in Unix milliseconds.
+    pub started_ms: u64,
+    /// Forty hexadecimal digits that are new with every start.
+    pub run_id: String,
+    /// Whether keys are deleted when their time has come, and not only when they are looked at.
+    pub active_expire: AtomicBool,
+    /// Until when clients are paused, in Unix milliseconds.
+    pub paused_until: AtomicU64,
+    /// Whether only writes are paused.
+    pub paused_writes_only: AtomicBool,
+    /// Told when a pause is over before its time.
+    pub unpaused: Notify,
+    /// The last checkpoint.
+    pub checkpoint: crate::checkpoint::CheckpointState,
+    /// The highest memory use seen, bytes.
+    pub peak_memory: AtomicUsize,
+    /// Operations and bytes a second, sampled.
+    pub rates: crate::rates::Rates,
+    stop: watch::Sender<Stop>,
+    last_http_warning: AtomicU64,
+    last_slow_warning: AtomicU64,
+}
+
+/// What a node is made of.
+pub struct Parts {
+    /// The keyspace.
+    pub store: Arc<Store>,
+    /// The database under it.
+    pub rows: Arc<Db>,
+    /// The settings.
+    pub config: Config,
+    /// How many workers there will be.
+    pub workers: usize,
+    /// See [`Node::run_id`].
+    pub run_id: String,
+}
+
+impl Node {
+    /// A node that nobody is connected to.
+    pub fn new(parts: Parts) -> Self {
+        let hot = Arc::new(HotSettings::new(&parts.config));
+        Self {
+            store: parts.store,
+            rows: parts.rows,
+            config: Mutex::new(parts.config),
+            clients: Clients::default(),
+            workers: (0..parts.workers).map(|_| Arc::new(WorkerStats::new())).collect(),
+            progress: (0..parts.workers).map(|_| Arc::new(Notify::new())).collect(),
+            slowlog: SlowLog::new(hot.clone()),
+            latency: Latency::new(hot.clone()),
+            hot,
+            monitors: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            started: Instant::now(),
+            started_ms: unix_millis(),
+            run_id: parts.run_id,
+            active_expire: AtomicBool::new(true),
+            paused_until: AtomicU64::new(0),
+            paused_writes_only: AtomicBool::new(false),
+            unpaused: Notify::new(),
+            checkpoint: crate::checkpoint::CheckpointState::default(),
+            peak_memory: AtomicUsize::new(0),
+            rates: crate::rates::Rates::default(),
+            stop: watch::Sender::new(Stop::No),
+            last_http_warning: AtomicU64::new(0),
+            last_slow_warning: AtomicU64::new(0),
+        }
+    }
+
+    /// The sequence up to which replies may leave.
+    #[inline]
+    pub fn settled(&self) -> u64 {
+        let log = self.rows.log();
+        if self.hot.fsync_always.load(Ordering::Relaxed) { log.durable() } else { log.written() }
+    }
+
+    /// Makes the log get further: writes it, or has it synced where replies wait for that.
+    pub fn push_log(&self) {
+        let log = self.rows.log();
+        if self.hot.fsync_always.load(Ordering::Relaxed) {
+            log.request_sync();
+        } else if let Err(reason) = log.write_out(log.appended()) {
+            // A full disk is retried by the log's thread, which tells the gates; a failed log ends the node.
+            tracing::debug!(%reason, "the log was not written");
+        }
+    }
+
+    /// Tells every gate that the log may have got further.
+    pub fn log_progressed(&self) {
+        for progress in &self.progress {
+            progress.notify_one();
+        }
+    }
+
+    /// Whether a command has to wait for the end of a pause.
+    #[inline]
+    pub fn is_paused(&self, now: u64, spec: &CommandSpec) -> bool {
+        let until = self.paused_until.load(Ordering::Relaxed);
+        until > now && self.pauses(spec)
+    }
+
+    #[cold]
+    fn pauses(&self, spec: &CommandSpec) -> bool {
+        if spec.name == "client" || spec.name == "unpause" || spec.flags.has(Flags::NO_AUTH) {
+            return false;
+        }
+        !self.paused_writes_only.load(Ordering::Relaxed) || spec.is_write()
+    }
+
+    /// Shows a command to those who watch.
+    #[cold]
+    pub fn show_monitors(&self, session: &Session, client: &ClientInfo, args: Args<'_>, now: u64) {
+        let mut line = format!("+{}.{:06} [{} {}]", now / 1000, now % 1000 * 1000, session.db, client.addr);
+        for arg in args {
+            line.push_str(" \"");
+            for &byte in arg {
+                match byte {
+                    b'"' | b'\\' => line.extend(['\\', byte as char]),
+                    b'\n' => line.push_str("\\n"),
+                    b'\r' => line.push_str("\\r"),
+                    b'\t' => line.push_str("\\t"),
+                    0x20..=0x7e => line.push(byte as char),
+                    _ => line.push_str(&format!("\\x{byte:02x}")),
+                }
+            }
+            line.push('"');
+        }
+        line.push_str("\r\n");
+        for monitor in self.clients.monitors() {
+            monitor.push(line.as_bytes());
+        }
+    }
+
+    /// Asks the server to end. The first reason stands.
+    pub fn stop(&self, stop: Stop) {
+        self.stop.send_if_modified(|current| {
+            let first = *current == Stop::No;
+            if first {
+                *current = stop;
+            }
+            first
+        });
+    }
+
+    /// Becomes something else than [`Stop::No`] when the server is to end.
+    pub fn stopping(&self) -> watch::Receiver<Stop> {
+        self.stop.subscribe()
+    }
+
+    /// The log has failed: nothing that is not durable will ever be, so the node ends without a reply to anybody.
+    pub fn log_failed(&self, why: &str) {
+        error!(why, "the log has failed; the server is stopping");
+        self.stop(Stop::Fatal);
+    }
+
+    /// Says, at most once a minute, that something spoke HTTP to the port.
+    pub fn warn_of_http(&self, addr: &str) {
+        if self.may_warn(&self.last_http_warning) {
+            warn!(addr, "a client spoke HTTP on this port, perhaps through somebody's browser; the connection was closed");
+        }
+    }
+
+    /// Says that a client did not read its replies.
+    pub fn warn_of_slow_client(&self, client: &ClientInfo) {
+        if self.may_warn(&self.last_slow_warning) {
+            warn!(id = client.id, addr = &*client.addr, "closing a client that is too far behind in reading its replies");
+        }
+    }
+
+    /// Says that a client sent more than the query buffer may hold.
+    pub fn warn_of_large_query(&self, client: &ClientInfo) {
+        if self.may_warn(&self.last_slow_warning) {
+            warn!(id = client.id, addr = &*client.addr, "closing a client whose command exceeds client-query-buffer-limit");
+        }
+    }
+
+    fn may_warn(&self, last: &AtomicU64) -> bool {
+        let now = unix_millis();
+        let before = last.load(Ordering::Relaxed);
+        now.saturating_sub(before) >= WARNING_PERIOD_MS
+            && last.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}

@@ -1,0 +1,238 @@
+//! Worker threads: each runs its connections on a runtime of its own, and they never move.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kvdb_commands::session::Offload;
+use kvdb_commands::{Handler, KeyspaceCx, KeyspaceOutcome, Session};
+use kvdb_resp::{Decoder, OwnedArgs, Protocol, Reply};
+use kvdb_store::{Env, Waiter};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::clients::ClientInfo;
+use crate::clock::unix_millis;
+use crate::connection::{Connection, Step, Stream};
+use crate::gate::Gate;
+use crate::node::{Node, Stop};
+use crate::turn::{Conn, Park};
+use crate::worker::Worker;
+
+/// A client that has been accepted, on its way to a worker.
+pub struct Accepted {
+    /// Its socket, non-blocking.
+    pub socket: Socket,
+    /// Its address.
+    pub addr: String,
+    /// The address it connected to.
+    pub laddr: String,
+}
+
+/// A socket that belongs to no runtime yet.
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// What a worker's thread is started with.
+pub struct WorkerStart {
+    /// The server.
+    pub node: Arc<Node>,
+    /// Which worker this is.
+    pub index: usize,
+    /// Makes its random numbers its own.
+    pub seed: u64,
+    /// Where its connections come from.
+    pub accepted: mpsc::UnboundedReceiver<Accepted>,
+}
+
+/// Runs a worker until the server stops.
+///
+/// # Errors
+/// When the runtime cannot be built.
+pub fn run(start: WorkerStart) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(work(start));
+    Ok(())
+}
+
+async fn work(start: WorkerStart) {
+    let WorkerStart { node, index, seed, mut accepted } = start;
+    let stats = node.workers[index].clone();
+    let gate = Rc::new(Gate::new(node.progress[index].clone()));
+    let worker = Rc::new(RefCell::new(Worker::new(node.clone(), stats.clone(), seed)));
+    let serving = {
+        let (gate, worker) = (gate.clone(), worker.clone());
+        tokio::task::spawn_local(async move { gate.serve(&worker).await })
+    };
+    let mut stopping = node.stopping();
+    loop {
+        tokio::select! {
+            Some(client) = accepted.recv() => match adopt(&node, client) {
+                Ok(connection) => {
+                    let (gate, worker) = (gate.clone(), worker.clone());
+                    tokio::task::spawn_local(serve(connection, worker, gate));
+                }
+                Err(error) => {
+                    stats.connections.fetch_sub(1, Ordering::Relaxed);
+                    tracing::debug!(%error, "a connection was lost before it was served");
+                }
+            },
+            _ = stopping.wait_for(|stop| *stop != Stop::No) => break,
+            else => break,
+        }
+    }
+    // What was acknowledged to nobody may be dropped; what is waiting for the log gets its reply if the log can still
+    // give it. A log that failed gives no more.
+    if *stopping.borrow() != Stop::Fatal && node.rows.log().sync().is_ok() {
+        gate.release(&worker);
+    }
+    serving.abort();
+}
+
+/// Registers a client with this worker's runtime and with the list of clients.
+fn adopt(node: &Node, client: Accepted) -> io::Result<Rc<Connection>> {
+    let (stream, unix) = match client.socket {
+        Socket::Tcp(socket) => (Stream::Tcp(TcpStream::from_std(socket)?), false),
+        Socket::Unix(socket) => (Stream::Unix(UnixStream::from_std(socket)?), true),
+    };
+    let id = node.clients.next_id();
+    let info = Arc::new(ClientInfo::new(id, client.addr, client.laddr, unix, unix_millis()));
+    node.clients.add(info.clone());
+    let authenticated = node.config.lock().settings().requirepass.is_none();
+    let conn = Conn { session: Session::new(id, authenticated), decoder: Decoder::default(), info };
+    Ok(Rc::new(Connection::new(conn, stream)))
+}
+
+/// Serves one connection to its end.
+async fn serve(connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate: Rc<Gate>) {
+    loop {
+        match poll_fn(|cx| connection.poll(cx, &worker, &gate)).await {
+            Step::Yield => tokio::task::yield_now().await,
+            Step::Park(park) => wait_for(park, &connection, &worker, &gate).await,
+            Step::Closed => break,
+        }
+    }
+    let info = connection.info();
+    let worker = worker.borrow();
+    worker.node.clients.remove(info.id);
+    worker.node.count_monitors_if_needed();
+    worker.stats.connections.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Waits for what a turn stopped for; where that makes a reply, delivers it.
+async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Worker>, gate: &Gate) {
+    let node = worker.borrow().node.clone();
+    let (db, protocol, no_touch) = connection.terms();
+    let mut bytes = Vec::new();
+    let mut depends_on = 0;
+    match park {
+        Park::Load(db, key) => {
+            let (done, wait) = oneshot::channel();
+            let waiter = Waiter::new(move |result| {
+                // The connection may be gone; then nobody wants to know.
+                let _ = done.send(result);
+            });
+            node.store.request_load(db, &key, unix_millis(), waiter);
+            match wait.await {
+                Ok(Ok(())) => return,
+                Ok(Err(message)) => {
+                    // Without its key the command cannot run: the client is told and the connection ends, since what
+                    // was sent behind it may count on it.
+                    Reply::new(&mut bytes, protocol).error(format!("ERR {message}"));
+                    connection.deliver(&bytes, 0, worker, gate);
+                    connection.info().kill();
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+        Park::Paused => return paused(&node).await,
+        Park::Sleep(micros) => {
+            let until = Instant::now() + Duration::from_micros(micros);
+            sleep_until(until).await;
+            Reply::new(&mut bytes, protocol).ok();
+        }
+        Park::Offload(Offload(job)) => {
+            let (done, wait) = oneshot::channel();
+            node.store.io().submit(move || {
+                let _ = done.send(job());
+            });
+            match wait.await {
+                Ok(Ok(status)) => Reply::new(&mut bytes, protocol).simple(&status),
+                Ok(Err(message)) => Reply::new(&mut bytes, protocol).error(message),
+                Err(_) => return,
+            }
+        }
+        Park::Keyspace(spec, args) => {
+            let env = worker.borrow_mut().env(no_touch);
+            let (done, wait) = oneshot::channel();
+            let store = node.store.clone();
+            let job = KeyspaceJob { handler: spec.handler, args, db, env, protocol };
+            node.store.io().submit(move || {
+                let _ = done.send(job.run(&store));
+            });
+            let Ok((reply, seq)) = wait.await else { return };
+            (bytes, depends_on) = (reply, seq);
+        }
+    }
+    connection.deliver(&bytes, depends_on, worker, gate);
+}
+
+/// Waits for the end of a pause.
+async fn paused(node: &Node) {
+    loop {
+        let ended = node.unpaused.notified();
+        let until = node.paused_until.load(Ordering::Relaxed);
+        let now = unix_millis();
+        if until <= now {
+            return;
+        }
+        let deadline = Instant::now() + Duration::from_millis(until - now);
+        tokio::select! {
+            () = ended => {}
+            () = sleep_until(deadline) => {}
+        }
+    }
+}
+
+/// A keyspace command on its way to a thread that may wait.
+struct KeyspaceJob {
+    handler: Handler,
+    args: OwnedArgs,
+    db: u16,
+    env: Env,
+    protocol: Protocol,
+}
+
+impl KeyspaceJob {
+    fn run(&self, store: &Arc<kvdb_store::Store>) -> (Vec<u8>, u64) {
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, self.protocol);
+        let mut cx = KeyspaceCx { store, db: self.db, env: self.env, may_wait: true };
+        let Handler::Keyspace(handler) = self.handler else { unreachable!("only keyspace commands are sent here") };
+        let seq = match handler(&mut cx, self.args.as_args(), &mut reply) {
+            Ok(KeyspaceOutcome::Done(seq)) => seq,
+            Ok(KeyspaceOutcome::NeedIo) => {
+                reply.truncate(0);
+                reply.error("ERR the command asked to wait where it may already; this is a fault in KVDB");
+                0
+            }
+            Err(error) => {
+                reply.truncate(0);
+                reply.error(error.text());
+                0
+            }
+        };
+        (out, seq)
+    }
+}
+
