@@ -84,9 +84,17 @@ fn install_packages(packages: &[&str]) -> Outcome {
     println!("setup: installing {}", packages.join(" "));
     let had_redis = process::find("redis-server").is_some();
     process::run(as_root("apt-get")?.args(["-qq", "update"]), LIMIT)?;
-    let mut install = as_root("apt-get")?;
-    install.args(["-qq", "-y", "--no-install-recommends", "install"]).args(packages);
-    process::run(install.env("DEBIAN_FRONTEND", "noninteractive"), LIMIT)?;
+    // Through `env`, because sudo hands no variables on.
+    let mut install = as_root("env")?;
+    install.args([
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-qq",
+        "-y",
+        "--no-install-recommends",
+        "install",
+    ]);
+    process::run(install.args(packages), LIMIT)?;
     if !had_redis && packages.contains(&"redis-server") {
         stop_redis_service()?;
     }

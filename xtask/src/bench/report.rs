@@ -122,8 +122,11 @@ pub(super) fn provenance(root: &Path) -> String {
     let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
     let dirty =
         if ask("git", &["status", "--porcelain"]).is_empty() { "" } else { ", with uncommitted changes" };
+    let redis = ask("redis-server", &["--version"]);
+    let redis =
+        redis.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("of unknown version");
     format!(
-        "{}, {} ({cores} cores), Linux {}, commit {}{dirty}",
+        "{}, {} ({cores} cores), Linux {}, Redis {redis}, commit {}{dirty}",
         ask("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         model.unwrap_or("unknown processor"),
         ask("uname", &["-r"]),
