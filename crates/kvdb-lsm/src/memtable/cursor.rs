@@ -10,7 +10,7 @@ use crate::entry::{Entry, KeyRange};
 
 /// The versions of the keys of a range that one sequence sees, in key order.
 ///
-/// Entries are copied out run by run under a partition's lock. What was written after the cursor's
+/// Entries are copied out run by run under a lock that is shared with other readers. What was written after the cursor's
 /// sequence is never seen, provided that a live view protects that sequence (or that nobody writes
 /// any more, as in a frozen memtable).
 ///
@@ -77,8 +77,11 @@ impl MemCursor {
                 self.exhausted = true;
                 break;
             }
-            let done =
-                self.memtable.partitions[self.partition].lock().fill(&self.range, self.at, &mut self.run);
+            let partition = &self.memtable.partitions[self.partition];
+            let (done, sorted) = partition.read().fill(&self.range, self.at, &mut self.run);
+            if let Some(sorted) = sorted {
+                partition.write().keep(sorted);
+            }
             if done {
                 self.partition += 1;
             }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use self::counters::Counters;
 pub(crate) use self::cursor::MemCursor;
@@ -47,7 +47,7 @@ impl Default for Partitioning {
 /// before those of partition `n + 1`.
 #[derive(Debug)]
 pub(crate) struct Memtable {
-    partitions: Box<[Mutex<Partition>]>,
+    partitions: Box<[RwLock<Partition>]>,
     partition_of: fn(&[u8]) -> usize,
     allocated: AtomicUsize,
     touched: AtomicBool,
@@ -57,7 +57,7 @@ pub(crate) struct Memtable {
 impl Memtable {
     pub(crate) fn new(partitioning: Partitioning) -> Self {
         Self {
-            partitions: (0..partitioning.count.max(1)).map(|_| Mutex::default()).collect(),
+            partitions: (0..partitioning.count.max(1)).map(|_| RwLock::default()).collect(),
             partition_of: partitioning.of,
             allocated: AtomicUsize::new(0),
             touched: AtomicBool::new(false),
@@ -86,7 +86,7 @@ impl Memtable {
                 }
             };
             let hash = key_hash(key);
-            let mut partition = self.partitions[self.partition_of(key)].lock();
+            let mut partition = self.partitions[self.partition_of(key)].write();
             let before = partition.allocated();
             partition.insert(hash, key, seq, value, newest_view);
             let after = partition.allocated();
@@ -100,7 +100,7 @@ impl Memtable {
 
     /// The newest version of `key` that `at` sees. `hash` is the key's [`key_hash`].
     pub(crate) fn get(&self, hash: u64, key: &[u8], at: Seq) -> Option<Found> {
-        self.partitions[self.partition_of(key)].lock().get(hash, key, at)
+        self.partitions[self.partition_of(key)].read().get(hash, key, at)
     }
 
     /// Walks the keys of a range as `at` sees them.
@@ -120,7 +120,7 @@ impl Memtable {
 
     /// The number of keys, tombstones included.
     pub(crate) fn keys(&self) -> usize {
-        self.partitions.iter().map(|p| p.lock().len()).sum()
+        self.partitions.iter().map(|p| p.read().len()).sum()
     }
 
     /// What the memtable's batches added to a counter.
@@ -169,7 +169,7 @@ mod tests {
         }
         assert_eq!(memtable.keys(), 8);
         assert!(memtable.allocated() < 8 * (64 << 10), "{}", memtable.allocated());
-        let exact: usize = memtable.partitions.iter().map(|p| p.lock().allocated()).sum();
+        let exact: usize = memtable.partitions.iter().map(|p| p.read().allocated()).sum();
         assert_eq!(memtable.allocated(), exact);
     }
 

@@ -46,13 +46,22 @@ struct Order {
 /// # Invariants
 /// `index` has one slot per key, which leads to the newest version; `prev` leads to strictly older
 /// versions of the same key. `dead` is the footprint of the records no slot leads to. If `order`
-/// exists it names every key once.
+/// exists it names every key once. `changes` rises whenever a new order would differ.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     arena: Arena,
     index: HashTable<Slot>,
     dead: usize,
     order: Option<Order>,
+    changes: u64,
+}
+
+/// An order that a scan made, for the scans to come.
+#[derive(Debug)]
+pub(super) struct Sorted {
+    keys: Vec<Addr>,
+    /// The partition's `changes` it belongs to.
+    at: u64,
 }
 
 impl Partition {
@@ -69,12 +78,13 @@ impl Partition {
     /// Adds a version. `newest_view` is the sequence of the newest live view, 0 if there is none:
     /// the version before is kept only if that view can see it.
     pub(super) fn insert(&mut self, hash: u64, key: &[u8], seq: Seq, value: Option<&[u8]>, newest_view: Seq) {
-        let Self { arena, index, dead, order } = self;
+        let Self { arena, index, dead, order, changes } = self;
         let hash = stored(hash);
         let same = |slot: &Slot| slot.hash == hash && arena.key(slot.addr) == key;
         let Some(slot) = index.find_mut(filed(hash), same) else {
             let addr = arena.push(key, seq, value, Addr::NONE);
             index.insert_unique(filed(hash), Slot { hash, addr }, |slot| filed(slot.hash));
+            *changes += 1;
             if let Some(order) = order {
                 order.fresh.push(addr);
             }
@@ -129,17 +139,32 @@ impl Partition {
     }
 
     /// Appends to `run`, in key order, the versions of the keys in `range` that `at` sees, until
-    /// the run is full. Returns whether the partition has no more.
-    pub(super) fn fill(&mut self, range: &KeyRange, at: Seq, run: &mut Run) -> bool {
-        let few = self.sort(range);
-        let keys = match (&few, &self.order) {
-            (Some(few), _) => few.as_slice(),
-            (None, Some(order)) => {
-                let from = order.sorted.partition_point(|&addr| range.is_before(self.arena.key(addr)));
-                &order.sorted[from..]
-            }
+    /// the run is full. Returns whether the partition has no more, and the order of the partition
+    /// if one had to be made: [`Partition::keep`] spares the next scan the work. Sorting takes a
+    /// while, so it is done with shared access.
+    pub(super) fn fill(&self, range: &KeyRange, at: Seq, run: &mut Run) -> (bool, Option<Sorted>) {
+        let kept = self.order.as_ref().filter(|order| order.fresh.is_empty());
+        let made = if kept.is_some() { None } else { Some(self.sort(range)) };
+        let all = match (kept, &made) {
+            (Some(order), _) => order.sorted.as_slice(),
+            (None, Some((keys, _))) => keys,
             (None, None) => &[],
         };
+        let from = all.partition_point(|&addr| range.is_before(self.arena.key(addr)));
+        let done = self.copy(&all[from..], range, at, run);
+        let whole = made.filter(|(_, whole)| *whole);
+        (done, whole.map(|(keys, _)| Sorted { keys, at: self.changes }))
+    }
+
+    /// Keeps an order made by [`Partition::fill`], unless it is outdated by now.
+    pub(super) fn keep(&mut self, sorted: Sorted) {
+        if sorted.at == self.changes {
+            self.order = Some(Order { sorted: sorted.keys, fresh: Vec::new() });
+        }
+    }
+
+    /// Copies what `at` sees of `keys` into `run`; returns false if the run was full before.
+    fn copy(&self, keys: &[Addr], range: &KeyRange, at: Seq, run: &mut Run) -> bool {
         for &addr in keys {
             let key = self.arena.key(addr);
             if range.is_after(key) {
@@ -160,39 +185,33 @@ impl Partition {
         true
     }
 
-    /// Makes an order that covers `range`: that of the whole partition, kept for the next scan, or
-    /// (returned) that of the few keys in the range when no order exists and most keys are outside.
-    fn sort(&mut self, range: &KeyRange) -> Option<Vec<Addr>> {
-        let arena = &self.arena;
-        if let Some(order) = &mut self.order {
-            if !order.fresh.is_empty() {
-                order.fresh.sort_unstable_by(|&a, &b| arena.key(a).cmp(arena.key(b)));
-                order.sorted.append(&mut order.fresh);
-                // Two sorted stretches: the stable sort merges them.
-                order.sorted.sort_by(|&a, &b| arena.key(a).cmp(arena.key(b)));
-            }
-            return None;
+    /// An order that covers `range`: that of the whole partition (then `true`), or that of the few
+    /// keys in the range when most are outside and there is no earlier order to build on.
+    fn sort(&self, range: &KeyRange) -> (Vec<Addr>, bool) {
+        let by_key = |a: &Addr, b: &Addr| self.arena.key(*a).cmp(self.arena.key(*b));
+        if let Some(order) = &self.order {
+            let mut fresh = order.fresh.clone();
+            fresh.sort_unstable_by(by_key);
+            let mut keys = Vec::with_capacity(order.sorted.len() + fresh.len());
+            keys.extend_from_slice(&order.sorted);
+            keys.append(&mut fresh);
+            // Two sorted stretches: the stable sort merges them.
+            keys.sort_by(by_key);
+            return (keys, true);
         }
-        let mut inside: Vec<Addr> = self
-            .index
-            .iter()
-            .map(|slot| slot.addr)
-            .filter(|&addr| {
-                let key = arena.key(addr);
-                !range.is_before(key) && !range.is_after(key)
-            })
-            .collect();
-        let few = inside.len() < self.index.len() / 4;
-        if !few {
-            inside.clear();
-            inside.extend(self.index.iter().map(|slot| slot.addr));
+        let inside = |addr: &Addr| {
+            let key = self.arena.key(*addr);
+            !range.is_before(key) && !range.is_after(key)
+        };
+        let all = || self.index.iter().map(|slot| slot.addr);
+        let mut keys: Vec<Addr> = all().filter(inside).collect();
+        let whole = keys.len() >= self.index.len() / 4;
+        if whole {
+            keys.clear();
+            keys.extend(all());
         }
-        inside.sort_unstable_by(|&a, &b| arena.key(a).cmp(arena.key(b)));
-        if few {
-            return Some(inside);
-        }
-        self.order = Some(Order { sorted: inside, fresh: Vec::new() });
-        None
+        keys.sort_unstable_by(by_key);
+        (keys, whole)
     }
 
     /// Copies what is alive into a new arena. Without a view only the newest versions are.
@@ -219,6 +238,7 @@ impl Partition {
         }
         self.dead = 0;
         self.order = None;
+        self.changes += 1;
     }
 }
 
