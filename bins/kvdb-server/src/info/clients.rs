@@ -1,0 +1,58 @@
+//! `# Clients`: the connections.
+
+use std::sync::atomic::Ordering;
+
+use kvdb_commands::server::ClientFilter;
+
+use super::Asked;
+use super::text::Text;
+use crate::clock::unix_millis;
+
+#[derive(Default)]
+pub(super) struct Clients {
+    connected: usize,
+    max: u32,
+    largest_input: usize,
+    largest_output: usize,
+    paused_for_ms: u64,
+    writes_only: bool,
+}
+
+impl Clients {
+    pub(super) fn gather(asked: &Asked<'_>) -> Self {
+        let node = asked.node;
+        let now = unix_millis();
+        let clients = node.clients.matching(&ClientFilter::default(), now);
+        Self {
+            connected: clients.len(),
+            max: asked.settings.maxclients,
+            largest_input: clients.iter().map(|c| c.query_bytes.load(Ordering::Relaxed)).max().unwrap_or(0),
+            largest_output: clients.iter().map(|c| c.output_bytes.load(Ordering::Relaxed)).max().unwrap_or(0),
+            paused_for_ms: node.paused_until.load(Ordering::Relaxed).saturating_sub(now),
+            writes_only: node.paused_writes_only.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn write(&self, text: &mut Text) {
+        let paused = self.paused_for_ms > 0;
+        text.section("Clients");
+        text.field("connected_clients", self.connected);
+        text.field("cluster_connections", 0);
+        text.field("maxclients", self.max);
+        text.field("client_recent_max_input_buffer", self.largest_input);
+        text.field("client_recent_max_output_buffer", self.largest_output);
+        text.zeros(&["blocked_clients", "tracking_clients", "pubsub_clients", "watching_clients"]);
+        text.zeros(&["clients_in_timeout_table", "total_watched_keys"]);
+        text.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
+        text.field("paused_reason", if paused { "client_pause" } else { "none" });
+        text.field(
+            "paused_actions",
+            match (paused, self.writes_only) {
+                (false, _) => "none",
+                (true, true) => "write",
+                (true, false) => "all",
+            },
+        );
+        text.field("paused_timeout_milliseconds", self.paused_for_ms);
+    }
+}

@@ -1,0 +1,37 @@
+//! `# Keyspace`: a line for each database that has keys. There is none for an empty one: tools divide by what it says.
+
+use kvdb_store::DbCounts;
+
+use super::Asked;
+use super::text::Text;
+
+#[derive(Default)]
+pub(super) struct Keyspace(Vec<(u16, DbCounts)>);
+
+impl Keyspace {
+    pub(super) fn gather(asked: &Asked<'_>) -> Self {
+        let store = &asked.node.store;
+        Self((0..store.databases()).map(|db| (db, store.counts(db))).collect())
+    }
+
+    pub(super) fn write(&self, text: &mut Text) {
+        text.section("Keyspace");
+        for (db, DbCounts { keys, expires }) in self.0.iter().filter(|(_, counts)| counts.keys > 0) {
+            text.field(&format!("db{db}"), format_args!("keys={keys},expires={expires},avg_ttl=0"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_database_has_no_line() {
+        let mut text = Text::default();
+        let counts = |keys, expires| DbCounts { keys, expires };
+        Keyspace(vec![(0, counts(3, 1)), (1, counts(0, 0)), (15, counts(1, 0))]).write(&mut text);
+        let lines = "# Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=0\r\ndb15:keys=1,expires=0,avg_ttl=0\r\n";
+        assert_eq!(text.finish(), lines);
+    }
+}
