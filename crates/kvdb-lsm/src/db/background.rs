@@ -169,9 +169,9 @@ fn note_failure(core: &Core, error: &Error, failures: &mut u32) {
             source.kind() == std::io::ErrorKind::StorageFull
                 || source.kind() == std::io::ErrorKind::QuotaExceeded
         }
+        Error::Corruption { .. } | Error::Poisoned(_) => false,
         // The log refuses for now.
-        Error::Invalid(_) => true,
-        _ => false,
+        _ => true,
     };
     *failures = if is_space { 1 } else { *failures + 1 };
     if *failures >= MAX_FAILURES || matches!(error, Error::Poisoned(_)) {
