@@ -2,20 +2,26 @@
 //!
 //! `KVDB_SCRIPTS=update` writes the replies into the scripts instead of checking them.
 //! `KVDB_SCRIPTS_ONLY=string/set` runs those whose path begins so. `KVDB_SCRIPTS_ORACLE=127.0.0.1:6379` runs them
-//! against a Redis server too, which must hold nothing of value, and reports where it replies otherwise.
+//! against a Redis server too, which must hold nothing of value, and reports where it replies otherwise; beside the
+//! scripts it is then told random commands, `KVDB_SCRIPTS_SEEDS` (4) times a thousand.
 
 mod local;
 mod notation;
 mod oracle;
+mod random;
 mod server;
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use local::Local;
 use notation::{Directive, Step, agree, parse, show};
 use oracle::Oracle;
+
+/// The server to compare with, which two tests cannot use at once.
+static ORACLE: Mutex<()> = Mutex::new(());
 
 struct Script {
     /// `family/case`.
@@ -91,6 +97,7 @@ fn commands_reply_as_the_scripts_say() {
 #[test]
 fn redis_replies_as_the_scripts_say() {
     let Ok(address) = env::var("KVDB_SCRIPTS_ORACLE") else { return };
+    let _turn = ORACLE.lock();
     let mut differences = String::new();
     for script in scripts() {
         let mut oracle = Oracle::connect(&address);
@@ -116,5 +123,15 @@ fn redis_replies_as_the_scripts_say() {
             }
         }
     }
+    assert!(differences.is_empty(), "\n{differences}");
+}
+
+#[test]
+fn redis_replies_to_random_commands_as_we_do() {
+    let Ok(address) = env::var("KVDB_SCRIPTS_ORACLE") else { return };
+    let _turn = ORACLE.lock();
+    let seeds = env::var("KVDB_SCRIPTS_SEEDS").map_or(4, |seeds| seeds.parse().expect("a number of seeds"));
+    let differences: String =
+        (0..seeds).filter_map(|seed| random::compare(&address, seed, 1000).err()).collect();
     assert!(differences.is_empty(), "\n{differences}");
 }

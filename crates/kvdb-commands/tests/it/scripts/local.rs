@@ -105,8 +105,11 @@ impl Local {
     }
 
     fn env(&mut self) -> Env {
-        let random = self.next_random();
-        Env { now: self.server.now_ms(), random, touch: !self.session.no_touch, limits: self.server.limits() }
+        let mut env = Env::at(self.server.now_ms());
+        env.random = self.next_random();
+        env.touch = !self.session.no_touch;
+        env.limits = self.server.limits();
+        env
     }
 
     fn dispatch(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
