@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::campaign::Policy;
 use crate::failure::{Outcome, While, fail};
-use crate::server::{Build, Product, Server};
+use crate::server::{Build, Product, Server, Subject};
 use crate::workspace::{self, Scratch};
 use crate::{markdown, process, wire};
 use drive::{Generator, Load, Seen};
@@ -55,11 +55,8 @@ pub(crate) struct Paired {
     /// Numbers of small keys for the memory table; 0 for no such table.
     #[arg(long, value_delimiter = ',', default_values_t = [1_000_000, 5_000_000])]
     memory_keys: Vec<u64>,
-    /// What is compared with Redis: Redis itself shows the noise of the machine.
-    #[arg(long, value_enum, default_value_t = Product::Kvdb)]
-    candidate: Product,
-    #[arg(long, value_enum, default_value_t = Build::Release)]
-    build: Build,
+    #[command(flatten)]
+    subject: Subject,
     /// Also put the tables into this page, between markers.
     #[arg(long)]
     markdown: Option<PathBuf>,
@@ -132,10 +129,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let Options::Redis(options) = options;
     let bench = Bench {
         options,
-        redis: Product::Redis.program(options.build)?,
-        candidate: options.candidate.program(options.build)?,
+        redis: Product::Redis.program(Build::Release)?,
+        candidate: options.subject.program(Build::Release)?,
     };
-    let ours = if options.candidate == Product::Redis { "redis again" } else { "kvdb" };
+    let ours = if options.subject.against == Product::Redis { "redis again" } else { "kvdb" };
     let mut cases = bench.cases();
     for pair in 0..options.pairs {
         let redis_first = pair % 2 == 0;
@@ -190,7 +187,7 @@ impl Bench<'_> {
     fn start(&self, redis: bool, dir: &Path) -> Outcome<Server> {
         let workers = self.options.workers.map(|workers| workers.to_string());
         let mut settings = vec!["--appendfsync", self.options.appendfsync.name()];
-        let is_kvdb = !redis && self.options.candidate == Product::Kvdb;
+        let is_kvdb = !redis && self.options.subject.against == Product::Kvdb;
         if let Some(workers) = workers.as_deref().filter(|_| is_kvdb) {
             settings.extend(["--workers", workers]);
         }

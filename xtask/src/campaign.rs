@@ -1,6 +1,7 @@
 //! What `crash` and `powerloss` have in common: load under a ledger, a disaster, recovery, and the comparison.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use crate::failure::{Outcome, fail};
 use crate::ledger::Ledger;
 use crate::process;
 use crate::rng::Rng;
-use crate::server::{Build, Product, Server};
+use crate::server::{Build, Server, Subject};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Choices {
@@ -23,10 +24,8 @@ pub(crate) struct Choices {
     /// Connections that write, each to keys of its own.
     #[arg(long, default_value_t = 6)]
     connections: usize,
-    #[arg(long, value_enum, default_value_t = Product::Kvdb)]
-    against: Product,
-    #[arg(long, value_enum, default_value_t = Build::Dev)]
-    build: Build,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 impl Default for Choices {
@@ -36,8 +35,7 @@ impl Default for Choices {
             window_ms: None,
             seed: None,
             connections: 6,
-            against: Product::Kvdb,
-            build: Build::Dev,
+            subject: Subject::default(),
         }
     }
 }
@@ -74,9 +72,9 @@ impl Campaign {
     /// `default_window` says what a policy may lose in this kind of disaster, unless the user chose.
     pub(crate) fn new(choices: &Choices, default_window: fn(Policy) -> Duration) -> Outcome<Self> {
         process::catch_interrupts();
-        let program = choices.against.program(choices.build)?;
+        let program = choices.subject.program(Build::Dev)?;
         let seed = choices.seed.unwrap_or_else(Rng::fresh_seed);
-        let (server, policy) = (choices.against.name(), choices.policy.name());
+        let (server, policy) = (choices.subject.against.name(), choices.policy.name());
         println!("{server} with appendfsync {policy}, seed {seed}");
         let mut rng = Rng::new(seed);
         let ledger = Ledger::new(choices.connections, rng.next());
@@ -109,10 +107,11 @@ impl Campaign {
     ) -> Outcome {
         let (window, promised_until) = (self.window, &mut self.promised_until);
         let port = server.port();
-        self.ledger.load_until(port, || {
+        self.ledger.load_until(port, |may_refuse| {
             thread::sleep(lifetime);
             server.expect_alive()?;
             *promised_until = if window.is_zero() { None } else { Instant::now().checked_sub(window) };
+            may_refuse.store(true, Ordering::SeqCst);
             disaster(server)
         })
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Outcome, fail};
 use crate::process;
-use crate::server::{Build, Product, Server};
+use crate::server::{Build, Server, Subject};
 use crate::setup::{self, Part};
 use crate::workspace::{self, Scratch};
 
@@ -20,16 +20,14 @@ pub(crate) struct Options {
     /// Only these scenarios.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = ALL)]
     only: Vec<Scenario>,
-    #[arg(long, value_enum, default_value_t = Product::Kvdb)]
-    against: Product,
-    #[arg(long, value_enum, default_value_t = Build::Dev)]
-    build: Build,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 impl Options {
     /// The form that `test` runs.
     pub(crate) fn all() -> Self {
-        Self { only: ALL.to_vec(), against: Product::Kvdb, build: Build::Dev }
+        Self { only: ALL.to_vec(), subject: Subject::default() }
     }
 }
 
@@ -53,7 +51,7 @@ const PASSWORD: &str = "correct horse battery staple";
 pub(crate) fn run(options: &Options) -> Outcome {
     process::catch_interrupts();
     setup::ensure(&[Part::Clients])?;
-    let program = options.against.program(options.build)?;
+    let program = options.subject.program(Build::Dev)?;
     let commands: Vec<_> =
         options.only.iter().map(|scenario| Ok((*scenario, scenario.program()?))).collect::<Outcome<_>>()?;
     let mut failed = 0;

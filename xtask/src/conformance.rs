@@ -13,7 +13,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::failure::{Outcome, While, fail};
-use crate::server::{Build, Product, Server};
+use crate::server::{Build, Server, Subject};
 use crate::setup::{self, Part};
 use crate::workspace::{self, Scratch};
 use crate::{markdown, process};
@@ -49,11 +49,8 @@ pub(crate) struct Options {
     /// Only these units, as `unit/type/string`; others than the default ones may be named too.
     #[arg(long, value_delimiter = ',')]
     units: Vec<String>,
-    /// Run against Redis to learn what passes there in this mode.
-    #[arg(long, value_enum, default_value_t = Product::Kvdb)]
-    against: Product,
-    #[arg(long, value_enum, default_value_t = Build::Fast)]
-    build: Build,
+    #[command(flatten)]
+    subject: Subject,
     /// Also leave out nothing: what the skip list names runs too.
     #[arg(long)]
     no_skip: bool,
@@ -80,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         &fs::read_to_string(&list).while_doing(|| format!("cannot read {}", list.display()))?,
     )?;
     let skip = if options.no_skip { SkipList::default() } else { skip };
-    let program = options.against.program(options.build)?;
+    let program = options.subject.program(Build::Fast)?;
     let units: Vec<&str> = if options.units.is_empty() {
         UNITS.to_vec()
     } else {

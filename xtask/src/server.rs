@@ -18,9 +18,9 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long a server may take to stop after SIGTERM.
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Which server a campaign runs against. Running one against Redis shows what the campaign itself is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Product {
+    #[default]
     Kvdb,
     Redis,
 }
@@ -31,6 +31,32 @@ pub(crate) enum Build {
     Dev,
     Fast,
     Release,
+}
+
+/// The server that a command runs against, as chosen on the command line.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Subject {
+    /// The server to run against; Redis shows what the command itself is worth.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) against: Product,
+    /// How KVDB is compiled for it.
+    #[arg(long, value_enum)]
+    build: Option<Build>,
+    /// A program that is already there, instead of building KVDB.
+    #[arg(long, conflicts_with = "build")]
+    program: Option<PathBuf>,
+}
+
+impl Subject {
+    /// The program to start; `build` says how KVDB is compiled unless the user chose.
+    pub(crate) fn program(&self, build: Build) -> Outcome<PathBuf> {
+        match &self.program {
+            Some(program) => {
+                Ok(program.canonicalize().while_doing(|| format!("no server at {}", program.display()))?)
+            }
+            None => self.against.program(self.build.unwrap_or(build)),
+        }
+    }
 }
 
 impl Product {
