@@ -32,7 +32,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         since: "3.2.0",
         complexity: "O(1) for each operation",
         summary: "Reads, sets and increments integers of any width within the string of a key.",
-        syntax: "key [<GET encoding offset|OVERFLOW <WRAP|SAT|FAIL>|SET encoding offset value:integer|INCRBY encoding offset increment> ...]",
+        syntax: "key [GET encoding offset|[OVERFLOW <WRAP|SAT|FAIL>] <SET encoding offset value:integer|INCRBY encoding offset increment> ...]",
         handler: Handler::Write(bitfield),
         subcommands: &[],
     },
