@@ -46,7 +46,7 @@ struct Shared {
 ///
 /// # Invariants
 ///
-/// * At most one checkpoint runs; `running` is set exactly while a [`Run`] exists.
+/// * At most one checkpoint runs; `running` is set exactly while a `Run` exists.
 #[derive(Default)]
 pub struct CheckpointState {
     shared: Arc<Shared>,

@@ -1,7 +1,7 @@
 //! Operations and bytes a second, as INFO shows them: the mean of the last samples.
 //!
 //! The maintenance thread hands in the totals every tenth of a second; the rate between two calls is one sample, and the
-//! mean over [`SAMPLES`] of them is what anybody is told. A short burst therefore shows for about a second and a half.
+//! mean over `SAMPLES` of them is what anybody is told. A short burst therefore shows for about a second and a half.
 
 use parking_lot::Mutex;
 
@@ -24,7 +24,7 @@ struct Window {
 ///
 /// # Invariants
 ///
-/// * `next` is below [`SAMPLES`].
+/// * `next` is below `SAMPLES`.
 #[derive(Default)]
 pub struct Rates {
     window: Mutex<Window>,

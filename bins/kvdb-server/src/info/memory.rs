@@ -16,6 +16,8 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn gather(asked: &Asked<'_>) -> Self {
+        // The census of the background may be a second old; whoever asks wants to see the write before.
+        asked.node.store.census();
         let usage = Usage::of(asked.node, asked.rows());
         Self {
             usage,

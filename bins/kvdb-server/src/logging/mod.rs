@@ -180,4 +180,21 @@ mod tests {
         let lines = page.take().lines().count();
         assert_eq!(lines, expected.iter().map(|(_, lines)| lines).sum::<usize>());
     }
+
+    #[test]
+    fn a_panic_is_logged_with_its_place_and_goes_on() {
+        let page = logged(LogFormat::Text, LogLevel::Warning, |_| {
+            // Panics of other tests meanwhile would be logged to nobody and not be printed; they fail all the same.
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(log_panic));
+            let caught = std::panic::catch_unwind(|| panic!("{} is odd", 3));
+            std::panic::set_hook(before);
+            assert!(caught.is_err());
+        });
+        let line = page.take();
+        for part in ["ERROR", "a thread has panicked", "panic=\"3 is odd\"", "logging/mod.rs:", "backtrace="]
+        {
+            assert!(line.contains(part), "{line} has no {part}");
+        }
+    }
 }

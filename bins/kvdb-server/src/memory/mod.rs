@@ -103,6 +103,8 @@ pub fn purge() {}
 
 /// The figures of MEMORY STATS: those of Redis that have a meaning here, then those of KVDB.
 pub fn stats(node: &Node) -> Vec<(String, MemoryFigure)> {
+    // Whoever asks wants to see the write before.
+    node.store.census();
     let usage = Usage::of(node, &node.rows.stats());
     let keys = (0..node.store.databases()).map(|db| node.store.counts(db).keys).sum();
     figures(&usage, peak(node, usage.total()), keys, ResidentSet::now())
