@@ -14,6 +14,8 @@ impl Core {
     pub(crate) fn flush_all(&self) -> Result<(), Error> {
         let _flushing = self.flushing.lock();
         self.check_running()?;
+        // What waits already comes first: on a full disk it may make the room for the rest.
+        self.flush_frozen()?;
         self.freeze()?;
         self.flush_frozen()
     }
@@ -22,12 +24,12 @@ impl Core {
     /// whether it did.
     pub(crate) fn flush_if_due(&self) -> Result<bool, Error> {
         let _flushing = self.flushing.lock();
-        if self.wants_flush() {
-            self.freeze()?;
+        let waited = !self.state.load().frozen.is_empty();
+        self.flush_frozen()?;
+        if !self.wants_flush() {
+            return Ok(waited);
         }
-        if self.state.load().frozen.is_empty() {
-            return Ok(false);
-        }
+        self.freeze()?;
         self.flush_frozen()?;
         Ok(true)
     }

@@ -80,10 +80,23 @@ fn read(db: &Db, newest: &[Vec<AtomicU64>], done: &AtomicBool) {
         let found = db.get(&key(writer, n)).expect("get");
         let round = found.as_deref().map_or(0, round_of);
         assert!(round >= at_least, "key {writer}:{n} went back from {at_least} to {round}");
+        twins(db, writer, n);
         if rng.one_in(300) {
             scan(db, writer);
         }
     }
+}
+
+/// A view never falls between an append's place in the log and its keys in the memtable.
+fn twins(db: &Db, writer: u64, n: u64) {
+    let view = db.view();
+    let round = |n: u64| {
+        let found = db.get_at(&key(writer, n), &view).expect("get");
+        found.as_deref().map_or(0, round_of)
+    };
+    let (first, second) = (round(n), round(KEYS - 1 - n));
+    assert_eq!(first, second, "half a batch");
+    assert_eq!(round(n), first, "a view changed");
 }
 
 /// In a view, both keys of a batch have the same round, and reading twice gives the same.
