@@ -6,6 +6,7 @@
 //! scripts it is then told random commands, `KVDB_SCRIPTS_SEEDS` (4) times a thousand.
 
 mod local;
+mod log_bytes;
 mod notation;
 mod oracle;
 mod random;

@@ -57,6 +57,11 @@ impl Local {
         Some(value)
     }
 
+    /// The bytes appended to the log since the store was opened.
+    pub(super) fn logged_bytes(&self) -> u64 {
+        self.store().rows().stats().log.appended_bytes
+    }
+
     /// Does what a directive says.
     pub(super) fn direct(&mut self, directive: Directive) {
         match directive {
