@@ -84,6 +84,8 @@ fixed! {
 fixed! {
     /// AUTH with a password alone, although none is set.
     AUTH_WITHOUT_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
+    /// An integer that is wanted in 32 bits.
+    NOT_32_BITS = "ERR value is out of range, value must between -2147483648 and 2147483647";
     /// HELLO before authentication and without AUTH.
     HELLO_NO_AUTH = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
     /// The protocol asked for by HELLO is no number.

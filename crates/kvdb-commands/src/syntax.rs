@@ -293,7 +293,9 @@ impl<'a> Parser<'a> {
         let mut arguments = Vec::new();
         loop {
             match self.peek() {
-                None | Some(Symbol::Mark(b'|' | b']' | b'>')) => return Ok(Sequence { arguments, repeats: false }),
+                None | Some(Symbol::Mark(b'|' | b']' | b'>')) => {
+                    return Ok(Sequence { arguments, repeats: false });
+                }
                 Some(Symbol::Dots) => {
                     self.next();
                     return Ok(Sequence { arguments, repeats: true });
@@ -302,7 +304,11 @@ impl<'a> Parser<'a> {
                 Some(Symbol::Mark(_)) => arguments.push(self.choice()?),
                 Some(Symbol::Word(word)) => {
                     self.next();
-                    arguments.push(if is_token(word) { self.behind_token(word)? } else { Argument::plain(word) });
+                    arguments.push(if is_token(word) {
+                        self.behind_token(word)?
+                    } else {
+                        Argument::plain(word)
+                    });
                 }
             }
         }

@@ -34,7 +34,7 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
     arity: -2,
     flags: Flags::NONE,
     complexity: "Depends on the subcommand",
-    summary: "Commands about client connections",
+    summary: "Commands about client connections.",
     syntax: "",
     subcommands: SUBCOMMANDS,
     ..ROW
@@ -44,7 +44,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "getname",
         since: "2.6.9",
-        summary: "Returns the name of the connection",
+        summary: "Returns the name of the connection.",
         handler: Handler::Session(getname),
         ..ROW
     },
@@ -52,7 +52,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "id",
         since: "5.0.0",
-        summary: "Returns the number of the connection",
+        summary: "Returns the number of the connection.",
         handler: Handler::Session(id),
         ..ROW
     },
@@ -60,7 +60,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "info",
         flags: ROW.flags.with(Flags::RANDOM),
         since: "6.2.0",
-        summary: "Describes the connection, as CLIENT LIST does",
+        summary: "Describes the connection, as CLIENT LIST does.",
         handler: Handler::Session(info),
         ..ROW
     },
@@ -69,9 +69,9 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         arity: -3,
         flags: OPERATOR,
         complexity: "O(N), N being the number of connections",
-        summary: "Closes the connections that match an address or all filters",
+        summary: "Closes the connections that match an address or all filters.",
         syntax: "<ip:port|<ID client-id|TYPE <NORMAL|MASTER|SLAVE|REPLICA|PUBSUB>|USER username|ADDR ip:port|LADDR ip:port\
-                 |SKIPME <YES|NO>|MAXAGE max-age> ...>",
+                 |SKIPME <YES|NO>|MAXAGE max-age ...>>",
         handler: Handler::Session(kill),
         ..ROW
     },
@@ -80,7 +80,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         arity: -2,
         flags: OPERATOR.with(Flags::RANDOM),
         complexity: "O(N), N being the number of connections",
-        summary: "Describes the connections, one a line",
+        summary: "Describes the connections, one a line.",
         syntax: "[TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] [ID client-id [client-id ...]]",
         handler: Handler::Session(list),
         ..ROW
@@ -90,7 +90,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         arity: 3,
         flags: OPERATOR,
         since: "7.0.0",
-        summary: "Spares the connection when connections are closed to free memory",
+        summary: "Spares the connection when connections are closed to free memory.",
         syntax: "<ON|OFF>",
         handler: Handler::Session(no_evict),
         ..ROW
@@ -99,7 +99,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "no-touch",
         arity: 3,
         since: "7.2.0",
-        summary: "Lets the connection's commands not count as use of keys",
+        summary: "Lets the connection's commands not count as use of keys.",
         syntax: "<ON|OFF>",
         handler: Handler::Session(no_touch),
         ..ROW
@@ -109,7 +109,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         arity: -3,
         flags: OPERATOR,
         since: "3.0.0",
-        summary: "Lets the commands of all clients, or only writes, wait for some milliseconds",
+        summary: "Lets the commands of all clients, or only writes, wait for some milliseconds.",
         syntax: "timeout [WRITE|ALL]",
         handler: Handler::Session(pause),
         ..ROW
@@ -118,7 +118,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "reply",
         arity: 3,
         since: "3.2.0",
-        summary: "Turns replies off or on, or leaves out the next one",
+        summary: "Turns replies off or on, or leaves out the next one.",
         syntax: "<ON|OFF|SKIP>",
         handler: Handler::Session(reply_mode),
         ..ROW
@@ -127,7 +127,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "setinfo",
         arity: 4,
         since: "7.2.0",
-        summary: "Tells the client's library and its version, to be shown by CLIENT LIST",
+        summary: "Tells the client's library and its version, to be shown by CLIENT LIST.",
         syntax: "<LIB-NAME libname|LIB-VER libver>",
         handler: Handler::Session(setinfo),
         ..ROW
@@ -136,7 +136,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "setname",
         arity: 3,
         since: "2.6.9",
-        summary: "Gives the connection a name",
+        summary: "Gives the connection a name.",
         syntax: "connection-name",
         handler: Handler::Session(setname),
         ..ROW
@@ -147,7 +147,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         flags: OPERATOR,
         since: "5.0.0",
         complexity: "O(log N), N being the number of connections",
-        summary: "Ends the wait of another client's blocking command, as if its time were up or with an error",
+        summary: "Ends the wait of another client's blocking command, as if its time were up or with an error.",
         syntax: "client-id [TIMEOUT|ERROR]",
         handler: Handler::Session(unblock),
         ..ROW
@@ -157,7 +157,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         flags: OPERATOR,
         since: "6.2.0",
         complexity: "O(N), N being the number of paused clients",
-        summary: "Ends a pause before its time",
+        summary: "Ends a pause before its time.",
         handler: Handler::Session(unpause),
         ..ROW
     },
@@ -204,11 +204,16 @@ fn list(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
     let mut filter = ClientFilter::default();
     match args.get(2) {
         None => {}
-        Some(word) if word.eq_ignore_ascii_case(b"TYPE") && args.len() == 4 => filter.kind = Some(kind(&args[3])?),
+        Some(word) if word.eq_ignore_ascii_case(b"TYPE") && args.len() == 4 => {
+            filter.kind = Some(kind(&args[3])?)
+        }
         Some(word) if word.eq_ignore_ascii_case(b"ID") && args.len() > 3 => {
             let ids = args.tail(3).iter().map(|id| parse_i64(id).ok_or(errors::INVALID_CLIENT_ID));
             // A negative number is nobody's.
-            filter.ids = Some(ids.filter_map(|id| id.map(|id| u64::try_from(id).ok()).transpose()).collect::<Result<_, _>>()?);
+            filter.ids = Some(
+                ids.filter_map(|id| id.map(|id| u64::try_from(id).ok()).transpose())
+                    .collect::<Result<_, _>>()?,
+            );
         }
         Some(_) => return Err(errors::SYNTAX),
     }
@@ -304,7 +309,8 @@ fn pause(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
         Some(b"write") => true,
         Some(_) => return Err(errors::PAUSE_MODE),
     };
-    let until = parse_timeout_milliseconds(&args[2], cx.env.now).map_err(|e| CommandError::new(format!("ERR {e}")))?;
+    let until = parse_timeout_milliseconds(&args[2], cx.env.now)
+        .map_err(|e| CommandError::new(format!("ERR {e}")))?;
     // A pause of no time is over; it does not end another one.
     if let Some(until) = until {
         cx.server.pause_clients(until, writes_only);

@@ -35,7 +35,7 @@ const ROW: CommandSpec = CommandSpec {
 pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
     name: "command",
     arity: -1,
-    summary: "Describes all commands",
+    summary: "Describes all commands.",
     handler: Handler::Session(command),
     subcommands: SUBCOMMANDS,
     ..ROW
@@ -46,14 +46,14 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "count",
         arity: 2,
         complexity: "O(1)",
-        summary: "Returns the number of commands",
+        summary: "Returns the number of commands.",
         handler: Handler::Session(count),
         ..ROW
     },
     CommandSpec {
         name: "docs",
         since: "7.0.0",
-        summary: "Returns what there is to read about commands: summary, cost, arguments",
+        summary: "Returns what there is to read about commands: summary, cost, arguments.",
         syntax: "[command-name ...]",
         handler: Handler::Session(docs::docs),
         ..ROW
@@ -62,7 +62,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "getkeys",
         arity: -3,
         complexity: "O(N), N being the number of arguments",
-        summary: "Returns the keys among the arguments of a command",
+        summary: "Returns the keys among the arguments of a command.",
         syntax: "command [arg ...]",
         handler: Handler::Session(keys::getkeys),
         ..ROW
@@ -72,7 +72,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         arity: -3,
         since: "7.0.0",
         complexity: "O(N), N being the number of arguments",
-        summary: "Returns the keys among the arguments of a command, and what the command does with each",
+        summary: "Returns the keys among the arguments of a command, and what the command does with each.",
         syntax: "command [arg ...]",
         handler: Handler::Session(keys::getkeysandflags),
         ..ROW
@@ -80,7 +80,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec { categories: &["@connection"], ..help::row(Group::Server, "5.0.0") },
     CommandSpec {
         name: "info",
-        summary: "Describes commands for clients: arity, flags, where keys are, categories",
+        summary: "Describes commands for clients: arity, flags, where keys are, categories.",
         syntax: "[command-name ...]",
         handler: Handler::Session(info::info),
         ..ROW
@@ -88,7 +88,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "list",
         since: "7.0.0",
-        summary: "Returns the names of commands",
+        summary: "Returns the names of commands.",
         syntax: "[FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]",
         handler: Handler::Session(list),
         ..ROW
@@ -152,7 +152,9 @@ fn list(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
             match args[3].to_ascii_lowercase().as_slice() {
                 b"module" => Box::new(|_| false),
                 b"aclcat" => Box::new(move |command| has_category(command.spec, value)),
-                b"pattern" => Box::new(move |command| matches(value, command.full_name().as_bytes(), Case::Ignored)),
+                b"pattern" => {
+                    Box::new(move |command| matches(value, command.full_name().as_bytes(), Case::Ignored))
+                }
                 _ => return Err(errors::SYNTAX),
             }
         }

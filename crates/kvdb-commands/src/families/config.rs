@@ -29,7 +29,7 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
     arity: -2,
     flags: Flags::NONE,
     complexity: "Depends on the subcommand",
-    summary: "Commands about the server's settings",
+    summary: "Commands about the server's settings.",
     subcommands: SUBCOMMANDS,
     ..ROW
 }];
@@ -39,7 +39,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "get",
         arity: -3,
         complexity: "O(N), N being the number of settings times the number of patterns",
-        summary: "Returns the settings whose names match a pattern, with their values",
+        summary: "Returns the settings whose names match a pattern, with their values.",
         syntax: "parameter [parameter ...]",
         handler: Handler::Session(get),
         ..ROW
@@ -47,14 +47,14 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     help::row(Group::Server, "5.0.0"),
     CommandSpec {
         name: "resetstat",
-        summary: "Sets the counters of INFO to zero",
+        summary: "Sets the counters of INFO to zero.",
         handler: Handler::Session(resetstat),
         ..ROW
     },
     CommandSpec {
         name: "rewrite",
         since: "2.8.0",
-        summary: "Writes the settings in use back to the configuration file",
+        summary: "Writes the settings in use back to the configuration file.",
         handler: Handler::Session(rewrite),
         ..ROW
     },
@@ -62,7 +62,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "set",
         arity: -4,
         complexity: "O(N), N being the number of settings given",
-        summary: "Changes settings, all of them or none",
+        summary: "Changes settings, all of them or none.",
         syntax: "parameter value [parameter value ...]",
         handler: Handler::Session(set),
         ..ROW

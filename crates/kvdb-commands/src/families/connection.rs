@@ -37,7 +37,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "auth",
         arity: -2,
         flags: SECRET,
-        summary: "Authenticates the connection",
+        summary: "Authenticates the connection.",
         syntax: "[username] password",
         handler: Handler::Session(auth),
         ..ROW
@@ -45,7 +45,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "echo",
         arity: 2,
-        summary: "Returns its argument",
+        summary: "Returns its argument.",
         syntax: "message",
         handler: Handler::Session(echo),
         ..ROW
@@ -55,7 +55,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         arity: -1,
         flags: SECRET,
         since: "6.0.0",
-        summary: "Agrees on the protocol and tells about the server; may also authenticate and name the connection",
+        summary: "Agrees on the protocol and tells about the server; may also authenticate and name the connection.",
         syntax: "[protover [AUTH username password] [SETNAME clientname]]",
         handler: Handler::Session(hello),
         ..ROW
@@ -64,7 +64,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "ping",
         arity: -1,
         flags: Flags::FAST,
-        summary: "Shows that the connection is alive",
+        summary: "Shows that the connection is alive.",
         syntax: "[message]",
         handler: Handler::Session(ping),
         ..ROW
@@ -73,7 +73,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "quit",
         arity: -1,
         flags: HANDSHAKE,
-        summary: "Closes the connection when its replies are sent",
+        summary: "Closes the connection when its replies are sent.",
         handler: Handler::Session(quit),
         ..ROW
     },
@@ -82,14 +82,14 @@ pub const COMMANDS: &[CommandSpec] = &[
         arity: 1,
         flags: HANDSHAKE,
         since: "6.2.0",
-        summary: "Puts the connection back into the state in which it was made",
+        summary: "Puts the connection back into the state in which it was made.",
         handler: Handler::Session(reset),
         ..ROW
     },
     CommandSpec {
         name: "select",
         arity: 2,
-        summary: "Selects the database that the following commands work on",
+        summary: "Selects the database that the following commands work on.",
         syntax: "index",
         handler: Handler::Session(select),
         ..ROW
@@ -222,7 +222,8 @@ fn reset(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
 }
 
 fn select(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let index = parse_i64(&args[1]).and_then(|i| i32::try_from(i).ok()).ok_or(errors::NOT_INTEGER)?;
+    let index = parse_i64(&args[1]).ok_or(errors::NOT_INTEGER)?;
+    let index = i32::try_from(index).map_err(|_| errors::NOT_32_BITS)?;
     let db = u16::try_from(index).ok().filter(|&db| db < cx.store.databases()).ok_or(errors::DB_INDEX)?;
     if db != cx.session.db {
         cx.session.db = db;

@@ -23,7 +23,7 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
     group: Group::Server,
     since: "1.0.0",
     complexity: "Depends on the subcommand",
-    summary: "Commands for tests",
+    summary: "Commands for tests.",
     syntax: "subcommand [arg ...]",
     handler: Handler::Session(debug),
     subcommands: &[],

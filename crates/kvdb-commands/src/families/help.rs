@@ -18,7 +18,7 @@ pub const fn row(group: Group, since: &'static str) -> CommandSpec {
         group,
         since,
         complexity: "O(1)",
-        summary: "Lists the subcommands and what they do",
+        summary: "Lists the subcommands and what they do.",
         syntax: "",
         handler: Handler::Session(help),
         subcommands: &[],
@@ -30,7 +30,7 @@ fn help(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
     let mut lines = Vec::new();
     for spec in container.subcommands.iter().filter(|spec| spec.name != "help") {
         lines.push((spec.name.to_ascii_uppercase() + " " + spec.syntax).trim_end().to_owned());
-        lines.push(format!("    {}.", spec.summary));
+        lines.push(format!("    {}.", spec.summary.trim_end_matches('.')));
     }
     write(reply, &container.name.to_ascii_uppercase(), &lines);
     Ok(())

@@ -32,19 +32,24 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
     arity: -2,
     flags: Flags::NONE,
     complexity: "Depends on the subcommand",
-    summary: "Commands about latency",
+    summary: "Commands about latency.",
     handler: Handler::Container,
     subcommands: SUBCOMMANDS,
     ..ROW
 }];
 
 const SUBCOMMANDS: &[CommandSpec] = &[
-    CommandSpec { name: "doctor", flags: MEASURED, summary: "Tells in words what made the server slow", ..ROW },
+    CommandSpec {
+        name: "doctor",
+        flags: MEASURED,
+        summary: "Tells in words what made the server slow.",
+        ..ROW
+    },
     CommandSpec {
         name: "graph",
         arity: 3,
         flags: MEASURED,
-        summary: "Draws the latencies of an event over time",
+        summary: "Draws the latencies of an event over time.",
         syntax: "event",
         ..ROW
     },
@@ -55,7 +60,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         flags: MEASURED,
         since: "7.0.0",
         complexity: "O(N), N being the number of commands with figures",
-        summary: "Returns how many calls of each command took how many microseconds at the most",
+        summary: "Returns how many calls of each command took how many microseconds at the most.",
         syntax: "[command ...]",
         ..ROW
     },
@@ -63,20 +68,20 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         name: "history",
         arity: 3,
         flags: MEASURED,
-        summary: "Returns times and latencies of an event",
+        summary: "Returns times and latencies of an event.",
         syntax: "event",
         ..ROW
     },
     CommandSpec {
         name: "latest",
         flags: MEASURED,
-        summary: "Returns the latest and the highest latency of each event",
+        summary: "Returns the latest and the highest latency of each event.",
         ..ROW
     },
     CommandSpec {
         name: "reset",
         arity: -2,
-        summary: "Forgets the latencies of all events, or of some; returns of how many",
+        summary: "Forgets the latencies of all events, or of some; returns of how many.",
         syntax: "[event ...]",
         ..ROW
     },

@@ -31,7 +31,7 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
     name: "memory",
     arity: -2,
     complexity: "Depends on the subcommand",
-    summary: "Commands about the use of memory",
+    summary: "Commands about the use of memory.",
     subcommands: SUBCOMMANDS,
     ..ROW
 }];
@@ -40,7 +40,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "doctor",
         flags: Flags::RANDOM,
-        summary: "Tells in words whether the use of memory looks sound",
+        summary: "Tells in words whether the use of memory looks sound.",
         handler: Handler::Session(doctor),
         ..ROW
     },
@@ -48,20 +48,20 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "malloc-stats",
         flags: Flags::RANDOM,
-        summary: "Returns the report of the memory allocator, where it makes one",
+        summary: "Returns the report of the memory allocator, where it makes one.",
         handler: Handler::Session(malloc_stats),
         ..ROW
     },
     CommandSpec {
         name: "purge",
-        summary: "Gives unused memory back to the system",
+        summary: "Gives unused memory back to the system.",
         handler: Handler::Session(purge),
         ..ROW
     },
     CommandSpec {
         name: "stats",
         flags: Flags::RANDOM,
-        summary: "Returns figures about the use of memory",
+        summary: "Returns figures about the use of memory.",
         handler: Handler::Session(stats),
         ..ROW
     },
@@ -70,7 +70,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         arity: -3,
         keys: &[KeySpec { first: 2, last: 2, step: 1, flags: &["RO"] }],
         complexity: "O(1)",
-        summary: "Returns how many bytes of memory a key and its value take",
+        summary: "Returns how many bytes of memory a key and its value take.",
         syntax: "key [SAMPLES count]",
         handler: Handler::Read(usage),
         ..ROW
@@ -80,7 +80,8 @@ const SUBCOMMANDS: &[CommandSpec] = &[
 fn usage(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let mut options = args.tail(3).iter();
     while let Some(option) = options.next() {
-        let count = options.next().filter(|_| option.eq_ignore_ascii_case(b"SAMPLES")).ok_or(errors::SYNTAX)?;
+        let count =
+            options.next().filter(|_| option.eq_ignore_ascii_case(b"SAMPLES")).ok_or(errors::SYNTAX)?;
         if parse_i64(count).ok_or(errors::NOT_INTEGER)? < 0 {
             return Err(errors::SYNTAX);
         }

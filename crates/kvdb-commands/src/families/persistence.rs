@@ -30,14 +30,14 @@ const ROW: CommandSpec = CommandSpec {
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "bgrewriteaof",
-        summary: "Makes a checkpoint in the background, which lets the log be cut",
+        summary: "Makes a checkpoint in the background, which lets the log be cut.",
         handler: Handler::Session(bgrewriteaof),
         ..ROW
     },
     CommandSpec {
         name: "bgsave",
         arity: -1,
-        summary: "Makes a checkpoint in the background",
+        summary: "Makes a checkpoint in the background.",
         syntax: "[SCHEDULE]",
         handler: Handler::Session(bgsave),
         ..ROW
@@ -47,13 +47,13 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::LOADING.with(Flags::STALE).with(Flags::FAST).with(Flags::RANDOM),
         categories: &["@admin", "@dangerous"],
         complexity: "O(1)",
-        summary: "Returns when the last checkpoint was made, in seconds since 1970",
+        summary: "Returns when the last checkpoint was made, in seconds since 1970.",
         handler: Handler::Session(lastsave),
         ..ROW
     },
     CommandSpec {
         name: "save",
-        summary: "Makes a checkpoint and waits for it",
+        summary: "Makes a checkpoint and waits for it.",
         handler: Handler::Session(save),
         ..ROW
     },
@@ -61,7 +61,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "shutdown",
         arity: -1,
         flags: ROW.flags.with(Flags::LOADING).with(Flags::STALE).with(Flags::ALLOW_BUSY),
-        summary: "Ends the server, or takes that back while it is still waiting",
+        summary: "Ends the server, or takes that back while it is still waiting.",
         syntax: "[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]",
         handler: Handler::Session(shutdown),
         ..ROW

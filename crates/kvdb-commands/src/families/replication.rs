@@ -28,7 +28,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "failover",
         arity: -1,
         since: "6.2.0",
-        summary: "Not supported: a cluster elects its leaders by itself",
+        summary: "Not supported: a cluster elects its leaders by itself.",
         syntax: "[arg ...]",
         ..ROW
     },
@@ -37,7 +37,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         arity: -6,
         group: Group::Generic,
         since: "2.6.0",
-        summary: "Not supported: DUMP and RESTORE carry keys to another server",
+        summary: "Not supported: DUMP and RESTORE carry keys to another server.",
         syntax: "[arg ...]",
         ..ROW
     },
@@ -45,14 +45,14 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "psync",
         arity: -3,
         since: "2.8.0",
-        summary: "Not supported: copies of the data are kept by a cluster",
+        summary: "Not supported: copies of the data are kept by a cluster.",
         syntax: "[arg ...]",
         ..ROW
     },
     CommandSpec {
         name: "replicaof",
         since: "5.0.0",
-        summary: "Not supported, except for NO ONE, which changes nothing",
+        summary: "Not supported, except for NO ONE, which changes nothing.",
         syntax: "<host port|NO ONE>",
         handler: Handler::Session(replicaof),
         ..ROW
@@ -63,18 +63,23 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST),
         categories: &["@admin", "@dangerous"],
         since: "2.8.12",
-        summary: "Returns the server's part in replication",
+        summary: "Returns the server's part in replication.",
         handler: Handler::Session(role),
         ..ROW
     },
     CommandSpec {
         name: "slaveof",
-        summary: "The old name of REPLICAOF",
+        summary: "The old name of REPLICAOF.",
         syntax: "<host port|NO ONE>",
         handler: Handler::Session(replicaof),
         ..ROW
     },
-    CommandSpec { name: "sync", arity: 1, summary: "Not supported: copies of the data are kept by a cluster", ..ROW },
+    CommandSpec {
+        name: "sync",
+        arity: 1,
+        summary: "Not supported: copies of the data are kept by a cluster.",
+        ..ROW
+    },
 ];
 
 /// What to do in place of commands that are not supported.

@@ -33,7 +33,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         arity: -1,
         flags: ROW.flags.with(Flags::RANDOM),
         categories: &["@dangerous"],
-        summary: "Returns facts and figures about the server, in sections",
+        summary: "Returns facts and figures about the server, in sections.",
         syntax: "[section ...]",
         handler: Handler::Session(info),
         ..ROW
@@ -43,7 +43,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         arity: -1,
         flags: Flags::READONLY.with(Flags::FAST),
         since: "5.0.0",
-        summary: "Draws something, and tells the version",
+        summary: "Draws something, and tells the version.",
         syntax: "[VERSION version] [parameter:integer ...]",
         handler: Handler::Session(lolwut),
         ..ROW
@@ -54,14 +54,14 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::NONE,
         since: "4.0.0",
         complexity: "Depends on the subcommand",
-        summary: "Commands about loadable modules, of which KVDB has none",
+        summary: "Commands about loadable modules, of which KVDB has none.",
         subcommands: MODULE,
         ..ROW
     },
     CommandSpec {
         name: "monitor",
         flags: ROW.flags.with(Flags::ADMIN).with(Flags::NOSCRIPT),
-        summary: "Shows every command that the server runs, as it runs it",
+        summary: "Shows every command that the server runs, as it runs it.",
         handler: Handler::Session(monitor),
         ..ROW
     },
@@ -69,7 +69,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "time",
         flags: ROW.flags.with(Flags::FAST).with(Flags::RANDOM),
         since: "2.6.0",
-        summary: "Returns the server's clock: seconds since 1970, and microseconds in the second",
+        summary: "Returns the server's clock: seconds since 1970, and microseconds in the second.",
         handler: Handler::Session(time),
         ..ROW
     },
@@ -83,7 +83,7 @@ const MODULE: &[CommandSpec] = &[
         flags: Flags::ADMIN.with(Flags::NOSCRIPT),
         since: "4.0.0",
         complexity: "O(N), N being the number of loaded modules",
-        summary: "Returns the loaded modules",
+        summary: "Returns the loaded modules.",
         handler: Handler::Session(module_list),
         ..ROW
     },
@@ -102,7 +102,8 @@ fn info(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
 fn lolwut(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     // The picture is the same in every version.
     let versioned = args.len() > 2 && args[1].eq_ignore_ascii_case(b"VERSION");
-    let numbers = args.tail(1).iter().skip(usize::from(versioned)).map(|n| parse_i64(n).ok_or(errors::NOT_INTEGER));
+    let numbers =
+        args.tail(1).iter().skip(usize::from(versioned)).map(|n| parse_i64(n).ok_or(errors::NOT_INTEGER));
     let numbers = numbers.collect::<Result<Vec<i64>, _>>()?;
     let picture = Picture::from_arguments(&numbers[usize::from(versioned)..]);
     reply.verbatim(b"txt", &picture.render(&cx.server.redis_version()));

@@ -30,7 +30,7 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
     arity: -2,
     flags: Flags::NONE,
     complexity: "Depends on the subcommand",
-    summary: "Commands about the log of slow commands",
+    summary: "Commands about the log of slow commands.",
     subcommands: SUBCOMMANDS,
     ..ROW
 }];
@@ -42,7 +42,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         flags: ROW.flags.with(Flags::RANDOM),
         complexity: "O(N), N being the number of entries returned",
         summary: "Returns the newest entries (10 of them, or so many, -1 for all), each with id, time, microseconds, \
-                  arguments, client address and client name",
+                  arguments, client address and client name.",
         syntax: "[count]",
         handler: Handler::Session(get),
         ..ROW
@@ -51,14 +51,14 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "len",
         flags: ROW.flags.with(Flags::RANDOM),
-        summary: "Returns the number of entries",
+        summary: "Returns the number of entries.",
         handler: Handler::Session(len),
         ..ROW
     },
     CommandSpec {
         name: "reset",
         complexity: "O(N), N being the number of entries",
-        summary: "Removes all entries",
+        summary: "Removes all entries.",
         handler: Handler::Session(reset),
         ..ROW
     },

@@ -29,8 +29,12 @@ fn write(reply: &mut Reply<'_>, command: Named) {
     let subcommands = command.subcommands();
     reply.bulk(command.full_name().as_bytes());
     reply.map(4 + usize::from(!arguments.is_empty()) + usize::from(subcommands.len() > 0));
-    let about =
-        [("summary", spec.summary), ("since", spec.since), ("group", spec.group.name()), ("complexity", spec.complexity)];
+    let about = [
+        ("summary", spec.summary),
+        ("since", spec.since),
+        ("group", spec.group.name()),
+        ("complexity", spec.complexity),
+    ];
     for (name, text) in about {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
@@ -82,7 +86,11 @@ fn write_argument(reply: &mut Reply<'_>, argument: &Argument<'_>, keys: &mut Key
     ];
     let flags: Vec<&str> = flags.into_iter().filter_map(|(is, name)| is.then_some(name)).collect();
     // Beside name and type: a group has its parts, anything else a text to show.
-    reply.map(3 + usize::from(key_number.is_some()) + usize::from(argument.token.is_some()) + usize::from(!flags.is_empty()));
+    reply.map(
+        3 + usize::from(key_number.is_some())
+            + usize::from(argument.token.is_some())
+            + usize::from(!flags.is_empty()),
+    );
     let mut text = |name: &str, value: &str| {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
@@ -92,12 +100,13 @@ fn write_argument(reply: &mut Reply<'_>, argument: &Argument<'_>, keys: &mut Key
     if parts.is_none() {
         text("display_text", &argument.name);
     }
-    if let Some(token) = argument.token {
-        text("token", token);
-    }
     if let Some(number) = key_number {
         reply.bulk(b"key_spec_index");
         reply.integer(number);
+    }
+    if let Some(token) = argument.token {
+        reply.bulk(b"token");
+        reply.bulk(token.as_bytes());
     }
     if !flags.is_empty() {
         reply.bulk(b"flags");
@@ -121,5 +130,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn keys_are_numbered_as_their_specifications() {
+        let numbers = |known| {
+            let mut keys = KeyNumbers { next: 0, known };
+            [keys.draw(), keys.draw(), keys.draw()]
+        };
+        assert_eq!(numbers(0), [None; 3]);
+        assert_eq!(numbers(1), [Some(0); 3]);
+        assert_eq!(numbers(2), [Some(0), Some(1), Some(1)]);
     }
 }

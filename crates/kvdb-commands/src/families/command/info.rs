@@ -61,7 +61,11 @@ pub fn categories(spec: &CommandSpec) -> Vec<&'static str> {
         "@slow" => !fast,
         _ => family == Some(category),
     };
-    CATEGORIES.iter().copied().filter(|category| derived(category) || spec.categories.contains(category)).collect()
+    CATEGORIES
+        .iter()
+        .copied()
+        .filter(|category| derived(category) || spec.categories.contains(category))
+        .collect()
 }
 
 /// The flags of a command, as COMMAND INFO calls them.
@@ -88,7 +92,8 @@ pub fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
 fn key_range(spec: &CommandSpec) -> (i64, i64, i64) {
     let Some(first) = spec.keys.iter().map(|keys| keys.first).min() else { return (0, 0, 0) };
     // A negative last key is behind every positive one.
-    let last = spec.keys.iter().map(|keys| keys.last).max_by_key(|&last| (last < 0, last)).unwrap_or_default();
+    let last =
+        spec.keys.iter().map(|keys| keys.last).max_by_key(|&last| (last < 0, last)).unwrap_or_default();
     let step = if let [only] = spec.keys { only.step } else { 1 };
     (first.into(), last.into(), step.into())
 }
@@ -135,7 +140,11 @@ fn write(reply: &mut Reply<'_>, command: Named) {
     }
     // Without subcommands Redis replies with an empty set, with some with an array.
     let subcommands = command.subcommands();
-    if subcommands.len() == 0 { reply.set(0) } else { reply.array(subcommands.len()) }
+    if subcommands.len() == 0 {
+        reply.set(0)
+    } else {
+        reply.array(subcommands.len())
+    }
     for subcommand in subcommands {
         write(reply, subcommand);
     }
@@ -150,7 +159,8 @@ pub(super) fn write_names(reply: &mut Reply<'_>, names: &[&str]) {
 
 fn write_keys(reply: &mut Reply<'_>, keys: &KeySpec) {
     // Here the last key counts from the first one.
-    let last = if keys.last < 0 { i64::from(keys.last) } else { i64::from(keys.last) - i64::from(keys.first) };
+    let last =
+        if keys.last < 0 { i64::from(keys.last) } else { i64::from(keys.last) - i64::from(keys.first) };
     reply.map(3);
     reply.bulk(b"flags");
     write_names(reply, keys.flags);
@@ -196,8 +206,10 @@ mod tests {
         assert_eq!(with(&[KeySpec { first: 1, last: -1, step: 2, flags: &[] }]), (1, -1, 2));
         const TWO: &[KeySpec] = &[KeySpec::one(&[]), KeySpec { first: 2, last: 2, step: 1, flags: &[] }];
         assert_eq!(with(TWO), (1, 2, 1));
-        const MANY: &[KeySpec] =
-            &[KeySpec { first: 2, last: 2, step: 1, flags: &[] }, KeySpec { first: 3, last: -1, step: 1, flags: &[] }];
+        const MANY: &[KeySpec] = &[
+            KeySpec { first: 2, last: 2, step: 1, flags: &[] },
+            KeySpec { first: 3, last: -1, step: 1, flags: &[] },
+        ];
         assert_eq!(with(MANY), (2, -1, 1));
     }
 }
