@@ -1,4 +1,6 @@
 //! Tests of commands over a whole store.
 
 mod scripts;
+mod session;
+mod syntax;
 mod values;
