@@ -170,3 +170,46 @@ fn nobody_sees_anything_old_torn_or_half() {
     let report = db.verify().expect("verify");
     assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
+
+#[test]
+fn a_large_batch_is_seen_whole_while_it_is_applied() {
+    const WIDTH: u64 = 300;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let db = Db::open(options(dir.path())).expect("open");
+    let done = AtomicBool::new(false);
+    let round = |db: &Db, view: &kvdb_lsm::ReadView, n: u64| {
+        let found = db.get_at(&key(9, n), view).expect("get");
+        found.as_deref().map_or(0, round_of)
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut batch = WriteBatch::new();
+            for number in 1..=400 {
+                batch.clear();
+                (0..WIDTH).for_each(|n| batch.put(&key(9, n), &value(number)));
+                while db.append(&batch).is_err() {
+                    std::thread::yield_now();
+                }
+                db.log().write_out(db.log().appended()).expect("write");
+            }
+            done.store(true, Ordering::Release);
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                db.flush().expect("flush");
+            }
+        });
+        let mut last = 0;
+        while !done.load(Ordering::Acquire) {
+            let view = db.view();
+            let first = round(&db, &view, 0);
+            assert!(first >= last, "views went back from {last} to {first}");
+            assert_eq!(round(&db, &view, WIDTH - 1), first, "the end of the batch is missing");
+            assert_eq!(round(&db, &view, WIDTH / 2), first, "the middle of the batch is missing");
+            last = first;
+        }
+    });
+    db.flush().expect("flush");
+    let view = db.view();
+    assert!((0..WIDTH).all(|n| round(&db, &view, n) == 400), "a write was lost");
+}
