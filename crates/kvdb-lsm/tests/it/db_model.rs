@@ -214,3 +214,27 @@ fn files_of_compacted_tables_go_when_the_last_view_does() {
     db.compact_step().expect("sweeps");
     assert_eq!(tables(), db.stats().tables.iter().sum::<usize>());
 }
+
+#[test]
+fn a_database_without_cache_filters_or_compression_answers_the_same() {
+    let mut options = small(&SimVfs::new());
+    options.block_cache_bytes = 0;
+    options.bloom_bits_per_key = 0;
+    options.compression = kvdb_lsm::Compression::None;
+    options.partitioning.count = 1;
+    let db = Db::open(options).expect("open");
+    let mut rng = Rng::new(31);
+    let mut history = History::default();
+    for n in 0..600 {
+        let batch = random_batch(&mut rng);
+        let seq = db.append(&batch).expect("append");
+        history.push(batch, seq);
+        if n % 50 == 0 {
+            db.flush().expect("flush");
+            db.compact_step().expect("compact");
+        }
+    }
+    history.model.assert_equals(&db, "bare");
+    db.compact().expect("compact");
+    history.model.assert_equals(&db, "bare and compacted");
+}

@@ -1,15 +1,15 @@
 //! Integration tests of the storage engine, in one binary.
 
+mod db_crash;
+mod db_damage;
+mod db_faults;
+mod db_hostile;
+mod db_model;
+mod db_support;
+mod db_threads;
 mod log_basic;
 mod log_crash;
 mod log_damage;
 mod log_faults;
 mod sim_vfs;
 mod support;
-mod db_crash;
-mod db_model;
-mod db_support;
-mod db_damage;
-mod db_faults;
-mod db_hostile;
-mod db_threads;
