@@ -142,7 +142,8 @@ fn protocol(kind: &[u8], reply: &mut Reply<'_>) -> CmdResult {
     match kind.to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(3.141),
+        // Written apart, since it is not meant to be π.
+        b"double" => reply.double(3141.0 / 1000.0),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);

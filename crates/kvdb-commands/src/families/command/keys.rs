@@ -28,8 +28,10 @@ pub(super) fn getkeysandflags(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &m
     Ok(())
 }
 
-/// The keys of a command with what it does to each.
-fn keys_of(command: Args<'_>) -> Result<Vec<(&[u8], &'static [&'static str])>, CommandError> {
+/// A key with what the command does to it.
+type Use<'a> = (&'a [u8], &'static [&'static str]);
+
+fn keys_of(command: Args<'_>) -> Result<Vec<Use<'_>>, CommandError> {
     let spec = find(command).ok_or(errors::INVALID_COMMAND)?;
     if spec.keys.is_empty() {
         return Err(errors::NO_KEY_ARGUMENTS);
