@@ -24,6 +24,9 @@ const KEPT_BUFFER: usize = 512;
 /// Part of a request up to this size is moved to the front of the receive buffer instead of being kept apart.
 const JOINED_MAX: usize = 4096;
 
+/// How a TLS handshake begins: a record of that type, version 3. No request begins so.
+const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
+
 /// The socket of a client.
 pub enum Stream {
     /// TCP.
@@ -60,14 +63,31 @@ impl Stream {
 /// # Invariants
 ///
 /// * The ends of `marks` ascend, and so do their sequences; the last end is `bytes.len()` when there is a mark.
+/// * `head <= bytes.len()`, and no end is below it.
 #[derive(Default)]
 struct Outbox {
     bytes: Vec<u8>,
+    /// Bytes before this have been sent. They are moved out only when they are most of what is there, so that a large
+    /// reply which leaves in small pieces is not moved once for each.
+    head: usize,
     /// Bytes up to an end may leave when the sequence is safe; bytes before the first mark may leave now.
     marks: VecDeque<(u64, usize)>,
 }
 
 impl Outbox {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.head
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes to send next, `n` of them.
+    fn front(&self, n: usize) -> &[u8] {
+        &self.bytes[self.head..self.head + n]
+    }
+
     fn push(&mut self, bytes: &[u8], gate: u64, settled: u64) {
         self.bytes.extend_from_slice(bytes);
         let gate = gate.max(self.marks.back().map_or(0, |(last, _)| *last));
@@ -84,21 +104,26 @@ impl Outbox {
     /// Takes away the marks that are safe now; tells how many bytes they, or the lack of marks, set free. Bytes that were
     /// set free before and are still here are the caller's to know.
     fn free(&mut self, settled: u64) -> usize {
-        let mut free = 0;
+        let mut free = self.head;
         while let Some(&(gate, end)) = self.marks.front()
             && gate <= settled
         {
             free = end;
             self.marks.pop_front();
         }
-        if self.marks.is_empty() { self.bytes.len() } else { free }
+        if self.marks.is_empty() { self.len() } else { free - self.head }
     }
 
     fn sent(&mut self, n: usize) {
-        self.bytes.drain(..n);
-        for (_, end) in &mut self.marks {
-            *end -= n;
+        self.head += n;
+        if self.head <= self.bytes.len() / 2 {
+            return;
         }
+        self.bytes.drain(..self.head);
+        for (_, end) in &mut self.marks {
+            *end -= self.head;
+        }
+        self.head = 0;
         if self.bytes.is_empty() && self.bytes.capacity() > KEPT_BUFFER {
             self.bytes = Vec::new();
         }
@@ -164,19 +189,20 @@ impl Connection {
             if let Some(text) = state.conn.info.take_pushed() {
                 state.reply(self, &text, 0, worker, gate);
             }
-            if state.blocked > 0 {
+            // Until everything has left or the socket has promised to tell when it takes more.
+            while state.blocked > 0 && !state.conn.info.is_killed() {
                 match state.stream.poll_write_ready(cx) {
                     Poll::Ready(Ok(())) => state.send(worker),
                     Poll::Ready(Err(_)) => return Poll::Ready(Step::Closed),
-                    Poll::Pending => {}
+                    Poll::Pending => break,
                 }
             }
-            if state.outbox.bytes.len() > worker.node.hot.output_buffer.load(Ordering::Relaxed) {
+            if state.outbox.len() > worker.node.hot.output_buffer.load(Ordering::Relaxed) {
                 worker.node.warn_of_slow_client(&state.conn.info);
                 return Poll::Ready(Step::Closed);
             }
             if state.closing {
-                return if state.outbox.bytes.is_empty() { Poll::Ready(Step::Closed) } else { Poll::Pending };
+                return if state.outbox.is_empty() { Poll::Ready(Step::Closed) } else { Poll::Pending };
             }
             let turn = match state.receive_and_run(cx, worker) {
                 Poll::Ready(Ok(Some(turn))) => turn,
@@ -262,6 +288,12 @@ impl State {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) if received == 0 => Poll::Ready(Ok(None)),
+            Poll::Ready(Ok(()))
+                if joined == self.partial.len() && buffer[..joined + received].starts_with(TLS_HANDSHAKE) =>
+            {
+                worker.node.warn_of_tls(&self.conn.info);
+                Poll::Ready(Ok(None))
+            }
             Poll::Ready(Ok(())) => {
                 worker.stats.received(received);
                 Poll::Ready(self.run(&buffer[..joined + received], joined, worker).map(Some))
@@ -324,7 +356,7 @@ impl State {
         }
         let settled = worker.node.settled();
         let mut rest = bytes;
-        if self.outbox.bytes.is_empty() && depends_on <= settled {
+        if self.outbox.is_empty() && depends_on <= settled {
             while !rest.is_empty() {
                 match self.stream.try_write(rest) {
                     Ok(n) => {
@@ -345,23 +377,22 @@ impl State {
         }
         self.outbox.push(rest, depends_on, settled);
         if self.outbox.marks.is_empty() {
-            self.blocked = self.outbox.bytes.len();
+            self.blocked = self.outbox.len();
         } else if !connection.gated.replace(true) {
             gate.wait(connection.clone());
         }
-        self.conn.info.output_bytes.store(self.outbox.bytes.len(), Ordering::Relaxed);
+        self.conn.info.output_bytes.store(self.outbox.len(), Ordering::Relaxed);
     }
 
     /// Sends what may leave.
     fn send(&mut self, worker: &Worker) {
-        let free = self.outbox.free(worker.node.settled()).max(self.blocked);
-        self.blocked = free;
-        let mut sent = 0;
-        while sent < free {
-            match self.stream.try_write(&self.outbox.bytes[sent..free]) {
+        self.blocked = self.outbox.free(worker.node.settled()).max(self.blocked);
+        while self.blocked > 0 {
+            match self.stream.try_write(self.outbox.front(self.blocked)) {
                 Ok(n) => {
                     worker.stats.sent(n);
-                    sent += n;
+                    self.outbox.sent(n);
+                    self.blocked -= n;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
@@ -371,8 +402,6 @@ impl State {
                 }
             }
         }
-        self.outbox.sent(sent);
-        self.blocked -= sent;
-        self.conn.info.output_bytes.store(self.outbox.bytes.len(), Ordering::Relaxed);
+        self.conn.info.output_bytes.store(self.outbox.len(), Ordering::Relaxed);
     }
 }

@@ -83,6 +83,7 @@ pub struct Node {
     pub rates: crate::rates::Rates,
     stop: watch::Sender<Stop>,
     last_http_warning: AtomicU64,
+    last_tls_warning: AtomicU64,
     last_slow_warning: AtomicU64,
 }
 
@@ -129,6 +130,7 @@ impl Node {
             rates: crate::rates::Rates::default(),
             stop: watch::Sender::new(Stop::No),
             last_http_warning: AtomicU64::new(0),
+            last_tls_warning: AtomicU64::new(0),
             last_slow_warning: AtomicU64::new(0),
         }
     }
@@ -223,6 +225,13 @@ impl Node {
     pub fn warn_of_http(&self, addr: &str) {
         if self.may_warn(&self.last_http_warning) {
             warn!(addr, "a client spoke HTTP on this port, perhaps through somebody's browser; the connection was closed");
+        }
+    }
+
+    /// Says, at most once a minute, that something spoke TLS to the port.
+    pub fn warn_of_tls(&self, client: &ClientInfo) {
+        if self.may_warn(&self.last_tls_warning) {
+            warn!(id = client.id, addr = &*client.addr, "a client spoke TLS on a port without it; the connection was closed");
         }
     }
 

@@ -1,0 +1,149 @@
+//! What happens at the limits on clients: their number, their buffers, their addresses, the process' descriptors.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+
+use kvdb_resp::Value;
+
+use crate::harness::{Client, Setup, error, int, ok, simple, wait_until};
+
+#[test]
+fn too_many_clients_are_told_so_until_one_leaves() {
+    let server = Setup::new().with("maxclients", "3").start();
+    let mut clients: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    // Those that asked whether the server was ready are gone; these are counted when they are answered.
+    wait_until("three clients are served", || {
+        clients.retain_mut(|client| {
+            client.send("PING");
+            client.try_reply() == Some(simple("PONG"))
+        });
+        while clients.len() < 3 {
+            clients.push(server.client());
+        }
+        clients.iter_mut().all(|client| client.run("PING") == simple("PONG"))
+    });
+    assert_eq!(server.stranger().rest(), "-ERR max number of clients reached\r\n");
+    assert_ne!(clients[0].info("rejected_connections"), "0");
+    drop(clients.pop());
+    wait_until("the place is free", || clients[0].info("connected_clients") == "2");
+    clients.push(server.client());
+    assert_eq!(clients[2].run("PING"), simple("PONG"));
+    // Raised at run time, it lets more in.
+    assert_eq!(clients[0].run("CONFIG SET maxclients 4"), ok());
+    clients.push(server.client());
+    assert_eq!(clients[3].run("PING"), simple("PONG"));
+    assert_eq!(server.stranger().rest(), "-ERR max number of clients reached\r\n");
+}
+
+/// An address of this machine that is not of its loopback interface: the one that it would send from.
+fn outer_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // Nothing is sent: connecting a datagram socket only chooses a route.
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[test]
+fn protected_mode_turns_away_clients_of_other_machines() {
+    let Some(address) = outer_address() else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
+    let host = address.to_string();
+    // Told in time that it is not wanted: the start succeeds only without waiting for an answer.
+    let Err(failed) =
+        Setup::new().on(&host).with("protected-mode", "yes").with("maxclients", "10").start_refusing()
+    else {
+        return;
+    };
+    assert!(failed.starts_with("-DENIED KVDB is running in protected mode"), "{failed}");
+    assert!(failed.ends_with("\r\n") && failed.matches('\n').count() == 1, "{failed}");
+    for setup in
+        [Setup::new().on(&host).with("protected-mode", "no"), Setup::new().on(&host).with_password("pw")]
+    {
+        assert_eq!(setup.start().client().run("SET a 1"), ok());
+    }
+}
+
+#[test]
+fn a_request_beyond_the_query_buffer_ends_its_connection() {
+    let server = Setup::new().with("client-query-buffer-limit", "1mb").start();
+    let mut client = server.client();
+    client.write(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3000000\r\n");
+    client.write(&vec![b'v'; 2 << 20]);
+    assert_eq!(client.rest(), "");
+    server.wait_for_log("client-query-buffer-limit");
+    // Many requests in one buffer are not one large request.
+    let mut client = server.client();
+    let mut input = Vec::new();
+    for _ in 0..50 {
+        input.extend_from_slice(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$60000\r\n");
+        input.extend_from_slice(&[b'v'; 60_000]);
+        input.extend_from_slice(b"\r\n");
+    }
+    client.write(&input);
+    for _ in 0..50 {
+        assert_eq!(client.reply(), ok());
+    }
+    assert_eq!(client.run("EXISTS k"), int(1));
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_at_the_output_limit() {
+    let server = Setup::new().with("client-output-buffer-limit", "normal 8mb 0 0").start();
+    let mut other = server.client();
+    assert_eq!(other.run_args(&[b"SET".to_vec(), b"big".to_vec(), vec![b'x'; 1 << 20]]), ok());
+    let mut slow = server.client();
+    let id = slow.run("CLIENT ID").as_integer().expect("an id");
+    for _ in 0..100 {
+        slow.send("GET big");
+    }
+    let list = format!("CLIENT LIST ID {id}");
+    wait_until("the slow client is gone", || other.run(&list).as_bytes().is_some_and(<[u8]>::is_empty));
+    server.wait_for_log("too far behind");
+    assert_eq!(other.run("PING"), simple("PONG"));
+    assert_eq!(other.run("STRLEN big"), int(1 << 20));
+}
+
+#[test]
+fn a_large_backlog_reaches_a_slow_reader_in_order() {
+    let server = Setup::new().with("appendfsync", "everysec").start();
+    let mut client = server.client();
+    let value = vec![b'x'; 100_000];
+    assert_eq!(client.run_args(&[&b"SET"[..], b"big", &value]), ok());
+    let mut input = Vec::new();
+    for _ in 0..400 {
+        input.extend_from_slice(b"GET big\r\nINCR n\r\n");
+    }
+    client.write(&input);
+    for i in 1..=400 {
+        assert_eq!(client.reply(), Value::Bulk(value.clone()));
+        assert_eq!(client.reply(), int(i));
+    }
+}
+
+#[test]
+fn without_descriptors_no_client_is_accepted_and_those_that_are_connected_are_served() {
+    if !crate::harness::is_root() {
+        eprintln!("skipped: another process' limits may be changed by root only");
+        return;
+    }
+    let server = Setup::new().start();
+    let mut client = server.client();
+    let open =
+        std::fs::read_dir(format!("/proc/{}/fd", server.pid())).expect("a process has descriptors").count();
+    server.limit_descriptors(open as u64 + 4);
+    let others: Vec<Client> = (0..12).map(|_| server.stranger()).collect();
+    server.wait_for_log("cannot accept a client");
+    let before = server.cpu_ticks();
+    for i in 1..=200 {
+        assert_eq!(client.run("INCR n"), int(i));
+    }
+    // A system may drop whom it has no descriptor for; who comes later is served in any case.
+    server.limit_descriptors(open as u64 + 100);
+    drop(others);
+    assert_eq!(server.stranger().run("PING"), simple("PONG"));
+    // It rests between attempts: 5 s of processor time would mean that it did not.
+    assert!(server.cpu_ticks() - before < 500, "{} ticks", server.cpu_ticks() - before);
+    assert_eq!(client.run("NOSUCH"), error("ERR unknown command 'NOSUCH', with args beginning with: "));
+}
