@@ -186,13 +186,13 @@ impl Run<'_> {
     fn find(&mut self, args: Args<'_>) -> Result<(usize, &'static CommandSpec), CommandError> {
         let name = args.name();
         let Some((index, spec)) = self.worker.lookup(name) else {
-            if !self.session.authenticated {
-                return Err(errors::NO_AUTH);
-            }
             if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
                 // A browser that was tricked into talking to the port: nothing it sends may run.
                 self.session.close = true;
                 self.worker.node.warn_of_http(&self.info.addr);
+            }
+            if !self.session.authenticated {
+                return Err(errors::NO_AUTH);
             }
             return Err(errors::unknown_command(name, args));
         };
