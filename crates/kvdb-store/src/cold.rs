@@ -38,7 +38,13 @@ impl Store {
     /// # Errors
     /// When a row that is in memory does not decode or its block is damaged; the message is for the client.
     #[inline]
-    pub fn ensure_resident(&self, guards: &mut Guards<'_>, db: u16, key: &[u8], now: u64) -> Result<Residency, String> {
+    pub fn ensure_resident(
+        &self,
+        guards: &mut Guards<'_>,
+        db: u16,
+        key: &[u8],
+        now: u64,
+    ) -> Result<Residency, String> {
         let place = self.place(key);
         if !guards.shard(place).incomplete {
             return Ok(Residency::Ready);
@@ -46,8 +52,15 @@ impl Store {
         self.ensure_resident_in(guards.shard_mut(place), db, place, key, now)
     }
 
-    fn ensure_resident_in(&self, shard: &mut Shard, db: u16, place: Place, key: &[u8], now: u64) -> Result<Residency, String> {
-        if shard.table(db, place).find(place.tag(), key).is_some() || shard.db(db).is_complete(place.table()) {
+    fn ensure_resident_in(
+        &self,
+        shard: &mut Shard,
+        db: u16,
+        place: Place,
+        key: &[u8],
+        now: u64,
+    ) -> Result<Residency, String> {
+        if shard.knows(db, place, key) {
             return Ok(Residency::Ready);
         }
         if shard.loading.contains_key(&(db, place)) {
@@ -81,15 +94,28 @@ impl Store {
                 waiters.push(waiter);
                 return;
             }
+            // The latch was given back since the caller missed the key. Another load may have brought it by now, and
+            // while it is resident commands change it without asking whether it is being loaded.
+            if shard.knows(db, place, key) {
+                drop(shard);
+                waiter.wake(Ok(()));
+                return;
+            }
             shard.loading.insert((db, place), vec![waiter]);
         }
         let (store, key) = (self.clone(), key.to_vec());
-        self.io.submit(move || store.load(db, place, &key, now));
+        self.io.submit(move || {
+            // Who waits has been told how it went.
+            let _: Result<(), Arc<str>> = store.load(db, place, &key, now);
+        });
     }
 
     /// Reads the rows of a key that is in `loading`, installs the object and wakes those who wait.
-    fn load(&self, db: u16, place: Place, key: &[u8], now: u64) {
-        let space = self.space(db);
+    fn load(&self, db: u16, place: Place, key: &[u8], now: u64) -> Result<(), Arc<str>> {
+        let (epoch, space) = {
+            let _latch = self.shard(place.shard());
+            (self.epoch(), self.space(db))
+        };
         let result = self.read_object(place, space, key);
         self.stats.loads.fetch_add(1, Ordering::Relaxed);
         let (waiters, outcome) = {
@@ -97,11 +123,11 @@ impl Store {
             let waiters = shard.loading.remove(&(db, place)).unwrap_or_default();
             let outcome = match result {
                 Ok(found) => {
-                    // FLUSHDB and SWAPDB change the space; the rows read are then another database's.
-                    let current = self.space(db) == space;
+                    // FLUSHDB and SWAPDB change which rows the database has; those that were read may be another's now,
+                    // or have been changed under another number. Who waits asks again.
                     if let Some((value, deadline)) = found
-                        && current
-                        && shard.table(db, place).find(place.tag(), key).is_none()
+                        && self.epoch() == epoch
+                        && !shard.knows(db, place, key)
                     {
                         value.install(&mut shard, db, place, key, deadline, now);
                     }
@@ -114,17 +140,25 @@ impl Store {
         for waiter in waiters {
             waiter.wake(outcome.clone());
         }
+        outcome
     }
 
-    fn read_object(&self, place: Place, space: u32, key: &[u8]) -> Result<Option<(Loaded, Option<u64>)>, String> {
+    fn read_object(
+        &self,
+        place: Place,
+        space: u32,
+        key: &[u8],
+    ) -> Result<Option<(Loaded, Option<u64>)>, String> {
         let row_key = row::meta_key(place, space, key);
         let Some(value) = self.rows.get(&row_key).map_err(|e| e.to_string())? else { return Ok(None) };
-        let Meta { deadline, body } = row::decode_meta(&value).ok_or("a row does not decode; run kvdb-ctl verify")?;
+        let Meta { deadline, body } =
+            row::decode_meta(&value).ok_or("a row does not decode; run kvdb-ctl verify")?;
         let loaded = match body {
             Body::Bytes(b) => Loaded::Bytes(b.to_vec()),
             Body::Int(i) => Loaded::Int(i),
             Body::Chunked { len, generation } => {
-                let len = usize::try_from(len).map_err(|_| "a string is longer than this machine can hold")?;
+                let len =
+                    usize::try_from(len).map_err(|_| "a string is longer than this machine can hold")?;
                 Loaded::Big(BigString { bytes: self.read_chunks(&row_key, len, generation)?, generation })
             }
         };
@@ -142,7 +176,8 @@ impl Store {
             let (chunk_key, chunk) = row.map_err(|e| e.to_string())?;
             let number = chunk_key.last_chunk().map_or(0, |n: &[u8; 4]| u32::from_be_bytes(*n)) as usize;
             let start = number * CHUNK_BYTES;
-            let target = bytes.get_mut(start..start + chunk.len()).ok_or("a chunk lies outside its string")?;
+            let target =
+                bytes.get_mut(start..start + chunk.len()).ok_or("a chunk lies outside its string")?;
             target.copy_from_slice(&chunk);
         }
         Ok(bytes)
@@ -156,7 +191,7 @@ impl Store {
     pub fn warm_up(self: &Arc<Self>, budget_bytes: usize, now: impl Fn() -> u64) -> Result<usize, String> {
         let mut loaded = 0;
         for db in 0..self.databases() {
-            if self.keys_at_open[usize::from(db)] == 0 {
+            if self.counts(db).keys == 0 {
                 continue;
             }
             for slot in 0..crate::slot::SLOT_COUNT {
@@ -176,12 +211,12 @@ impl Store {
 
     fn warm_up_slot(&self, db: u16, slot: u16, now: u64) -> Result<usize, String> {
         let first = Place { slot, hash: 0 };
-        let (evictions, space) = {
+        let (evictions, epoch, space) = {
             let shard = self.shard(first.shard());
             if shard.db(db).is_complete(first.table()) {
                 return Ok(0);
             }
-            (shard.evictions, self.space(db))
+            (shard.evictions, self.epoch(), self.space(db))
         };
         let mut loaded = 0;
         let (mut from, to) = (row::lower_bound(first, space), row::slot_end(slot, space));
@@ -189,29 +224,31 @@ impl Store {
             let keys = self.meta_keys(&from, &to, WARM_UP_BATCH)?;
             for key in &keys {
                 let place = self.place(key);
-                self.load_now(db, place, key, now);
+                self.load_now(db, place, key, now)?;
                 loaded += 1;
             }
             let Some(last) = keys.last() else { break };
             from = row::chunk_key(&row::meta_key(self.place(last), space, last), u64::MAX, u32::MAX);
         }
         let mut shard = self.shard(first.shard());
-        if shard.evictions == evictions && self.space(db) == space {
+        // A key that somebody else is loading is not here yet.
+        let is_loading = shard.loading.keys().any(|&(d, place)| d == db && place.slot == slot);
+        if shard.evictions == evictions && self.epoch() == epoch && !is_loading {
             shard.set_complete(db, first.table(), true);
         }
         Ok(loaded)
     }
 
     /// Loads a key on this thread, unless it is resident or somebody else is at it.
-    fn load_now(&self, db: u16, place: Place, key: &[u8], now: u64) {
+    fn load_now(&self, db: u16, place: Place, key: &[u8], now: u64) -> Result<(), String> {
         {
             let mut shard = self.shard(place.shard());
-            if shard.table(db, place).find(place.tag(), key).is_some() || shard.loading.contains_key(&(db, place)) {
-                return;
+            if shard.knows(db, place, key) || shard.loading.contains_key(&(db, place)) {
+                return Ok(());
             }
             shard.loading.insert((db, place), Vec::new());
         }
-        self.load(db, place, key, now);
+        self.load(db, place, key, now).map_err(|message| message.to_string())
     }
 
     /// The user keys of the meta rows in a range, at most `limit`.
@@ -247,12 +284,12 @@ impl Store {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let index = (random >> 33) as usize % SHARDS;
             let mut shard = self.shard(index);
-            let before = shard.bytes;
+            let before = shard.bytes();
             for i in 0..SAMPLE {
                 let table = ((random >> 40) as usize + i * 5) % SLOTS_PER_SHARD;
                 dropped += evict_from(&mut shard, self.databases(), table, settled, now);
             }
-            resident -= (before - shard.bytes).min(resident);
+            resident -= (before - shard.bytes()).min(resident);
         }
         self.resident_bytes.store(resident, Ordering::Relaxed);
         self.stats.evicted_to_disk.fetch_add(dropped as u64, Ordering::Relaxed);
@@ -270,15 +307,22 @@ fn evict_from(shard: &mut Shard, databases: u16, table: usize, settled: u64, now
             .table(table)
             .iter()
             .filter(|e| e.seq() <= settled)
-            .map(|e| (clock.wrapping_sub(e.access()) & ACCESS_MASK, Place::at_tag(table as u16, e.tag()), e.key().to_vec()))
+            .map(|e| {
+                (
+                    clock.wrapping_sub(e.access()) & ACCESS_MASK,
+                    Place::at_tag(table as u16, e.tag()),
+                    e.key().to_vec(),
+                )
+            })
             .collect();
         if idle.is_empty() {
             continue;
         }
-        idle.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        idle.sort_unstable_by_key(|&(unused, ..)| std::cmp::Reverse(unused));
         idle.truncate(idle.len().div_ceil(2));
         for (_, place, key) in idle {
-            let at = shard.db(db).table(table).find(place.tag(), &key).expect("it was there under the same latch");
+            let at =
+                shard.db(db).table(table).find(place.tag(), &key).expect("it was there under the same latch");
             drop(shard.remove(db, place, at));
             dropped += 1;
         }
@@ -298,8 +342,12 @@ enum Loaded {
 impl Loaded {
     fn install(self, shard: &mut Shard, db: u16, place: Place, key: &[u8], deadline: Option<u64>, now: u64) {
         match self {
-            Self::Bytes(b) if b.len() <= INLINE_MAX => install(shard, db, place, key, NewValue::Bytes(&b), deadline, now),
-            Self::Bytes(bytes) => Self::Big(BigString { bytes, generation: 0 }).install(shard, db, place, key, deadline, now),
+            Self::Bytes(b) if b.len() <= INLINE_MAX => {
+                install(shard, db, place, key, NewValue::Bytes(&b), deadline, now)
+            }
+            Self::Bytes(bytes) => {
+                Self::Big(BigString { bytes, generation: 0 }).install(shard, db, place, key, deadline, now)
+            }
             Self::Int(i) => install(shard, db, place, key, NewValue::Int(i), deadline, now),
             Self::Big(big) => install(shard, db, place, key, NewValue::Big(Box::new(big)), deadline, now),
         }
@@ -307,7 +355,15 @@ impl Loaded {
 }
 
 /// Puts an object built from rows into memory. It depends on nothing: what is read from rows was settled before.
-fn install(shard: &mut Shard, db: u16, place: Place, key: &[u8], value: NewValue<'_>, deadline: Option<u64>, now: u64) {
+fn install(
+    shard: &mut Shard,
+    db: u16,
+    place: Place,
+    key: &[u8],
+    value: NewValue<'_>,
+    deadline: Option<u64>,
+    now: u64,
+) {
     let at = shard.put(db, place, None, key, value, deadline);
     shard.table_mut(db, place).at_mut(at).set_access(access_clock(now));
     shard.schedule(db, place, at, None, now);

@@ -6,7 +6,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-
 use kvdb_lsm::batch::{Seq, WriteBatch};
 use kvdb_lsm::{AppendError, Db};
 
@@ -70,6 +69,8 @@ impl CommitLog for LocalLog {
 fn refusal(error: AppendError) -> Refusal {
     match error {
         AppendError::Stopped(why) => Refusal::Stopped(why.to_string()),
-        AppendError::Full(_) | AppendError::Backlog | AppendError::TooLarge => Refusal::Unavailable(error.to_string()),
+        AppendError::Full(_) | AppendError::Backlog | AppendError::TooLarge => {
+            Refusal::Unavailable(error.to_string())
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Both hold the latches of every key that the command declared, so a command is atomic for every observer. All declared
 //! keys are resident before a handler runs (see [`crate::cold`]), so handlers never wait and never fail half-way.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use kvdb_lsm::batch::WriteBatch;
@@ -11,7 +12,7 @@ use crate::cold::Residency;
 use crate::commit_log::Refusal;
 use crate::effect::{Effect, StringValue};
 use crate::entry::{ACCESS_MASK, BigString, INLINE_MAX, NewValue, ValueRef};
-use crate::key::Place;
+use crate::key::{Located, Place};
 use crate::object::{Object, access_clock, canonical_int};
 use crate::row::{self, Body, CHUNK_BYTES, CHUNK_THRESHOLD, Meta};
 use crate::store::{Guards, Store, expires_counter, keys_counter};
@@ -55,12 +56,20 @@ pub struct Env {
     pub touch: bool,
     /// Limits on values.
     pub limits: ValueLimits,
+    /// A key of the run whose place is known already.
+    pub located: Option<Located>,
 }
 
 impl Env {
+    /// The place of a key.
+    #[inline]
+    fn place(&self, store: &Store, key: &[u8]) -> Place {
+        self.located.and_then(|located| located.place_of(key)).unwrap_or_else(|| store.place(key))
+    }
+
     /// A run at a moment, with everything else as it usually is.
     pub fn at(now: u64) -> Self {
-        Self { now, random: 0, touch: true, limits: ValueLimits::default() }
+        Self { now, random: 0, touch: true, limits: ValueLimits::default(), located: None }
     }
 }
 
@@ -115,15 +124,16 @@ impl<'r> ReadCx<'r> {
 
     #[inline]
     fn look_up(&mut self, key: &[u8], touch: bool) -> Option<Object<'_>> {
-        let place = self.store.place(key);
+        let place = self.env.place(self.store, key);
         let (db, now) = (self.db, self.env.now);
         let shard = self.guards.shard_mut(place);
         let Some(at) = shard.table(db, place).find(place.tag(), key) else {
+            self.depends_on = self.depends_on.max(shard.missed());
             self.scratch.misses += 1;
             return None;
         };
+        self.depends_on = self.depends_on.max(shard.seen(shard.table(db, place).at(at)));
         let entry = shard.table_mut(db, place).at_mut(at);
-        self.depends_on = self.depends_on.max(entry.seq());
         if entry.deadline().is_some_and(|d| kvdb_ttl::is_dead(d, now)) {
             self.scratch.misses += 1;
             self.scratch.dead.push((db, key.to_vec()));
@@ -144,7 +154,7 @@ impl<'r> ReadCx<'r> {
         if !found {
             return None;
         }
-        let place = self.store.place(key);
+        let place = self.env.place(self.store, key);
         let table = self.guards.shard(place).table(self.db, place);
         table.find(place.tag(), key).map(|at| Object(table.at(at)))
     }
@@ -162,7 +172,7 @@ pub struct WriteCx<'r> {
 }
 
 impl<'r> WriteCx<'r> {
-    /// A run over keys whose latches are held and which are resident. 
+    /// A run over keys whose latches are held and which are resident.
     pub fn new(store: &'r Store, guards: Guards<'r>, scratch: &'r mut Scratch, env: Env, db: u16) -> Self {
         debug_assert!(scratch.batch.is_empty() && scratch.changed.is_empty(), "the last run was committed");
         Self { store, guards, scratch, env, db, depends_on: 0, needs: None }
@@ -203,7 +213,8 @@ impl<'r> WriteCx<'r> {
     /// are made resident beforehand. When it says no, the handler fails with [`Self::needs`] set, before any change, and
     /// the command runs again when the key has been loaded.
     pub fn require(&mut self, db: u16, key: &[u8]) -> bool {
-        let ready = self.store.ensure_resident(&mut self.guards, db, key, self.env.now) == Ok(Residency::Ready);
+        let ready =
+            self.store.ensure_resident(&mut self.guards, db, key, self.env.now) == Ok(Residency::Ready);
         if !ready {
             self.needs = Some((db, key.to_vec()));
         }
@@ -218,11 +229,15 @@ impl<'r> WriteCx<'r> {
     /// Where a living key stands; deletes it when its deadline has passed.
     #[inline]
     fn find(&mut self, key: &[u8]) -> (Place, Option<usize>) {
-        let place = self.store.place(key);
-        let table = self.guards.shard(place).table(self.db, place);
-        let Some(at) = table.find(place.tag(), key) else { return (place, None) };
+        let place = self.env.place(self.store, key);
+        let shard = self.guards.shard(place);
+        let table = shard.table(self.db, place);
+        let Some(at) = table.find(place.tag(), key) else {
+            self.depends_on = self.depends_on.max(shard.missed());
+            return (place, None);
+        };
         let entry = table.at(at);
-        self.depends_on = self.depends_on.max(entry.seq());
+        self.depends_on = self.depends_on.max(shard.seen(entry));
         if entry.deadline().is_some_and(|d| kvdb_ttl::is_dead(d, self.env.now)) {
             self.remove(place, at, key);
             self.store.stats.expired.fetch_add(1, Ordering::Relaxed);
@@ -245,7 +260,11 @@ impl<'r> WriteCx<'r> {
 
     /// The object of a key; counts as use and as a hit or a miss, for commands that read a value and change it.
     pub fn lookup(&mut self, key: &[u8]) -> Option<Object<'_>> {
-        if self.find(key).1.is_some() { self.scratch.hits += 1 } else { self.scratch.misses += 1 }
+        if self.find(key).1.is_some() {
+            self.scratch.hits += 1
+        } else {
+            self.scratch.misses += 1
+        }
         self.get(key)
     }
 
@@ -277,7 +296,14 @@ impl<'r> WriteCx<'r> {
     }
 
     #[inline]
-    fn put_string(&mut self, place: Place, at: Option<usize>, key: &[u8], value: StringValue<'_>, deadline: Option<u64>) {
+    fn put_string(
+        &mut self,
+        place: Place,
+        at: Option<usize>,
+        key: &[u8],
+        value: StringValue<'_>,
+        deadline: Option<u64>,
+    ) {
         let (db, space) = (self.db, self.store.space(self.db));
         if let Some(at) = at {
             self.delete_chunks(place, at, key);
@@ -302,7 +328,7 @@ impl<'r> WriteCx<'r> {
                 if bytes.len() > CHUNK_THRESHOLD {
                     big.generation = self.store.log.appended() + 1;
                 }
-                put_big(batch, place, space, key, deadline, &big, 0..bytes.len());
+                put_big(batch, place, space, key, deadline, &big, Chunks::New);
                 NewValue::Big(big)
             }
         };
@@ -349,14 +375,14 @@ impl<'r> WriteCx<'r> {
             big.bytes.resize(end, 0);
         }
         big.bytes[offset..end].copy_from_slice(bytes);
-        let mut range = offset..end;
+        let mut chunks = Chunks::Range(offset..end);
         if big.generation == 0 && big.bytes.len() > CHUNK_THRESHOLD {
             big.generation = self.store.log.appended() + 1;
-            range = 0..big.bytes.len();
+            chunks = Chunks::New;
         }
-        put_big(&mut self.scratch.batch, place, space, key, deadline, big, range);
+        put_big(&mut self.scratch.batch, place, space, key, deadline, big, chunks);
         let holds = entry.memory_bytes();
-        shard.bytes = shard.bytes + holds - held;
+        shard.resized(db, held, holds);
         self.changed(place, at, before, deadline);
     }
 
@@ -416,6 +442,7 @@ impl<'r> WriteCx<'r> {
         let (db, space) = (self.db, self.store.space(self.db));
         let shard = self.guards.shard_mut(place);
         let entry = shard.remove(db, place, at);
+        shard.removing = true;
         shard.keys_delta[usize::from(db)] -= 1;
         let batch = &mut self.scratch.batch;
         batch.add_counter(keys_counter(db), -1);
@@ -464,9 +491,25 @@ pub fn text_of(value: ValueRef<'_>) -> Vec<u8> {
     }
 }
 
-/// Adds the rows of a large string to a batch: the meta row, and the chunks that `range` touches when it is chunked.
-/// Chunks of nothing but zeros that were never written are left out; they read as zeros.
-fn put_big(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8], deadline: Option<u64>, big: &BigString, range: std::ops::Range<usize>) {
+/// Which chunks of a large string are written.
+enum Chunks {
+    /// All of a string that had none under its generation. Where there is nothing but zeros nothing is written: what is
+    /// missing reads as zeros, so a bit far out in an empty bitmap costs one chunk.
+    New,
+    /// Those that a range of bytes touches, whatever is in them.
+    Range(Range<usize>),
+}
+
+/// Adds the rows of a large string to a batch: the meta row, and the chunks where it has chunks.
+fn put_big(
+    batch: &mut WriteBatch,
+    place: Place,
+    space: u32,
+    key: &[u8],
+    deadline: Option<u64>,
+    big: &BigString,
+    chunks: Chunks,
+) {
     if big.generation == 0 {
         row::put_meta(batch, place, space, key, &Meta { deadline, body: Body::Bytes(&big.bytes) });
         return;
@@ -474,9 +517,15 @@ fn put_big(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8], deadlin
     let body = Body::Chunked { len: big.bytes.len() as u64, generation: big.generation };
     row::put_meta(batch, place, space, key, &Meta { deadline, body });
     let meta = row::meta_key(place, space, key);
+    let (range, is_new) = match chunks {
+        Chunks::New => (0..big.bytes.len(), true),
+        Chunks::Range(range) => (range, false),
+    };
     for number in range.start / CHUNK_BYTES..range.end.div_ceil(CHUNK_BYTES) {
         let start = number * CHUNK_BYTES;
         let chunk = &big.bytes[start..big.bytes.len().min(start + CHUNK_BYTES)];
-        batch.put(&row::chunk_key(&meta, big.generation, number as u32), chunk);
+        if !is_new || chunk.iter().any(|&b| b != 0) {
+            batch.put(&row::chunk_key(&meta, big.generation, number as u32), chunk);
+        }
     }
 }

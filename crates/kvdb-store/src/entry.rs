@@ -13,10 +13,15 @@
 //! a boxed growable string for values that are large or are changed piece by piece.
 //!
 //! This module is the only unsafe one of the crate. Everything outside sees slices and owned values.
-#![expect(unsafe_code, reason = "a thin, tagged pointer to a header followed by bytes has no safe equivalent")]
+#![expect(
+    unsafe_code,
+    reason = "a thin, tagged pointer to a header followed by bytes has no safe equivalent"
+)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+
+use crate::prefetch::prefetch;
 
 const ALIGN: usize = 16;
 const HEADER: usize = 16;
@@ -116,7 +121,9 @@ impl Entry {
     pub fn new(tag: u32, key: &[u8], value: NewValue<'_>, deadline: Option<u64>) -> Self {
         let key_len = u32::try_from(key.len()).expect("key lengths are bounded by the protocol");
         let (value_len, flag) = match &value {
-            NewValue::Bytes(b) => (u16::try_from(b.len()).expect("values in place are at most INLINE_MAX long"), 0),
+            NewValue::Bytes(b) => {
+                (u16::try_from(b.len()).expect("values in place are at most INLINE_MAX long"), 0)
+            }
             NewValue::Int(_) => (8, IS_INT),
             NewValue::Big(_) => (8, IS_BOXED),
         };
@@ -125,7 +132,10 @@ impl Entry {
         // SAFETY: the layout is never of size zero, the header alone has 16 bytes.
         let base = unsafe { alloc(layout) };
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-        assert!(base.as_ptr().addr() & !ADDRESS_MASK == 0, "the allocator returned an address outside 47 bits");
+        assert!(
+            base.as_ptr().addr() & !ADDRESS_MASK == 0,
+            "the allocator returned an address outside 47 bits"
+        );
         // SAFETY: `base` points to `layout.size()` fresh bytes; every write below stays within the areas that
         // `layout_of` summed up, and the header writes are aligned (16-byte base, offsets 0, 8, 10, 12, 16).
         unsafe {
@@ -154,7 +164,8 @@ impl Entry {
     fn layout_of(flags: u8, key_len: u32, value_len: u16) -> Layout {
         let deadline = if flags & HAS_DEADLINE != 0 { 8 } else { 0 };
         let size = HEADER + deadline + key_len as usize + usize::from(value_len);
-        Layout::from_size_align(size, ALIGN).expect("the sum of two lengths of at most 32 bits and a header fits an allocation")
+        Layout::from_size_align(size, ALIGN)
+            .expect("the sum of two lengths of at most 32 bits and a header fits an allocation")
     }
 
     fn set_tag(&mut self, tag: u32) {
@@ -372,6 +383,14 @@ impl Entry {
             self.set_flag(PIECEWISE, false);
         }
         true
+    }
+
+    /// Asks the processor for the header, the key and the beginning of the value.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        let base = self.base().as_ptr();
+        prefetch(base);
+        prefetch(base.wrapping_add(64));
     }
 
     /// Bytes of memory that the entry holds, without its slot in the table.

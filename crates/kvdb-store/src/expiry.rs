@@ -6,8 +6,8 @@ use kvdb_ttl::is_dead;
 
 use crate::commit_log::Refusal;
 use crate::context::{Env, Scratch, WriteCx};
-use crate::key::{SHARDS, SLOTS_PER_SHARD};
-use crate::shard::{Shard, split_token};
+use crate::key::SHARDS;
+use crate::shard::Shard;
 use crate::store::{Guards, Store};
 
 /// Keys deleted under one hold of a latch, so that nobody waits long for it.
@@ -28,7 +28,13 @@ impl Store {
     ///
     /// # Errors
     /// When the log refuses writes; the keys read as absent all the same.
-    pub fn expire_due(&self, now: u64, from: usize, scratch: &mut Scratch, mut go_on: impl FnMut() -> bool) -> Result<Cycle, Refusal> {
+    pub fn expire_due(
+        &self,
+        now: u64,
+        from: usize,
+        scratch: &mut Scratch,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<Cycle, Refusal> {
         let mut cycle = Cycle::default();
         for i in 0..SHARDS {
             loop {
@@ -48,32 +54,35 @@ impl Store {
     }
 
     /// Deletes up to `PER_LATCH` dead keys of a shard; tells how many, and whether more may be due.
-    fn expire_in_shard(&self, index: usize, now: u64, scratch: &mut Scratch) -> Result<(usize, bool), Refusal> {
+    fn expire_in_shard(
+        &self,
+        index: usize,
+        now: u64,
+        scratch: &mut Scratch,
+    ) -> Result<(usize, bool), Refusal> {
         let mut shard = self.shard(index);
-        if shard.expiry.next_due().is_none_or(|due| due > now) {
-            return Ok((0, false));
-        }
-        let mut dead: Vec<(u16, Vec<u8>)> = Vec::new();
+        let is_due = |shard: &Shard, db: u16| shard.db(db).next_due().is_some_and(|due| due <= now);
+        let Some(db) = (0..self.databases()).find(|&db| is_due(&shard, db)) else { return Ok((0, false)) };
+        let mut dead: Vec<Vec<u8>> = Vec::new();
         let mut tokens = Vec::new();
         while tokens.len() < 4 * PER_LATCH && dead.len() < PER_LATCH {
-            let Some(token) = shard.expiry.due(now) else { break };
-            tokens.push(token);
-            look_at(&mut shard, token, now, &mut dead);
+            let Some((table, tag)) = shard.db_mut(db).due(now) else { break };
+            tokens.push((table, tag));
+            look_at(&mut shard, db, table, tag, now, &mut dead);
         }
-        let more = shard.expiry.next_due().is_some_and(|due| due <= now);
+        let more = (db..self.databases()).any(|db| is_due(&shard, db));
         let env = Env { touch: false, ..Env::at(now) };
         let guards = Guards::one(index, shard);
-        let mut cx = WriteCx::new(self, guards, scratch, env, 0);
-        for (db, key) in &dead {
-            cx.select(*db);
+        let mut cx = WriteCx::new(self, guards, scratch, env, db);
+        for key in &dead {
             // Looking a dead key up is what deletes it.
             cx.get(key);
         }
         if let Err(refusal) = cx.commit() {
             // The tokens are spent; the keys must not be forgotten with them.
             let mut shard = self.shard(index);
-            for token in tokens {
-                shard.expiry.schedule(now, now, token);
+            for (table, tag) in tokens {
+                shard.look_again(db, table, tag, now, now);
             }
             return Err(refusal);
         }
@@ -92,19 +101,20 @@ impl Store {
     }
 }
 
-/// Finds the entries that a token may mean: the dead ones are collected, the others get a token for later.
-fn look_at(shard: &mut Shard, token: u64, now: u64, dead: &mut Vec<(u16, Vec<u8>)>) {
-    let (db, table, tag) = split_token(token);
-    debug_assert!(table < SLOTS_PER_SHARD);
-    let mut later = Vec::new();
-    let slots = shard.db(db).table(table);
-    for (at, entry) in slots.iter_from(slots.lower_bound(tag)).take_while(|(_, e)| e.tag() == tag) {
+/// Finds the entries that a token may mean and collects the dead ones. Where others are left, the token is put back for
+/// the first of them to die: one token for however many, so that tokens do not multiply.
+fn look_at(shard: &mut Shard, db: u16, table: usize, tag: u32, now: u64, dead: &mut Vec<Vec<u8>>) {
+    let mut next: Option<u64> = None;
+    let slots = shard.db_mut(db).table_mut(table);
+    let from = slots.lower_bound(tag);
+    for entry in slots.tagged_mut(from, tag) {
         match entry.deadline() {
-            Some(deadline) if is_dead(deadline, now) => dead.push((db, entry.key().to_vec())),
-            deadline => later.push((at, deadline)),
+            Some(deadline) if is_dead(deadline, now) => dead.push(entry.key().to_vec()),
+            Some(deadline) => next = Some(next.map_or(deadline, |next| next.min(deadline))),
+            None => entry.set_token(false),
         }
     }
-    for (at, deadline) in later {
-        shard.reschedule(db, table, at, deadline, token, now);
+    if let Some(deadline) = next {
+        shard.look_again(db, table, tag, deadline, now);
     }
 }

@@ -22,11 +22,18 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Reads the rows, or writes them when the data is new; adds spaces when there are more databases than before.
-    pub(crate) fn load_or_create(rows: &Db, log: &dyn CommitLog, databases: u16, fresh_seed: u64) -> Result<Self, StoreError> {
+    pub(crate) fn load_or_create(
+        rows: &Db,
+        log: &dyn CommitLog,
+        databases: u16,
+        fresh_seed: u64,
+    ) -> Result<Self, StoreError> {
         let (mut identity, known) = match (rows.get(IDENTITY_KEY)?, rows.get(SPACES_KEY)?) {
-            (Some(seed), Some(spaces)) => {
-                (Self::decode(&seed, &spaces).ok_or(StoreError::Damaged("identity or spaces do not decode"))?, true)
-            }
+            (Some(seed), Some(spaces)) => (
+                Self::decode(&seed, &spaces)
+                    .ok_or(StoreError::Damaged("identity or spaces do not decode"))?,
+                true,
+            ),
             (None, None) => (Self { seed: fresh_seed, spaces: Vec::new(), next_space: 0 }, false),
             _ => return Err(StoreError::Damaged("one of identity and spaces is missing")),
         };

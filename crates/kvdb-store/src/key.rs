@@ -69,6 +69,35 @@ impl Place {
     }
 }
 
+/// A key whose place is known, recognised by where its bytes are: a command's keys are looked up several times on their
+/// way, and the place need be computed only once.
+#[derive(Debug, Clone, Copy)]
+pub struct Located {
+    address: usize,
+    len: usize,
+    place: Place,
+}
+
+impl Located {
+    /// Notes the place of a key. The bytes must stay where they are for as long as this is used.
+    #[inline]
+    pub fn new(key: &[u8], place: Place) -> Self {
+        Self { address: key.as_ptr().addr(), len: key.len(), place }
+    }
+
+    /// The place.
+    #[inline]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The place of a key, if it is this one.
+    #[inline]
+    pub fn place_of(&self, key: &[u8]) -> Option<Place> {
+        (key.as_ptr().addr() == self.address && key.len() == self.len).then_some(self.place)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

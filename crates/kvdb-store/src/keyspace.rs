@@ -1,5 +1,6 @@
 //! What concerns whole databases: counting, walking, flushing and exchanging them.
 
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::ops::Bound;
 use std::sync::atomic::Ordering;
 
@@ -27,10 +28,30 @@ pub struct DbCounts {
 #[derive(Debug)]
 pub enum Walk {
     /// The keys found and where to go on; 0 when the walk is over.
-    Keys(Vec<(Vec<u8>, Type)>, u64),
+    Keys(Keys, u64),
     /// Keys of this part are not resident: ask again where waiting for the disk is allowed.
     NeedIo,
 }
+
+/// What a draw of a random key came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// This key.
+    Key(Vec<u8>),
+    /// No key is alive.
+    Empty,
+    /// None was found in memory: draw again where waiting for the disk is allowed.
+    NeedIo,
+}
+
+type Keys = Vec<(Vec<u8>, Type)>;
+
+/// Rows that a walk looks at for each key that it was asked for, so that neither the dead nor other databases hold it up.
+const ROWS_PER_KEY: usize = 10;
+/// Rows that a walk may look at however few keys it was asked for.
+const MIN_ROWS: usize = 4096;
+/// What placing an iterator costs, in rows.
+const ROWS_PER_SEEK: usize = 16;
 
 /// What a database leaves behind when it is flushed: to be dropped where it holds nobody up.
 pub struct Flushed(#[expect(dead_code, reason = "held only to be dropped")] Vec<DbShard>);
@@ -39,13 +60,19 @@ impl Store {
     /// Counts the keys of a database, exactly.
     pub fn counts(&self, db: u16) -> DbCounts {
         let at = usize::from(db);
-        let (mut keys, mut expires) = (self.keys_at_open[at], self.expires_at_open[at]);
-        for i in 0..SHARDS {
-            let shard = self.shard(i);
-            keys += shard.keys_delta[at];
-            expires += shard.expires_delta[at];
+        loop {
+            let epoch = self.epoch();
+            let (mut keys, mut expires) = (self.keys_at_open[at], self.expires_at_open[at]);
+            for i in 0..SHARDS {
+                let shard = self.shard(i);
+                keys += shard.keys_delta[at];
+                expires += shard.expires_delta[at];
+            }
+            // A flush or an exchange in between has changed shards that were counted and shards that were not.
+            if self.epoch() == epoch {
+                return DbCounts { keys: keys.max(0) as u64, expires: expires.max(0) as u64 };
+            }
         }
-        DbCounts { keys: keys.max(0) as u64, expires: expires.max(0) as u64 }
     }
 
     /// Walks a database: the keys from a cursor on, about `count` of them. The cursor is a position in the order of slot
@@ -57,112 +84,155 @@ impl Store {
     pub fn walk(&self, db: u16, cursor: u64, count: usize, now: u64, may_wait: bool) -> Result<Walk, String> {
         let mut keys = Vec::new();
         let mut next = Place::from_position(cursor);
-        let mut slots_seen = 0usize;
         while let Some(place) = next {
-            // A walk over empty slots ends too, so that no call takes long however sparse the keys are.
-            if keys.len() >= count || slots_seen > count.max(1) * 100 {
+            if keys.len() >= count {
                 return Ok(Walk::Keys(keys, place.position()));
             }
-            slots_seen += 1;
             next = match self.walk_resident(db, place, count, now, &mut keys) {
                 Some(next) => next,
-                None if may_wait => self.walk_rows(db, place, count, now, &mut keys)?,
-                None => return Ok(Walk::NeedIo),
+                None if may_wait => match self.walk_rows(db, place, count, now, &mut keys)? {
+                    // Enough rows for one call, even if few of them were keys of this database and alive.
+                    Some(next) => return Ok(Walk::Keys(keys, next.position())),
+                    None => None,
+                },
+                None if keys.is_empty() => return Ok(Walk::NeedIo),
+                None => return Ok(Walk::Keys(keys, place.position())),
             };
         }
         Ok(Walk::Keys(keys, 0))
     }
 
-    /// The keys of a slot from a place on, if the slot is complete: whole groups of one tag. Returns where to go on.
-    fn walk_resident(&self, db: u16, place: Place, count: usize, now: u64, keys: &mut Vec<(Vec<u8>, Type)>) -> Option<Option<Place>> {
+    /// The keys of a slot from a place on, and where to go on: whole groups of one tag, so that a cursor never stands
+    /// inside a group. Passes over slots of the same shard without a key; nothing when the slot is not complete.
+    fn walk_resident(
+        &self,
+        db: u16,
+        place: Place,
+        count: usize,
+        now: u64,
+        keys: &mut Keys,
+    ) -> Option<Option<Place>> {
         let shard = self.shard(place.shard());
         if !shard.db(db).is_complete(place.table()) {
             return None;
         }
-        let table = shard.table(db, place);
-        let mut last = None;
-        for (_, entry) in table.iter_from(table.lower_bound(place.tag())) {
-            if keys.len() >= count && last.is_some_and(|tag| tag != entry.tag()) {
-                return Some(Some(Place::at_tag(place.slot, entry.tag())));
+        let mut place = place;
+        let before = keys.len();
+        while keys.len() == before && shard.db(db).is_complete(place.table()) {
+            let table = shard.table(db, place);
+            let mut last = None;
+            for (_, entry) in table.iter_from(table.lower_bound(place.tag())) {
+                if keys.len() >= count && last.is_some_and(|tag| tag != entry.tag()) {
+                    return Some(Some(Place::at_tag(place.slot, entry.tag())));
+                }
+                last = Some(entry.tag());
+                if !entry.deadline().is_some_and(|d| is_dead(d, now)) {
+                    keys.push((entry.key().to_vec(), Type::String));
+                }
             }
-            last = Some(entry.tag());
-            if !entry.deadline().is_some_and(|d| is_dead(d, now)) {
-                keys.push((entry.key().to_vec(), Type::String));
+            let Some(next) = next_slot(place.slot) else { return Some(None) };
+            if next.shard() != place.shard() {
+                return Some(Some(next));
             }
+            place = next;
         }
-        Some(next_slot(place.slot))
+        Some(Some(place))
     }
 
-    /// The keys of a slot from a place on, from the rows: the LSM has every change that was made, resident or not.
-    fn walk_rows(&self, db: u16, place: Place, count: usize, now: u64, keys: &mut Vec<(Vec<u8>, Type)>) -> Result<Option<Place>, String> {
+    /// The keys from a place on, from the rows: the LSM has every change that was made, resident or not. Returns where to
+    /// go on when there are enough, or when enough rows have been looked at.
+    fn walk_rows(
+        &self,
+        db: u16,
+        place: Place,
+        count: usize,
+        now: u64,
+        keys: &mut Keys,
+    ) -> Result<Option<Place>, String> {
         let (space, view) = {
             let _latch = self.shard(place.shard());
             (self.space(db), self.rows.view())
         };
-        let from = row::lower_bound(Place::at_tag(place.slot, place.tag()), space);
-        let to = row::slot_end(place.slot, space);
+        let mut budget = count.saturating_mul(ROWS_PER_KEY).max(MIN_ROWS);
         let mut last = None;
-        for row in self.rows.iter((Bound::Included(&from[..]), Bound::Excluded(&to[..])), &view) {
-            let (row_key, value) = row.map_err(|e| e.to_string())?;
-            let split = row::split_key(&row_key).ok_or("a row key does not decode; run kvdb-ctl verify")?;
-            if !split.is_meta {
-                continue;
-            }
-            let tag = split.place.tag();
-            if keys.len() >= count && last.is_some_and(|last| last != tag) {
-                return Ok(Some(Place::at_tag(place.slot, tag)));
-            }
-            last = Some(tag);
-            let meta = row::decode_meta(&value).ok_or("a row does not decode; run kvdb-ctl verify")?;
-            if !meta.deadline.is_some_and(|d| is_dead(d, now)) {
-                keys.push((split.key.to_vec(), meta.body.kind()));
-            }
+        let mut from = row::lower_bound(Place::at_tag(place.slot, place.tag()), space);
+        let end = row::lower_bound(Place { slot: SLOT_COUNT, hash: 0 }, 0);
+        loop {
+            // Between the keys of a slot and those of the next one there may be other databases: then the iterator is
+            // placed anew. So the cost follows the keys, not the slots.
+            let mut rows = self.rows.iter((Bound::Included(&from[..]), Bound::Excluded(&end[..])), &view);
+            from = loop {
+                let Some((row_key, value)) = rows.next_entry().map_err(|e| e.to_string())? else {
+                    return Ok(None);
+                };
+                let split =
+                    row::split_key(row_key).ok_or("a row key does not decode; run kvdb-ctl verify")?;
+                // A slot has the rows of a smaller space before ours and those of a larger one behind.
+                let here = match split.space.cmp(&space) {
+                    Less => Some(Place { slot: split.place.slot, hash: 0 }),
+                    Equal => Some(Place::at_tag(split.place.slot, split.place.tag())),
+                    Greater => next_slot(split.place.slot),
+                };
+                let Some(here) = here else { return Ok(None) };
+                budget = budget.saturating_sub(1);
+                if last != Some(here) && (keys.len() >= count || budget == 0) {
+                    return Ok(Some(here));
+                }
+                if split.space != space {
+                    budget = budget.saturating_sub(ROWS_PER_SEEK);
+                    break row::lower_bound(here, space);
+                }
+                last = Some(here);
+                if !split.is_meta {
+                    break row::behind_chunks(split.place, space, split.key);
+                }
+                let meta = row::decode_meta(value).ok_or("a row does not decode; run kvdb-ctl verify")?;
+                if !meta.deadline.is_some_and(|d| is_dead(d, now)) {
+                    keys.push((split.key.to_vec(), meta.body.kind()));
+                }
+            };
         }
-        Ok(next_slot(place.slot))
     }
 
     /// A key of a database that is alive, about evenly among the resident ones; where none is resident, the first on disk
-    /// behind a random place (only with `may_wait`). `None` when there is none.
+    /// behind a random place (only with `may_wait`).
     ///
     /// # Errors
-    /// When rows cannot be read.
-    pub fn random_key(&self, db: u16, now: u64, random: u64, may_wait: bool) -> Result<Option<Vec<u8>>, Walk> {
-        let lens: Vec<usize> = (0..SHARDS).map(|i| self.shard(i).db(db).tables().map(|(_, t)| t.len()).sum()).collect();
+    /// When rows cannot be read; the message is for the client.
+    pub fn random_key(&self, db: u16, now: u64, random: u64, may_wait: bool) -> Result<Draw, String> {
+        let lens: Vec<usize> = (0..SHARDS).map(|i| self.shard(i).db(db).keys()).collect();
         let total: usize = lens.iter().sum();
         if total > 0 {
             // A few tries: the key drawn may be dead, or gone by the time its shard is latched.
             for attempt in 0..16u64 {
-                let draw = random.rotate_left(attempt as u32 * 7) ^ attempt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let draw =
+                    random.rotate_left(attempt as u32 * 7) ^ attempt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 if let Some(key) = self.draw_key(db, now, draw, &lens, total) {
-                    return Ok(Some(key));
+                    return Ok(Draw::Key(key));
                 }
             }
         }
         if self.counts(db).keys == 0 {
-            return Ok(None);
+            return Ok(Draw::Empty);
         }
-        if !may_wait {
-            return Err(Walk::NeedIo);
-        }
-        let start = random >> 2;
-        for cursor in [start, 0] {
-            let mut cursor = cursor;
+        for start in [random >> 2, 0] {
+            let mut cursor = start;
             loop {
-                match self.walk(db, cursor, 1, now, true) {
-                    Ok(Walk::Keys(keys, next)) => {
+                match self.walk(db, cursor, 1, now, may_wait)? {
+                    Walk::NeedIo => return Ok(Draw::NeedIo),
+                    Walk::Keys(keys, next) => {
                         if let Some((key, _)) = keys.into_iter().next() {
-                            return Ok(Some(key));
+                            return Ok(Draw::Key(key));
                         }
                         if next == 0 {
                             break;
                         }
                         cursor = next;
                     }
-                    Ok(Walk::NeedIo) | Err(_) => return Ok(None),
                 }
             }
         }
-        Ok(None)
+        Ok(Draw::Empty)
     }
 
     fn draw_key(&self, db: u16, now: u64, random: u64, lens: &[usize], total: usize) -> Option<Vec<u8>> {
@@ -198,19 +268,22 @@ impl Store {
             next += 1;
             let at = usize::from(db);
             let keys: i64 = self.keys_at_open[at] + guards.iter_mut().map(|s| s.keys_delta[at]).sum::<i64>();
-            let expires: i64 = self.expires_at_open[at] + guards.iter_mut().map(|s| s.expires_delta[at]).sum::<i64>();
+            let expires: i64 =
+                self.expires_at_open[at] + guards.iter_mut().map(|s| s.expires_delta[at]).sum::<i64>();
             batch.add_counter(keys_counter(db), -keys);
             batch.add_counter(expires_counter(db), -expires);
         }
         put_spaces(&mut batch, next, &spaces);
         let seq = self.log.append(&batch)?;
         self.next_space.store(next, Ordering::Relaxed);
+        self.next_epoch();
         let mut flushed = Vec::with_capacity(dbs.len() * SHARDS);
         for &db in dbs {
             let at = usize::from(db);
             self.set_space(db, spaces[at]);
             for (i, shard) in guards.iter_mut().enumerate() {
                 flushed.push(shard.clear_db(db));
+                shard.moved(seq);
                 shard.keys_delta[at] = if i == 0 { -self.keys_at_open[at] } else { 0 };
                 shard.expires_delta[at] = if i == 0 { -self.expires_at_open[at] } else { 0 };
             }
@@ -222,7 +295,7 @@ impl Store {
     ///
     /// # Errors
     /// When the log refuses writes.
-    pub fn swap(&self, a: u16, b: u16, now: u64) -> Result<u64, Refusal> {
+    pub fn swap(&self, a: u16, b: u16) -> Result<u64, Refusal> {
         let mut guards = self.latch_all();
         let mut spaces = self.all_spaces();
         let (ia, ib) = (usize::from(a), usize::from(b));
@@ -237,7 +310,8 @@ impl Store {
             }
         }
         let keys = [total(ia, &self.keys_at_open, keys[0]), total(ib, &self.keys_at_open, keys[1])];
-        let expires = [total(ia, &self.expires_at_open, expires[0]), total(ib, &self.expires_at_open, expires[1])];
+        let expires =
+            [total(ia, &self.expires_at_open, expires[0]), total(ib, &self.expires_at_open, expires[1])];
         batch.add_counter(keys_counter(a), keys[1] - keys[0]);
         batch.add_counter(keys_counter(b), keys[0] - keys[1]);
         batch.add_counter(expires_counter(a), expires[1] - expires[0]);
@@ -246,8 +320,10 @@ impl Store {
         let seq = self.log.append(&batch)?;
         self.set_space(a, spaces[ia]);
         self.set_space(b, spaces[ib]);
+        self.next_epoch();
         for (i, shard) in guards.iter_mut().enumerate() {
-            shard.swap_dbs(a, b, now);
+            shard.swap_dbs(a, b);
+            shard.moved(seq);
             if i == 0 {
                 // The counts at opening stay where they were, so the difference goes into one shard's change.
                 let (ka, kb) = (self.keys_at_open[ia], self.keys_at_open[ib]);
@@ -266,7 +342,7 @@ impl Store {
         (0..SHARDS)
             .map(|i| {
                 let shard = self.shard(i);
-                (0..self.databases()).flat_map(|db| shard.db(db).tables()).map(|(_, t)| t.len()).sum::<usize>()
+                (0..self.databases()).map(|db| shard.db(db).keys()).sum::<usize>()
             })
             .sum()
     }

@@ -222,6 +222,13 @@ fn varint_len(value: usize) -> usize {
     (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
+/// The smallest row key behind the rows of a key, its chunks included.
+pub fn behind_chunks(place: Place, space: u32, key: &[u8]) -> Vec<u8> {
+    let mut out = meta_key(place, space, key);
+    out.push(CHUNK_SUFFIX + 1);
+    out
+}
+
 /// Adds the removal of a meta row to a batch.
 pub fn delete_meta(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8]) {
     let prefix = prefix(place, space);

@@ -21,50 +21,199 @@ use crate::table::SlotTable;
 #[derive(Debug)]
 pub struct DbShard {
     /// Made when the first key comes: most databases of most nodes are never used.
-    tables: Option<Box<[SlotTable; SLOTS_PER_SHARD]>>,
+    resident: Option<Box<Resident>>,
     /// One bit for each slot.
     complete: u64,
+}
+
+/// The entries of a database in one shard, with what is known about all of them. It belongs to the entries, not to the
+/// database's number, so emptying and exchanging databases moves it as a whole and looks at no entry.
+///
+/// # Invariants
+///
+/// * `keys` is the number of entries, `bytes` the sum of their `memory_bytes`, `expiring` the number of those with a
+///   deadline.
+/// * An entry whose `has_token` is set has a token in `expiry`; a token may outlive its entry.
+#[derive(Debug)]
+struct Resident {
+    tables: [SlotTable; SLOTS_PER_SHARD],
+    keys: usize,
+    bytes: usize,
+    expiring: usize,
+    expiry: ExpiryIndex,
 }
 
 static NO_KEYS: SlotTable = SlotTable::new();
 
 impl DbShard {
     fn new(complete: bool) -> Self {
-        Self { tables: None, complete: if complete { u64::MAX } else { 0 } }
+        Self { resident: None, complete: if complete { u64::MAX } else { 0 } }
+    }
+
+    fn resident(&mut self) -> &mut Resident {
+        self.resident.get_or_insert_with(|| {
+            let tables = std::array::from_fn(|_| SlotTable::new());
+            Box::new(Resident { tables, keys: 0, bytes: 0, expiring: 0, expiry: ExpiryIndex::new() })
+        })
     }
 
     /// The table of a slot, by its index in the shard.
     #[inline]
     pub fn table(&self, index: usize) -> &SlotTable {
-        self.tables.as_ref().map_or(&NO_KEYS, |tables| &tables[index])
+        self.resident.as_ref().map_or(&NO_KEYS, |resident| &resident.tables[index])
     }
 
     /// The table of a slot, for change.
     #[inline]
     pub fn table_mut(&mut self, index: usize) -> &mut SlotTable {
-        let tables = self.tables.get_or_insert_with(|| Box::new(std::array::from_fn(|_| SlotTable::new())));
-        &mut tables[index]
+        &mut self.resident().tables[index]
     }
 
     /// The tables of all slots that have ever had a key, with their indexes.
     pub fn tables(&self) -> impl Iterator<Item = (usize, &SlotTable)> {
-        self.tables.iter().flat_map(|tables| tables.iter().enumerate())
+        self.resident.iter().flat_map(|resident| resident.tables.iter().enumerate())
     }
 
     /// Whether every key of the slot is resident.
     pub fn is_complete(&self, index: usize) -> bool {
         self.complete & (1 << index) != 0
     }
+
+    /// The number of resident keys.
+    pub fn keys(&self) -> usize {
+        self.resident.as_ref().map_or(0, |resident| resident.keys)
+    }
+
+    /// Bytes held by entries.
+    pub fn bytes(&self) -> usize {
+        self.resident.as_ref().map_or(0, |resident| resident.bytes)
+    }
+
+    /// Bytes of memory of the tables and of the expiry index, beside [`Self::bytes`].
+    fn overhead_bytes(&self) -> usize {
+        let Some(resident) = &self.resident else { return 0 };
+        let tables: usize = resident.tables.iter().map(SlotTable::memory_bytes).sum();
+        tables + size_of::<Resident>() + resident.expiry.memory_bytes()
+    }
+
+    /// When the expiry index will next have a token to look at.
+    pub fn next_due(&self) -> Option<u64> {
+        self.resident.as_ref()?.expiry.next_due()
+    }
+
+    /// Takes the next token that is to be looked at now: index of the table and tag of an entry.
+    pub fn due(&mut self, now: u64) -> Option<(usize, u32)> {
+        self.resident.as_mut()?.expiry.due(now).map(split_token)
+    }
+}
+
+impl Resident {
+    /// See [`Shard::put`].
+    fn put(
+        &mut self,
+        place: Place,
+        at: Option<usize>,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<u64>,
+    ) -> usize {
+        let table = &mut self.tables[place.table()];
+        if let Some(at) = at
+            && table.at_mut(at).overwrite(&value, deadline)
+        {
+            return at;
+        }
+        let mut new = Entry::new(place.tag(), key, value, deadline);
+        self.bytes += new.memory_bytes();
+        self.expiring += usize::from(deadline.is_some());
+        let Some(at) = at else {
+            self.keys += 1;
+            return table.insert(new);
+        };
+        let old = table.at(at);
+        self.bytes -= old.memory_bytes();
+        self.expiring -= usize::from(old.deadline().is_some());
+        new.set_access(old.access());
+        new.set_token(old.has_token());
+        table.replace(at, new);
+        at
+    }
+
+    /// See [`Shard::reshape`].
+    fn reshape(&mut self, place: Place, at: usize, deadline: Option<u64>) {
+        let old = self.tables[place.table()].at_mut(at);
+        self.bytes -= old.memory_bytes();
+        self.expiring -= usize::from(old.deadline().is_some());
+        let big = old.big_mut().map(std::mem::take);
+        let value = match (big, old.value()) {
+            (Some(big), _) => NewValue::Big(Box::new(big)),
+            (None, ValueRef::Int(i)) => NewValue::Int(i),
+            (None, ValueRef::Bytes(b)) => NewValue::Bytes(b),
+        };
+        let mut new = Entry::new(place.tag(), old.key(), value, deadline);
+        new.set_access(old.access());
+        new.set_token(old.has_token());
+        if old.is_piecewise() {
+            new.set_piecewise();
+        }
+        self.bytes += new.memory_bytes();
+        self.expiring += usize::from(deadline.is_some());
+        *old = new;
+    }
+
+    /// See [`Shard::remove`].
+    fn remove(&mut self, place: Place, at: usize) -> Entry {
+        let entry = self.tables[place.table()].remove(at);
+        self.keys -= 1;
+        self.bytes -= entry.memory_bytes();
+        self.expiring -= usize::from(entry.deadline().is_some());
+        entry
+    }
+
+    /// See [`Shard::schedule`].
+    fn schedule(&mut self, place: Place, at: usize, sooner_than: Option<u64>, now: u64) {
+        let entry = self.tables[place.table()].at_mut(at);
+        let Some(deadline) = entry.deadline() else { return };
+        if entry.has_token() && sooner_than.is_some_and(|before| before <= deadline) {
+            return;
+        }
+        entry.set_token(true);
+        self.expiry.schedule(deadline, now, token(place.table(), place.tag()));
+        if self.expiry.len() > 2 * self.expiring + 1024 {
+            self.forget_stale_tokens(now);
+        }
+    }
+
+    /// Rebuilds the expiry index from the entries, when most of its tokens are those of keys that are gone.
+    fn forget_stale_tokens(&mut self, now: u64) {
+        self.expiry.clear();
+        for (index, table) in self.tables.iter_mut().enumerate() {
+            for entry in table.iter_mut() {
+                entry.set_token(entry.deadline().is_some());
+                if let Some(deadline) = entry.deadline() {
+                    self.expiry.schedule(deadline, now, token(index, entry.tag()));
+                }
+            }
+        }
+    }
+}
+
+/// A token of the expiry index: the slot in the shard and the tag of an entry.
+fn token(table: usize, tag: u32) -> u64 {
+    ((table as u64) << 32) | u64::from(tag)
+}
+
+/// Index of the table and tag of a token.
+fn split_token(token: u64) -> (usize, u32) {
+    ((token >> 32) as usize, token as u32)
 }
 
 /// Resident objects and what is known about them; see the module's text.
 ///
 /// # Invariants
 ///
-/// * `bytes` is the sum of `memory_bytes` of all entries.
-/// * `expiring` counts, for each database, the resident entries with a deadline.
-/// * An entry whose `has_token` is set has a token in `expiry`; a token may outlive its entry.
-/// * A key in `loading` is not resident, and nobody changes it until the load ends.
+/// * A key in `loading` is not resident, and nobody changes it until the load ends. (A flush or an exchange of databases
+///   between the two makes the load worthless, and the loader notices.)
 #[derive(Debug)]
 pub struct Shard {
     dbs: Vec<DbShard>,
@@ -74,26 +223,17 @@ pub struct Shard {
     pub expires_delta: Vec<i64>,
     /// Whether some slot of some database is not complete.
     pub incomplete: bool,
-    /// Bytes held by entries.
-    pub bytes: usize,
-    /// When to look at keys with a deadline.
-    pub expiry: ExpiryIndex,
     /// Loads under way, with those who wait for them.
     pub loading: HashMap<(u16, Place), Vec<Waiter>>,
     /// Entries dropped from memory so far; a warm-up compares it before and after.
     pub evictions: u64,
-    /// Resident entries with a deadline.
-    pub resident_expiring: usize,
-}
-
-/// A token of the expiry index: database, slot in the shard and tag of the entry.
-pub fn token(db: u16, place: Place) -> u64 {
-    (u64::from(db) << 32) | ((place.table() as u64) << 24) | u64::from(place.tag())
-}
-
-/// Database, index of the table and tag of a token.
-pub fn split_token(token: u64) -> (u16, usize, u32) {
-    ((token >> 32) as u16, (token >> 24) as usize & 0xff, token as u32 & 0xff_ffff)
+    /// Whether the run under way has removed an entry.
+    pub removing: bool,
+    /// The sequence of the last run that removed an entry: who finds a key absent depends on it.
+    removed_seq: u64,
+    /// A sequence that everything seen here depends on: of the last flush or exchange of databases, or of what a refused
+    /// run has thrown out of memory.
+    moved_seq: u64,
 }
 
 impl Shard {
@@ -104,11 +244,11 @@ impl Shard {
             keys_delta: vec![0; complete.len()],
             expires_delta: vec![0; complete.len()],
             incomplete: complete.iter().any(|&c| !c),
-            bytes: 0,
-            expiry: ExpiryIndex::new(),
             loading: HashMap::new(),
             evictions: 0,
-            resident_expiring: 0,
+            removing: false,
+            removed_seq: 0,
+            moved_seq: 0,
         }
     }
 
@@ -116,6 +256,11 @@ impl Shard {
     #[inline]
     pub fn db(&self, db: u16) -> &DbShard {
         &self.dbs[usize::from(db)]
+    }
+
+    /// The shard's part of a database, for change.
+    pub fn db_mut(&mut self, db: u16) -> &mut DbShard {
+        &mut self.dbs[usize::from(db)]
     }
 
     /// The table in which a place belongs.
@@ -128,6 +273,36 @@ impl Shard {
     #[inline]
     pub fn table_mut(&mut self, db: u16, place: Place) -> &mut SlotTable {
         self.dbs[usize::from(db)].table_mut(place.table())
+    }
+
+    /// Whether a key is resident or known to be absent.
+    pub fn knows(&self, db: u16, place: Place, key: &[u8]) -> bool {
+        self.db(db).is_complete(place.table()) || self.table(db, place).find(place.tag(), key).is_some()
+    }
+
+    /// The sequence that seeing this entry depends on.
+    #[inline]
+    pub fn seen(&self, entry: &Entry) -> u64 {
+        entry.seq().max(self.moved_seq)
+    }
+
+    /// The sequence that finding a key absent depends on.
+    #[inline]
+    pub fn missed(&self) -> u64 {
+        self.removed_seq.max(self.moved_seq)
+    }
+
+    /// Notes that a run got this sequence, before its entries are told.
+    #[inline]
+    pub fn committed(&mut self, seq: u64) {
+        if std::mem::take(&mut self.removing) {
+            self.removed_seq = seq;
+        }
+    }
+
+    /// Makes everything seen from now on depend on a sequence.
+    pub fn moved(&mut self, seq: u64) {
+        self.moved_seq = self.moved_seq.max(seq);
     }
 
     /// Marks a slot complete or not.
@@ -143,69 +318,49 @@ impl Shard {
     }
 
     /// Puts an entry where its key stood, or adds it; returns the position. The caller sees to counts and rows.
-    pub fn put(&mut self, db: u16, place: Place, at: Option<usize>, key: &[u8], value: NewValue<'_>, deadline: Option<u64>) -> usize {
-        let table = self.dbs[usize::from(db)].table_mut(place.table());
-        match at {
-            Some(at) => {
-                let old = table.at_mut(at);
-                if old.overwrite(&value, deadline) {
-                    return at;
-                }
-                let mut new = Entry::new(place.tag(), key, value, deadline);
-                new.set_access(old.access());
-                new.set_token(old.has_token());
-                self.bytes = self.bytes + new.memory_bytes() - old.memory_bytes();
-                self.resident_expiring += usize::from(deadline.is_some());
-                self.resident_expiring -= usize::from(old.deadline().is_some());
-                table.replace(at, new);
-                at
-            }
-            None => {
-                let new = Entry::new(place.tag(), key, value, deadline);
-                self.bytes += new.memory_bytes();
-                self.resident_expiring += usize::from(deadline.is_some());
-                table.insert(new)
-            }
-        }
+    #[inline]
+    pub fn put(
+        &mut self,
+        db: u16,
+        place: Place,
+        at: Option<usize>,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Option<u64>,
+    ) -> usize {
+        self.dbs[usize::from(db)].resident().put(place, at, key, value, deadline)
     }
 
     /// Gives an entry a deadline that had none, or takes it away: the value stays, the allocation changes.
     pub fn reshape(&mut self, db: u16, place: Place, at: usize, deadline: Option<u64>) {
-        let old = self.dbs[usize::from(db)].table_mut(place.table()).at_mut(at);
-        self.bytes -= old.memory_bytes();
-        self.resident_expiring -= usize::from(old.deadline().is_some());
-        let big = old.big_mut().map(std::mem::take);
-        let value = match (big, old.value()) {
-            (Some(big), _) => NewValue::Big(Box::new(big)),
-            (None, ValueRef::Int(i)) => NewValue::Int(i),
-            (None, ValueRef::Bytes(b)) => NewValue::Bytes(b),
-        };
-        let mut new = Entry::new(place.tag(), old.key(), value, deadline);
-        new.set_access(old.access());
-        new.set_token(old.has_token());
-        if old.is_piecewise() {
-            new.set_piecewise();
-        }
-        self.bytes += new.memory_bytes();
-        self.resident_expiring += usize::from(deadline.is_some());
-        *old = new;
+        self.dbs[usize::from(db)].resident().reshape(place, at, deadline);
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, db: u16, place: Place, at: usize) -> Entry {
-        let entry = self.dbs[usize::from(db)].table_mut(place.table()).remove(at);
-        self.bytes -= entry.memory_bytes();
-        self.resident_expiring -= usize::from(entry.deadline().is_some());
-        entry
+        self.dbs[usize::from(db)].resident().remove(place, at)
     }
 
-    /// Drops the entries at a place that a refused run has changed; their rows are the truth.
-    pub fn forget_pending(&mut self, db: u16, place: Place) {
+    /// Notes that an entry which held `before` bytes was changed in place and holds `after`.
+    pub fn resized(&mut self, db: u16, before: usize, after: usize) {
+        let resident = self.dbs[usize::from(db)].resident();
+        resident.bytes = resident.bytes + after - before;
+    }
+
+    /// Drops the entries at a place that a refused run has changed; their rows are the truth. `appended` is the last
+    /// sequence given out: what they had been before may not be safe yet.
+    pub fn forget_pending(&mut self, db: u16, place: Place, appended: u64) {
         self.set_complete(db, place.table(), false);
+        self.evictions += 1;
+        self.removing = false;
+        self.moved(appended);
         loop {
             let table = self.table(db, place);
             let from = table.lower_bound(place.tag());
-            let pending = table.iter_from(from).take_while(|(_, e)| e.tag() == place.tag()).find(|(_, e)| e.is_pending());
+            let pending = table
+                .iter_from(from)
+                .take_while(|(_, e)| e.tag() == place.tag())
+                .find(|(_, e)| e.is_pending());
             let Some((at, _)) = pending else { return };
             drop(self.remove(db, place, at));
         }
@@ -215,69 +370,39 @@ impl Shard {
     ///
     /// An entry that has a token already gets another only when its deadline has moved forward: a token is a hint, and
     /// one that fires early schedules itself again.
+    #[inline]
     pub fn schedule(&mut self, db: u16, place: Place, at: usize, sooner_than: Option<u64>, now: u64) {
-        let entry = self.dbs[usize::from(db)].table_mut(place.table()).at_mut(at);
-        let Some(deadline) = entry.deadline() else { return };
-        if entry.has_token() && sooner_than.is_some_and(|before| before <= deadline) {
-            return;
-        }
-        entry.set_token(true);
-        self.expiry.schedule(deadline, now, token(db, place));
-        if self.expiry.len() > 2 * self.resident_expiring + 1024 {
-            self.forget_stale_tokens(now);
-        }
+        self.dbs[usize::from(db)].resident().schedule(place, at, sooner_than, now);
     }
 
-    /// Puts a token back that came before the deadline of its entry, or forgets it when the entry has none any more.
-    pub fn reschedule(&mut self, db: u16, table: usize, at: usize, deadline: Option<u64>, token: u64, now: u64) {
-        self.dbs[usize::from(db)].table_mut(table).at_mut(at).set_token(deadline.is_some());
-        if let Some(deadline) = deadline {
-            self.expiry.schedule(deadline, now, token);
-        }
-    }
-
-    /// Rebuilds the expiry index from the entries, when most of its tokens are those of keys that are gone.
-    fn forget_stale_tokens(&mut self, now: u64) {
-        self.expiry.clear();
-        for (db, shard) in self.dbs.iter_mut().enumerate() {
-            let tables = shard.tables.iter_mut().flat_map(|tables| tables.iter_mut().enumerate());
-            for (index, table) in tables {
-                for entry in table.iter_mut() {
-                    entry.set_token(entry.deadline().is_some());
-                    if let Some(deadline) = entry.deadline() {
-                        let token = ((db as u64) << 32) | ((index as u64) << 24) | u64::from(entry.tag());
-                        self.expiry.schedule(deadline, now, token);
-                    }
-                }
-            }
-        }
+    /// Lets the expiry index look at the entries of a tag again at a moment.
+    pub fn look_again(&mut self, db: u16, table: usize, tag: u32, deadline: u64, now: u64) {
+        self.dbs[usize::from(db)].resident().expiry.schedule(deadline, now, token(table, tag));
     }
 
     /// Takes everything of a database out and leaves it empty and complete; the caller drops what is returned outside
     /// the latch.
     pub fn clear_db(&mut self, db: u16) -> DbShard {
         let old = std::mem::replace(&mut self.dbs[usize::from(db)], DbShard::new(true));
-        for entry in old.tables().flat_map(|(_, table)| table.iter()) {
-            self.bytes -= entry.memory_bytes();
-            self.resident_expiring -= usize::from(entry.deadline().is_some());
-        }
         self.incomplete = self.dbs.iter().any(|d| d.complete != u64::MAX);
         old
     }
 
     /// Exchanges two databases.
-    pub fn swap_dbs(&mut self, a: u16, b: u16, now: u64) {
+    pub fn swap_dbs(&mut self, a: u16, b: u16) {
         let (a, b) = (usize::from(a), usize::from(b));
         self.dbs.swap(a, b);
         self.keys_delta.swap(a, b);
         self.expires_delta.swap(a, b);
-        self.forget_stale_tokens(now);
     }
 
-    /// Bytes of memory of the tables and of the expiry index, beside `bytes`.
+    /// Bytes held by entries.
+    pub fn bytes(&self) -> usize {
+        self.dbs.iter().map(DbShard::bytes).sum()
+    }
+
+    /// Bytes of memory of the tables and of the expiry index, beside [`Self::bytes`].
     pub fn overhead_bytes(&self) -> usize {
-        let tables = self.dbs.iter().flat_map(DbShard::tables);
-        let tables: usize = tables.map(|(_, table)| table.memory_bytes() + size_of::<SlotTable>()).sum();
-        tables + self.expiry.memory_bytes()
+        self.dbs.iter().map(DbShard::overhead_bytes).sum()
     }
 }

@@ -61,6 +61,8 @@ pub struct Store {
     spaces: Box<[AtomicU32]>,
     /// The next space to be given to a database; changes under all latches.
     pub(crate) next_space: AtomicU32,
+    /// See [`Store::epoch`].
+    epoch: AtomicU64,
     /// Keys in each database when the store was opened, resident or not.
     pub(crate) keys_at_open: Box<[i64]>,
     pub(crate) expires_at_open: Box<[i64]>,
@@ -99,6 +101,7 @@ impl Store {
             seed: identity.seed,
             spaces: identity.spaces.iter().map(|&s| AtomicU32::new(s)).collect(),
             next_space: AtomicU32::new(identity.next_space),
+            epoch: AtomicU64::new(0),
             rows,
             log,
             keys_at_open,
@@ -149,9 +152,33 @@ impl Store {
         self.spaces.iter().map(|s| s.load(Ordering::Relaxed)).collect()
     }
 
+    /// How often databases have been emptied or exchanged; stable while any latch is held. What was learned about a
+    /// database without a latch in between holds only if this is still the same: the space alone does not tell, since
+    /// two exchanges bring it back.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Begins a new epoch; all latches are held.
+    pub(crate) fn next_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
     #[inline]
     pub(crate) fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
         self.shards[index].0.lock()
+    }
+
+    /// Asks the processor for the part of the table where a place belongs.
+    #[inline]
+    pub fn prefetch(&self, db: u16, place: Place) {
+        self.shard(place.shard()).table(db, place).prefetch(place.tag());
+    }
+
+    /// Asks the processor for the entry of a place, some time after [`Self::prefetch`].
+    #[inline]
+    pub fn prefetch_entry(&self, db: u16, place: Place) {
+        self.shard(place.shard()).table(db, place).prefetch_entries(place.tag());
     }
 
     /// Latches the shard of one place.
@@ -179,22 +206,28 @@ impl Store {
     /// The log refused. Then the run has not happened: the objects it changed are forgotten, and read from their rows
     /// when they are wanted again.
     #[inline]
-    pub(crate) fn commit(&self, guards: &mut Guards<'_>, batch: &WriteBatch, changed: &[(u16, Place)]) -> Result<u64, Refusal> {
+    pub(crate) fn commit(
+        &self,
+        guards: &mut Guards<'_>,
+        batch: &WriteBatch,
+        changed: &[(u16, Place)],
+    ) -> Result<u64, Refusal> {
         match self.log.append(batch) {
             Ok(seq) => {
                 for &(db, place) in changed {
-                    let tables = guards.shard_mut(place);
-                    if tables.table(db, place).is_empty() {
+                    let shard = guards.shard_mut(place);
+                    shard.committed(seq);
+                    if shard.table(db, place).is_empty() {
                         continue;
                     }
-                    for entry in tables.table_mut(db, place).pending_mut(place.tag()) {
+                    for entry in shard.table_mut(db, place).pending_mut(place.tag()) {
                         entry.commit(seq);
                     }
                 }
                 Ok(seq)
             }
             Err(refusal) => {
-                forget(guards, batch, changed);
+                forget(guards, batch, changed, self.log.appended());
                 Err(refusal)
             }
         }
@@ -210,7 +243,7 @@ impl Store {
         let total = (0..SHARDS)
             .map(|i| {
                 let shard = self.shard(i);
-                shard.bytes + shard.overhead_bytes()
+                shard.bytes() + shard.overhead_bytes()
             })
             .sum();
         self.resident_bytes.store(total, Ordering::Relaxed);
@@ -244,11 +277,17 @@ impl Guards<'_> {
     #[inline]
     fn index(&self, place: Place) -> usize {
         if self.held.len() == 1 {
-            debug_assert_eq!(usize::from(self.held[0].0), place.shard(), "a command touched a key that it did not declare");
+            debug_assert_eq!(
+                usize::from(self.held[0].0),
+                place.shard(),
+                "a command touched a key that it did not declare"
+            );
             return 0;
         }
         let wanted = place.shard() as u16;
-        self.held.binary_search_by_key(&wanted, |(i, _)| *i).expect("a run holds the latches of all keys it touches")
+        self.held
+            .binary_search_by_key(&wanted, |(i, _)| *i)
+            .expect("a run holds the latches of all keys it touches")
     }
 
     /// The shard of a place whose latch is held.
@@ -279,17 +318,20 @@ impl Guards<'_> {
 /// Undoes a run that the log refused: its objects leave memory, their slots are no longer complete, and the counts are
 /// taken back.
 #[cold]
-fn forget(guards: &mut Guards<'_>, batch: &WriteBatch, changed: &[(u16, Place)]) {
+fn forget(guards: &mut Guards<'_>, batch: &WriteBatch, changed: &[(u16, Place)], appended: u64) {
     for &(db, place) in changed {
-        let shard = guards.shard_mut(place);
-        shard.forget_pending(db, place);
+        guards.shard_mut(place).forget_pending(db, place, appended);
     }
     let Some(&(_, any)) = changed.first() else { return };
     for op in batch.iter() {
         if let Op::Counter { id, delta } = op {
             // Counts are sums over shards, so any shard that is held will do.
             let shard = guards.shard_mut(any);
-            let (counts, db) = if id & 0x8000 != 0 { (&mut shard.expires_delta, id & 0x7fff) } else { (&mut shard.keys_delta, id) };
+            let (counts, db) = if id & 0x8000 != 0 {
+                (&mut shard.expires_delta, id & 0x7fff)
+            } else {
+                (&mut shard.keys_delta, id)
+            };
             counts[usize::from(db)] -= delta;
         }
     }

@@ -10,6 +10,7 @@
 //! told apart by comparing keys.
 
 use crate::entry::{Entry, TAG_BITS};
+use crate::prefetch::prefetch;
 
 /// Slots past the last home, so that a run of entries near the end has room.
 const TAIL: usize = 8;
@@ -48,6 +49,26 @@ impl SlotTable {
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Asks the processor for the slots where a tag would stand.
+    #[inline]
+    pub(crate) fn prefetch(&self, tag: u32) {
+        prefetch(self.slots.as_ptr().wrapping_add(self.home(tag)));
+    }
+
+    /// Asks the processor for the entries that a lookup of the tag would look at.
+    #[inline]
+    pub(crate) fn prefetch_entries(&self, tag: u32) {
+        let mut at = self.home(tag);
+        while let Some(Some(entry)) = self.slots.get(at)
+            && entry.tag() <= tag
+        {
+            if entry.tag() == tag {
+                entry.prefetch();
+            }
+            at += 1;
+        }
     }
 
     /// Where the key stands.
@@ -181,14 +202,17 @@ impl SlotTable {
         self.slots.iter_mut().flatten()
     }
 
+    /// The entries with this tag, for change, from a position on that is not behind the first of them; keys and tags must
+    /// stay.
+    pub fn tagged_mut(&mut self, from: usize, tag: u32) -> impl Iterator<Item = &mut Entry> {
+        let from = from.min(self.slots.len());
+        let run = self.slots[from..].iter_mut().map_while(Option::as_mut);
+        run.take_while(move |e| e.tag() <= tag).filter(move |e| e.tag() == tag)
+    }
+
     /// The entries with this tag that a run has changed and not yet appended.
     pub fn pending_mut(&mut self, tag: u32) -> impl Iterator<Item = &mut Entry> {
-        let from = self.home(tag).min(self.slots.len());
-        self.slots[from..]
-            .iter_mut()
-            .map_while(Option::as_mut)
-            .take_while(move |e| e.tag() <= tag)
-            .filter(move |e| e.tag() == tag && e.is_pending())
+        self.tagged_mut(self.home(tag), tag).filter(|e| e.is_pending())
     }
 
     /// The entry at or behind a random place: every entry is about as likely as the gap before it is wide.

@@ -1,0 +1,150 @@
+//! What a client of the store does: commands of one key, with the loads that they need.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use kvdb_store::io::Waiter;
+use kvdb_store::{
+    Effect, Env, ReadCx, Residency, Scratch, Store, StringValue, Walk, WriteCx, testing, text_of,
+};
+
+/// A value and the moment it dies.
+pub(crate) type Held = (Vec<u8>, Option<u64>);
+
+/// A user of a store.
+pub(crate) struct Client {
+    pub(crate) store: Arc<Store>,
+    pub(crate) scratch: Scratch,
+}
+
+impl Client {
+    /// A user of the store in a directory.
+    pub(crate) fn open(dir: &Path) -> Self {
+        Self::of(testing::open_store(dir))
+    }
+
+    /// A user of this store.
+    pub(crate) fn of(store: Arc<Store>) -> Self {
+        Self { store, scratch: Scratch::default() }
+    }
+
+    /// Writes everything to the disk and closes the store.
+    pub(crate) fn close(self) {
+        self.store.close();
+        self.store.rows().log().sync().expect("the log can be synced");
+        assert_eq!(Arc::strong_count(&self.store), 1, "nobody else uses the store");
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&mut self, db: u16, key: &[u8], now: u64) -> Option<Held> {
+        self.get_and_seq(db, key, now).0
+    }
+
+    /// The value of a key, and what the reply depends on.
+    pub(crate) fn get_and_seq(&mut self, db: u16, key: &[u8], now: u64) -> (Option<Held>, u64) {
+        loop {
+            let mut guards = self.store.latch(self.store.place(key));
+            if self.store.ensure_resident(&mut guards, db, key, now).expect("rows are sound")
+                == Residency::NeedIo
+            {
+                drop(guards);
+                self.load(db, key, now);
+                continue;
+            }
+            let mut cx = ReadCx::new(&self.store, guards, &mut self.scratch, Env::at(now), db);
+            let held = cx.get(key).map(|object| {
+                (text_of(object.string().expect("only strings are written")), object.deadline())
+            });
+            let seq = cx.depends_on();
+            drop(cx);
+            self.scratch.dead.clear();
+            return (held, seq);
+        }
+    }
+
+    /// Changes a key; returns whether there was one to change, and the sequence.
+    pub(crate) fn apply(&mut self, db: u16, key: &[u8], effect: Effect<'_>, now: u64) -> (bool, u64) {
+        loop {
+            let mut guards = self.store.latch(self.store.place(key));
+            if self.store.ensure_resident(&mut guards, db, key, now).expect("rows are sound")
+                == Residency::NeedIo
+            {
+                drop(guards);
+                self.load(db, key, now);
+                continue;
+            }
+            let mut cx = WriteCx::new(&self.store, guards, &mut self.scratch, Env::at(now), db);
+            let done = cx.apply(key, effect);
+            return (done, cx.commit().expect("the log takes everything"));
+        }
+    }
+
+    /// Gives a key a value.
+    pub(crate) fn put(&mut self, db: u16, key: &[u8], value: &[u8], deadline: Option<u64>, now: u64) -> u64 {
+        self.apply(db, key, Effect::PutString { value: StringValue::Bytes(value), deadline }, now).1
+    }
+
+    /// Deletes a key.
+    pub(crate) fn delete(&mut self, db: u16, key: &[u8], now: u64) -> (bool, u64) {
+        self.apply(db, key, Effect::Delete, now)
+    }
+
+    /// Waits until a key is loaded.
+    pub(crate) fn load(&self, db: u16, key: &[u8], now: u64) {
+        let (done, loaded) = mpsc::channel();
+        self.store.request_load(
+            db,
+            key,
+            now,
+            Waiter::new(move |result| done.send(result).expect("the client waits")),
+        );
+        loaded.recv().expect("a load ends").expect("rows are sound");
+    }
+
+    /// Drops everything from memory.
+    pub(crate) fn evict_all(&self, now: u64) {
+        let mut random = 1;
+        while self.store.resident_keys() > 0 {
+            self.store.evict_to_disk(0, self.store.appended(), now, random);
+            random += 1;
+        }
+    }
+
+    /// All keys of a database as a walk finds them, in its order, by steps of `count`.
+    pub(crate) fn walk(&self, db: u16, count: usize, now: u64) -> Vec<Vec<u8>> {
+        let (mut all, mut cursor) = (Vec::new(), 0);
+        loop {
+            match self.store.walk(db, cursor, count, now, true).expect("rows are sound") {
+                Walk::NeedIo => panic!("a walk that may wait does not ask to"),
+                Walk::Keys(keys, next) => {
+                    all.extend(keys.into_iter().map(|(key, _)| key));
+                    if next == 0 {
+                        return all;
+                    }
+                    assert!(next > cursor, "a cursor goes forward");
+                    cursor = next;
+                }
+            }
+        }
+    }
+}
+
+/// A generator of random numbers, the same for the same seed.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// The next number.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}

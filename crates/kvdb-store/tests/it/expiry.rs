@@ -1,0 +1,69 @@
+//! Active expiry: every key goes when its time has come, and the index does not outgrow the keys.
+
+use kvdb_store::Effect;
+
+use crate::client::{Client, Random};
+
+#[test]
+fn every_key_is_deleted_soon_after_its_deadline() {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let mut client = Client::open(dir.path());
+    let mut random = Random(5);
+    let mut deadlines = Vec::new();
+    for i in 0..3000u64 {
+        let deadline = 1000 + random.below(100_000);
+        // Half of them in one slot, where tags collide now and then.
+        let key = if i % 2 == 0 { format!("{{t}}{i}") } else { format!("{i}") };
+        client.put((i % 3) as u16, key.as_bytes(), b"v", Some(deadline), 1000);
+        deadlines.push(deadline);
+        if i % 10 == 0 {
+            client.apply((i % 3) as u16, key.as_bytes(), Effect::SetDeadline(None), 1000);
+            client.apply((i % 3) as u16, key.as_bytes(), Effect::SetDeadline(Some(deadline)), 1000);
+        }
+    }
+    client.store.swap(0, 2).expect("the log takes everything");
+    for now in (1000..=102_000).step_by(500) {
+        client.store.expire_due(now, 0, &mut client.scratch, || true).expect("the log takes everything");
+        // The index may be late by its finest bucket.
+        let left: u64 = (0..3).map(|db| client.store.counts(db).keys).sum();
+        let alive = |at: u64| deadlines.iter().filter(|&&d| d > at).count() as u64;
+        assert!((alive(now)..=alive(now - 100)).contains(&left), "at {now}: {left} of {}", alive(now));
+    }
+}
+
+#[test]
+fn a_cycle_that_is_cut_short_says_so_and_goes_on_later() {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let mut client = Client::open(dir.path());
+    for i in 0..500u64 {
+        client.put(0, format!("{{t}}{i}").as_bytes(), b"v", Some(1000), 1);
+    }
+    let cycle =
+        client.store.expire_due(5000, 0, &mut client.scratch, || false).expect("the log takes everything");
+    assert!(cycle.cut_short && (1..500).contains(&cycle.expired), "{cycle:?}");
+    let rest =
+        client.store.expire_due(5000, 0, &mut client.scratch, || true).expect("the log takes everything");
+    assert_eq!((cycle.expired + rest.expired, rest.cut_short), (500, false));
+    assert_eq!(client.store.counts(0), kvdb_store::DbCounts::default());
+}
+
+#[test]
+fn keys_of_one_tag_do_not_multiply_their_tokens() {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let mut client = Client::open(dir.path());
+    // Keys of one slot whose tags collide: among 3000 of a million tags there are a few pairs.
+    let year = 365 * 86_400_000;
+    for i in 0..3000u64 {
+        client.put(0, format!("{{t}}{i}").as_bytes(), b"v", Some(year), 0);
+    }
+    let before = client.store.census();
+    let mut now = 0;
+    while now < year - 1000 {
+        now += (year - now) / 20 + 1;
+        let now = now.min(year - 1000);
+        client.store.expire_due(now, 0, &mut client.scratch, || true).expect("the log takes everything");
+    }
+    let after = client.store.census();
+    assert!(after < before + before / 2, "{before} bytes became {after}");
+    assert_eq!(client.store.counts(0).keys, 3000);
+}

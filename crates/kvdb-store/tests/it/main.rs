@@ -1,0 +1,8 @@
+//! Tests of the keyspace as a whole: against a model, with other threads at work, and for what a reply depends on.
+
+mod client;
+mod dependence;
+mod expiry;
+mod loading;
+mod model;
+mod walking;

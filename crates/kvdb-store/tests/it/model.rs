@@ -1,0 +1,278 @@
+//! A store behaves as a few maps do, whatever is in memory, on disk, flushed, exchanged or reopened, and whoever else is
+//! at work.
+//!
+//! `KVDB_STORE_SEEDS` says how many histories are tried (4 by default), `KVDB_STORE_STEPS` how long each is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use kvdb_store::{Draw, Effect, Store};
+use tempfile::TempDir;
+
+use crate::client::{Client, Held, Random};
+
+/// Databases that are used.
+const DATABASES: u16 = 3;
+/// Keys that are used, of which half share a slot.
+const KEYS: u64 = 24;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn key(number: u64) -> Vec<u8> {
+    if number.is_multiple_of(2) {
+        format!("k{number}").into_bytes()
+    } else {
+        format!("{{tag}}{number}").into_bytes()
+    }
+}
+
+/// A store beside the maps that it should be equal to.
+struct Pair {
+    dir: TempDir,
+    client: Client,
+    model: Vec<BTreeMap<Vec<u8>, Held>>,
+    clock: Arc<AtomicU64>,
+    random: Random,
+}
+
+impl Pair {
+    fn new(seed: u64) -> Self {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let client = Client::open(dir.path());
+        let model = vec![BTreeMap::new(); usize::from(DATABASES)];
+        Self { dir, client, model, clock: Arc::new(AtomicU64::new(1_000_000)), random: Random(seed) }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
+    fn held(&self, db: u16, key: &[u8]) -> Option<&Held> {
+        let now = self.now();
+        self.model[usize::from(db)]
+            .get(key)
+            .filter(|(_, deadline)| deadline.is_none_or(|deadline| deadline > now))
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let byte = self.random.next() as u8;
+        match self.random.below(10) {
+            0 | 1 => self.random.below(1_000_000).to_string().into_bytes(),
+            2 => vec![byte; 20_000],
+            3 => vec![byte; 70_000 + self.random.below(30_000) as usize],
+            4 => vec![0; 80_000],
+            _ => vec![byte; self.random.below(40) as usize],
+        }
+    }
+
+    /// One random change or look, made to both.
+    fn step(&mut self) {
+        let (db, number) = (self.random.below(u64::from(DATABASES)) as u16, self.random.below(KEYS));
+        let (key, now) = (key(number), self.now());
+        let soon = Some(now + 1 + self.random.below(300));
+        match self.random.below(100) {
+            0..25 => self.put(db, key, soon),
+            25..45 => self.write_range(db, key),
+            45..60 => {
+                let deadline = soon.filter(|_| self.random.below(3) > 0);
+                let (done, _) = self.client.apply(db, &key, Effect::SetDeadline(deadline), now);
+                assert_eq!(done, self.held(db, &key).is_some());
+                if done {
+                    self.model[usize::from(db)].get_mut(&key).expect("it is held").1 = deadline;
+                }
+            }
+            60..72 => {
+                assert_eq!(self.client.delete(db, &key, now).0, self.held(db, &key).is_some());
+                self.model[usize::from(db)].remove(&key);
+            }
+            72..90 => {
+                assert_eq!(self.client.get(db, &key, now).as_ref(), self.held(db, &key), "{db} {number}")
+            }
+            90..94 => {
+                self.clock.fetch_add(self.random.below(100), Ordering::SeqCst);
+            }
+            94 => {
+                drop(self.client.store.flush(&[db]).expect("the log takes everything"));
+                self.model[usize::from(db)].clear();
+            }
+            95 | 96 => {
+                let other = self.random.below(u64::from(DATABASES)) as u16;
+                self.client.store.swap(db, other).expect("the log takes everything");
+                self.model.swap(usize::from(db), usize::from(other));
+            }
+            97 => self.check_walk(db),
+            98 => self.check_random_key(db),
+            _ => {
+                let store = &self.client.store;
+                store
+                    .expire_due(now, number as usize, &mut self.client.scratch, || true)
+                    .expect("the log takes all");
+            }
+        }
+    }
+
+    fn put(&mut self, db: u16, key: Vec<u8>, soon: Option<u64>) {
+        let value = self.value();
+        let deadline = soon.filter(|_| self.random.below(3) == 0);
+        self.client.put(db, &key, &value, deadline, self.now());
+        self.model[usize::from(db)].insert(key, (value, deadline));
+    }
+
+    fn write_range(&mut self, db: u16, key: Vec<u8>) {
+        let reach = [10, 100, 20_000, 150_000][self.random.below(4) as usize];
+        let offset = self.random.below(reach) as usize;
+        let bytes = vec![self.random.below(3) as u8; 1 + self.random.below(5000) as usize];
+        self.client.apply(db, &key, Effect::WriteRange { offset, bytes: &bytes }, self.now());
+        let (mut value, deadline) = self.held(db, &key).cloned().unwrap_or_default();
+        let end = offset + bytes.len();
+        value.resize(value.len().max(end), 0);
+        value[offset..end].copy_from_slice(&bytes);
+        self.model[usize::from(db)].insert(key, (value, deadline));
+    }
+
+    fn alive(&self, db: u16) -> Vec<Vec<u8>> {
+        self.model[usize::from(db)].keys().filter(|key| self.held(db, key).is_some()).cloned().collect()
+    }
+
+    fn check_walk(&mut self, db: u16) {
+        let count = 1 + self.random.below(7) as usize;
+        let mut found = self.client.walk(db, count, self.now());
+        found.sort();
+        assert_eq!(found, self.alive(db));
+    }
+
+    fn check_random_key(&mut self, db: u16) {
+        let random = self.random.next();
+        match self.client.store.random_key(db, self.now(), random, true).expect("rows are sound") {
+            Draw::Key(key) => assert!(self.held(db, &key).is_some()),
+            Draw::Empty => assert_eq!(self.alive(db), Vec::<Vec<u8>>::new()),
+            Draw::NeedIo => panic!("a draw that may wait does not ask to"),
+        }
+    }
+
+    /// Compares everything, the counts too, once the dead have been deleted.
+    fn check_all(&mut self) {
+        let now = self.now();
+        for db in 0..DATABASES {
+            for number in 0..KEYS {
+                let key = key(number);
+                // Not a change to anything that is there, but a look by a writer, which deletes the dead.
+                if self.held(db, &key).is_none() {
+                    assert!(!self.client.delete(db, &key, now).0);
+                    self.model[usize::from(db)].remove(&key);
+                }
+                assert_eq!(self.client.get(db, &key, now).as_ref(), self.held(db, &key), "{db} {number}");
+            }
+            let counts = self.client.store.counts(db);
+            let model = &self.model[usize::from(db)];
+            assert_eq!(counts.keys, model.len() as u64, "keys of {db}");
+            assert_eq!(counts.expires, model.values().filter(|held| held.1.is_some()).count() as u64);
+            self.check_walk(db);
+        }
+    }
+
+    fn reopen(mut self) -> Self {
+        self.client.close();
+        self.client = Client::open(self.dir.path());
+        self
+    }
+}
+
+#[test]
+fn a_store_is_a_few_maps() {
+    let steps = setting("KVDB_STORE_STEPS", 1500);
+    for seed in 0..setting("KVDB_STORE_SEEDS", 4) {
+        println!("seed {seed}");
+        let mut pair = Pair::new(seed);
+        for step in 0..steps {
+            pair.step();
+            match pair.random.below(60) {
+                0 => pair.client.evict_all(pair.now()),
+                1 => {
+                    let half = pair.client.store.census() / 2;
+                    pair.client.store.evict_to_disk(half, pair.client.store.appended(), pair.now(), step);
+                }
+                2 if step % 2 == 0 => pair.client.store.rows().flush().expect("the disk is sound"),
+                3 if step % 4 == 0 => pair.client.store.rows().compact().expect("the disk is sound"),
+                4 => {
+                    let now = pair.now();
+                    pair.client.store.warm_up(usize::MAX, || now).expect("rows are sound");
+                }
+                5 if step % 2 == 0 => pair.check_all(),
+                6 => {
+                    pair.check_all();
+                    pair = pair.reopen();
+                    pair.check_all();
+                }
+                _ => {}
+            }
+        }
+        pair.check_all();
+    }
+}
+
+/// Evicts, loads and walks at random: nothing of which a client may notice anything.
+fn disturb(store: &Arc<Store>, clock: &AtomicU64, stop: &AtomicBool, seed: u64) {
+    let mut random = Random(seed);
+    let mut client = Client::of(store.clone());
+    while !stop.load(Ordering::Relaxed) {
+        let now = clock.load(Ordering::SeqCst);
+        let (db, key) = (random.below(u64::from(DATABASES)) as u16, key(random.below(KEYS)));
+        match random.below(16) {
+            0..4 => {
+                store.evict_to_disk(0, store.appended(), now, random.next());
+            }
+            4..10 => client.load(db, &key, now),
+            10..13 => {
+                client.get(db, &key, now);
+            }
+            13 => {
+                let (walk, keys) = (client.walk(db, 3, now), KEYS as usize);
+                assert!(walk.len() <= keys, "no key is found twice: {walk:?}");
+            }
+            14 => {
+                store.expire_due(now, 0, &mut client.scratch, || true).expect("the log takes everything");
+            }
+            _ => {
+                store.warm_up(usize::MAX, || now).expect("rows are sound");
+                assert!(store.counts(db).keys <= KEYS, "counts hold at every moment");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_is_a_few_maps_whoever_else_is_at_work() {
+    let steps = setting("KVDB_STORE_STEPS", 1500);
+    for seed in 0..setting("KVDB_STORE_SEEDS", 2).div_ceil(2) {
+        println!("seed {seed}");
+        let mut pair = Pair::new(seed + 1000);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for n in 0..3 {
+                let (store, clock, stop) = (pair.client.store.clone(), pair.clock.clone(), &stop);
+                scope.spawn(move || disturb(&store, &clock, stop, seed * 10 + n));
+            }
+            let stops = Stop(&stop);
+            for _ in 0..steps {
+                pair.step();
+            }
+            drop(stops);
+        });
+        pair.check_all();
+        pair.reopen().check_all();
+    }
+}
+
+/// Ends the disturbers, also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
