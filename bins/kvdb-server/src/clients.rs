@@ -40,7 +40,6 @@ pub struct ClientInfo {
     /// When it was connected, in Unix milliseconds.
     pub created: u64,
     last_seen: AtomicU64,
-    commands: AtomicU64,
     last_command: AtomicUsize,
     db: AtomicU16,
     protocol: AtomicU8,
@@ -69,7 +68,6 @@ impl ClientInfo {
             unix,
             created: now,
             last_seen: AtomicU64::new(now),
-            commands: AtomicU64::new(0),
             last_command: AtomicUsize::new(usize::MAX),
             db: AtomicU16::new(0),
             protocol: AtomicU8::new(2),

@@ -328,7 +328,7 @@ impl State {
         }
     }
 
-    fn noted(&mut self, worker: &Worker) -> io::Result<()> {
+    fn noted(&self, worker: &Worker) -> io::Result<()> {
         let waiting = self.partial.len();
         self.conn.info.query_bytes.store(waiting, Ordering::Relaxed);
         if waiting > worker.node.hot.query_buffer.load(Ordering::Relaxed) {

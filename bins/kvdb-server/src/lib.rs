@@ -41,4 +41,5 @@ pub mod settings;
 pub mod slowlog;
 pub mod stats;
 pub mod turn;
+pub mod window;
 pub mod worker;

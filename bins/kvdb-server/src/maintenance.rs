@@ -115,7 +115,7 @@ impl Rounds {
         }
     }
 
-    fn evict(&mut self, now: u64) {
+    fn evict(&self, now: u64) {
         let limit = self.node.hot.maxmemory.load(Ordering::Relaxed);
         if limit == 0 {
             if self.round.is_multiple_of(CENSUS_EVERY) {

@@ -13,10 +13,11 @@ use kvdb_commands::session::{Offload, Then};
 use kvdb_commands::{
     CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session, SessionCx, errors, table,
 };
-use kvdb_resp::{Args, Decoded, Decoder, Limits, OwnedArgs, Reply};
+use kvdb_resp::{Args, Decoder, Limits, OwnedArgs, Reply};
 use kvdb_store::Env;
 
 use crate::clients::ClientInfo;
+use crate::window::{End, Window};
 use crate::worker::Worker;
 
 /// Commands that one turn runs before other connections get theirs.
@@ -77,39 +78,31 @@ pub fn turn(conn: &mut Conn, input: &[u8], worker: &mut Worker) -> Turn {
     let mut turn = Turn::default();
     let began = Instant::now();
     let env = worker.env(conn.session.no_touch);
-    let mut commands = 0u64;
-    let Conn { session, decoder, info } = conn;
+    let mut window = std::mem::take(&mut worker.window);
+    let mut commands = 0;
     loop {
-        if commands as usize >= COMMANDS_PER_TURN || worker.out.len() >= OUTPUT_PER_TURN {
+        if commands >= COMMANDS_PER_TURN || worker.out.len() >= OUTPUT_PER_TURN {
             turn.more = turn.consumed < input.len();
             break;
         }
-        let rest = &input[turn.consumed..];
-        let limits = Limits { authenticated: session.authenticated, ..worker.limits };
-        match decoder.decode(rest, &limits) {
-            Ok(Decoded::Request { consumed }) => {
-                let mut run = Run { session, info, worker, env, gate: &mut turn.gate };
-                match run.command(decoder.args(rest)) {
-                    Flow::Next => {}
-                    Flow::After(park) => turn.park = Some(park),
-                    Flow::Again(park) => {
-                        turn.park = Some(park);
-                        break;
-                    }
-                }
-                turn.consumed += consumed;
-                commands += 1;
-                if session.close {
-                    turn.close = true;
-                }
-                if turn.close || turn.park.is_some() {
-                    break;
-                }
-            }
-            Ok(Decoded::Skip { consumed }) => turn.consumed += consumed,
-            Ok(Decoded::Incomplete { .. }) => break,
-            Err(error) => {
-                Reply::new(&mut worker.out, session.protocol).error(format!("ERR {error}"));
+        let limits = Limits { authenticated: conn.session.authenticated, ..worker.limits };
+        // The first command of a client that has not authenticated decides how the next one is read.
+        let width = if conn.session.authenticated { window.width() } else { 1 };
+        let end = window.fill(&mut conn.decoder, &input[turn.consumed..], width, &limits);
+        window.prefetch(&input[turn.consumed..], &worker.node.store, conn.session.db);
+        commands += window.len();
+        let stopped = run_window(conn, input, worker, env, &window, &mut turn);
+        window.shrink();
+        if stopped {
+            // What is left of the window is read again later.
+            conn.decoder.reset();
+            break;
+        }
+        match end {
+            End::Full => {}
+            End::Partial => break,
+            End::Broken(error) => {
+                Reply::new(&mut worker.out, conn.session.protocol).error(format!("ERR {error}"));
                 worker.stats.error("ERR");
                 turn.consumed = input.len();
                 turn.close = true;
@@ -117,8 +110,35 @@ pub fn turn(conn: &mut Conn, input: &[u8], worker: &mut Worker) -> Turn {
             }
         }
     }
-    worker.end_turn(info, session, env.now, began.elapsed());
+    worker.window = window;
+    worker.end_turn(&conn.info, &conn.session, env.now, began.elapsed());
     turn
+}
+
+/// Runs the commands of a window; tells whether the turn ends before the end of the window.
+fn run_window(conn: &mut Conn, input: &[u8], worker: &mut Worker, env: Env, window: &Window, turn: &mut Turn) -> bool {
+    let Conn { session, info, .. } = conn;
+    let input = &input[turn.consumed..];
+    let before = turn.consumed;
+    for request in window.iter() {
+        let env = Env { located: request.located, ..env };
+        let mut run = Run { session, info, worker, env, gate: &mut turn.gate };
+        match run.command(request.args(input)) {
+            Flow::Next => {}
+            Flow::After(park) => turn.park = Some(park),
+            Flow::Again(park) => {
+                turn.park = Some(park);
+                return true;
+            }
+        }
+        turn.consumed = before + request.end;
+        turn.close |= session.close;
+        if turn.close || turn.park.is_some() {
+            return true;
+        }
+    }
+    turn.consumed = before + window.end();
+    false
 }
 
 /// One command of a turn.

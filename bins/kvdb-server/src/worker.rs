@@ -12,6 +12,7 @@ use crate::clients::ClientInfo;
 use crate::clock::unix_millis;
 use crate::node::Node;
 use crate::stats::WorkerStats;
+use crate::window::Window;
 
 /// Bytes that are received at a time.
 pub const READ_BUFFER: usize = 64 * 1024;
@@ -24,6 +25,8 @@ pub struct Worker {
     pub read_buffer: Box<[u8]>,
     /// Replies of the turn under way.
     pub out: Vec<u8>,
+    /// Commands read ahead.
+    pub window: Window,
     /// Buffers for runs.
     pub scratch: Scratch,
     /// What it counts; others read it.
@@ -50,6 +53,7 @@ impl Worker {
             node,
             read_buffer: vec![0; READ_BUFFER].into(),
             out: Vec::with_capacity(READ_BUFFER),
+            window: Window::default(),
             scratch: Scratch::default(),
             stats,
             limits: Limits::default(),
@@ -91,7 +95,7 @@ impl Worker {
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
         let random = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        Env { now: unix_millis(), random, touch: !no_touch, limits: self.values }
+        Env { now: unix_millis(), random, touch: !no_touch, limits: self.values, located: None }
     }
 
     /// The row of a command. Pipelines repeat their commands, so the last one is remembered.

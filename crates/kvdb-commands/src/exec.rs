@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Env, Guards, Place, ReadCx, Residency, Scratch, Store, WriteCx};
+use kvdb_store::{Env, Guards, Located, Place, ReadCx, Residency, Scratch, Store, WriteCx};
 use smallvec::SmallVec;
 
 use crate::errors::CommandError;
@@ -29,7 +29,7 @@ pub enum Outcome {
 #[inline]
 pub fn run(spec: &CommandSpec, store: &Arc<Store>, db: u16, env: Env, scratch: &mut Scratch, args: Args<'_>, reply: &mut Reply<'_>) -> Result<Outcome, CommandError> {
     let mark = reply.len();
-    let mut guards = latch(spec, store, args);
+    let mut guards = latch(spec, store, env.located, args);
     for spec in spec.keys {
         for at in spec.positions(args.len()) {
             match store.ensure_resident(&mut guards, db, &args[at], env.now) {
@@ -51,6 +51,8 @@ pub fn run(spec: &CommandSpec, store: &Arc<Store>, db: u16, env: Env, scratch: &
                 && let Some((db, key)) = cx.needs()
             {
                 reply.truncate(mark);
+                // Looking at a key that was past its deadline has deleted it, and that is to be kept.
+                cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()))?;
                 return Ok(Outcome::NeedIo(db, key));
             }
             let committed = cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()));
@@ -67,12 +69,13 @@ pub fn run(spec: &CommandSpec, store: &Arc<Store>, db: u16, env: Env, scratch: &
 }
 
 #[inline]
-fn latch<'s>(spec: &CommandSpec, store: &'s Store, args: Args<'_>) -> Guards<'s> {
+fn latch<'s>(spec: &CommandSpec, store: &'s Store, located: Option<Located>, args: Args<'_>) -> Guards<'s> {
     if let [one] = spec.keys
         && one.first == 1
         && one.last == 1
     {
-        return store.latch(store.place(&args[1]));
+        let place = located.and_then(|located| located.place_of(&args[1]));
+        return store.latch(place.unwrap_or_else(|| store.place(&args[1])));
     }
     let places: SmallVec<[Place; 8]> =
         spec.keys.iter().flat_map(|keys| keys.positions(args.len())).map(|at| store.place(&args[at])).collect();
