@@ -1,7 +1,7 @@
 //! Whole databases: walking, counting, emptying and exchanging them.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::Walk;
+use kvdb_store::{Draw, Walk};
 
 use crate::errors::{self, CommandError};
 use crate::keyspace_cx::KeyspaceCx;
@@ -184,11 +184,15 @@ type Found = (Vec<(Vec<u8>, kvdb_store::Type)>, u64);
 
 /// A step of a walk over the selected database; `None` when it has to wait for the disk and may not.
 fn step(cx: &KeyspaceCx<'_>, cursor: u64, count: usize) -> Result<Option<Found>, CommandError> {
-    match cx.store.walk(cx.db, cursor, count, cx.env.now, cx.may_wait) {
-        Ok(Walk::Keys(keys, next)) => Ok(Some((keys, next))),
-        Ok(Walk::NeedIo) => Ok(None),
-        Err(message) => Err(CommandError::new(format!("ERR {message}"))),
+    match cx.store.walk(cx.db, cursor, count, cx.env.now, cx.may_wait).map_err(unreadable)? {
+        Walk::Keys(keys, next) => Ok(Some((keys, next))),
+        Walk::NeedIo => Ok(None),
     }
+}
+
+/// What the store says when it cannot read rows.
+fn unreadable(message: String) -> CommandError {
+    CommandError::new(format!("ERR {message}"))
 }
 
 /// A cursor as the C library reads an unsigned number: nothing at all is 0, and a minus wraps.
@@ -210,10 +214,10 @@ fn parse_cursor(text: &[u8]) -> Option<u64> {
 }
 
 fn randomkey(cx: &mut KeyspaceCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
-    match cx.store.random_key(cx.db, cx.env.now, cx.env.random, cx.may_wait) {
-        Ok(Some(key)) => reply.bulk(&key),
-        Ok(None) => reply.null(),
-        Err(_) => return Ok(KeyspaceOutcome::NeedIo),
+    match cx.store.random_key(cx.db, cx.env.now, cx.env.random, cx.may_wait).map_err(unreadable)? {
+        Draw::Key(key) => reply.bulk(&key),
+        Draw::Empty => reply.null(),
+        Draw::NeedIo => return Ok(KeyspaceOutcome::NeedIo),
     }
     Ok(depends_on_everything(cx))
 }
@@ -266,7 +270,7 @@ fn swapdb(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Key
     let seq = if a == b {
         0
     } else {
-        cx.store.swap(a, b, cx.env.now).map_err(|refusal| CommandError::new(refusal.to_string()))?
+        cx.store.swap(a, b).map_err(|refusal| CommandError::new(refusal.to_string()))?
     };
     reply.ok();
     Ok(KeyspaceOutcome::Done(seq))
