@@ -12,10 +12,13 @@ mod oracle;
 mod random;
 mod server;
 
+use std::collections::HashSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+use kvdb_commands::table;
 
 use local::Local;
 use notation::{Directive, Step, agree, parse, show};
@@ -135,4 +138,33 @@ fn redis_replies_to_random_commands_as_we_do() {
     let differences: String =
         (0..seeds).filter_map(|seed| random::compare(&address, seed, 1000).err()).collect();
     assert!(differences.is_empty(), "\n{differences}");
+}
+
+#[test]
+fn every_command_is_in_a_script() {
+    if env::var("KVDB_SCRIPTS_ONLY").is_ok() {
+        return;
+    }
+    let mut used = HashSet::new();
+    for script in scripts() {
+        for step in script.steps {
+            let Step::Command(exchange) = step else { continue };
+            let args = exchange.args.as_args();
+            let Some((_, spec)) = table::find(args.name()) else { continue };
+            match args.get(1).and_then(|name| table::find_subcommand(spec, name)) {
+                Some(sub) => used.insert(format!("{}|{}", spec.name, sub.name)),
+                None => used.insert(spec.name.to_owned()),
+            };
+        }
+    }
+    let mut missing = Vec::new();
+    for spec in table::all() {
+        // A container is used by its subcommands.
+        if spec.subcommands.is_empty() && !used.contains(spec.name) {
+            missing.push(spec.name.to_owned());
+        }
+        let names = spec.subcommands.iter().map(|sub| format!("{}|{}", spec.name, sub.name));
+        missing.extend(names.filter(|name| !used.contains(name)));
+    }
+    assert!(missing.is_empty(), "commands without a script: {missing:?}");
 }
