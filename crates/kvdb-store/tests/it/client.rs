@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use kvdb_store::io::Waiter;
 use kvdb_store::{
-    Effect, Env, ReadCx, Residency, Scratch, Store, StringValue, Walk, WriteCx, testing, text_of,
+    Effect, Env, ReadCx, Refusal, Residency, Scratch, Store, StringValue, Walk, WriteCx, testing, text_of,
 };
 
 /// A value and the moment it dies.
@@ -65,6 +65,17 @@ impl Client {
 
     /// Changes a key; returns whether there was one to change, and the sequence.
     pub(crate) fn apply(&mut self, db: u16, key: &[u8], effect: Effect<'_>, now: u64) -> (bool, u64) {
+        self.try_apply(db, key, effect, now).expect("the log takes everything")
+    }
+
+    /// Changes a key, unless the log refuses.
+    pub(crate) fn try_apply(
+        &mut self,
+        db: u16,
+        key: &[u8],
+        effect: Effect<'_>,
+        now: u64,
+    ) -> Result<(bool, u64), Refusal> {
         loop {
             let mut guards = self.store.latch(self.store.place(key));
             if self.store.ensure_resident(&mut guards, db, key, now).expect("rows are sound")
@@ -76,7 +87,7 @@ impl Client {
             }
             let mut cx = WriteCx::new(&self.store, guards, &mut self.scratch, Env::at(now), db);
             let done = cx.apply(key, effect);
-            return (done, cx.commit().expect("the log takes everything"));
+            return cx.commit().map(|seq| (done, seq));
         }
     }
 

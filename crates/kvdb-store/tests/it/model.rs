@@ -4,11 +4,14 @@
 //! `KVDB_STORE_SEEDS` says how many histories are tried (4 by default), `KVDB_STORE_STEPS` how long each is.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use kvdb_store::{Draw, Effect, Store};
+use kvdb_lsm::Db;
+use kvdb_lsm::batch::WriteBatch;
+use kvdb_store::{CommitLog, Draw, Effect, LocalLog, Refusal, Store, StoreOptions, StringValue, testing};
 use tempfile::TempDir;
 
 use crate::client::{Client, Held, Random};
@@ -30,6 +33,35 @@ fn key(number: u64) -> Vec<u8> {
     }
 }
 
+/// A log that refuses every third batch while it is moody.
+struct MoodyLog {
+    log: LocalLog,
+    moody: Arc<AtomicBool>,
+    asked: AtomicU64,
+}
+
+impl CommitLog for MoodyLog {
+    fn append(&self, batch: &WriteBatch) -> Result<u64, Refusal> {
+        if self.moody.load(Ordering::Relaxed) && self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(3)
+        {
+            return Err(Refusal::Unavailable("moody".into()));
+        }
+        self.log.append(batch)
+    }
+
+    fn appended(&self) -> u64 {
+        self.log.appended()
+    }
+}
+
+/// Opens a store whose log is moody while `moody` is set.
+fn open(dir: &Path, moody: &Arc<AtomicBool>) -> Client {
+    let rows: Arc<Db> = Arc::new(testing::open_rows(dir));
+    let log = MoodyLog { log: LocalLog::new(rows.clone()), moody: moody.clone(), asked: AtomicU64::new(0) };
+    let options = StoreOptions { databases: 16, fresh_seed: 42, io_threads: 2 };
+    Client::of(Arc::new(Store::open(rows, Arc::new(log), &options).expect("a sound database opens")))
+}
+
 /// A store beside the maps that it should be equal to.
 struct Pair {
     dir: TempDir,
@@ -37,14 +69,16 @@ struct Pair {
     model: Vec<BTreeMap<Vec<u8>, Held>>,
     clock: Arc<AtomicU64>,
     random: Random,
+    moody: Arc<AtomicBool>,
 }
 
 impl Pair {
     fn new(seed: u64) -> Self {
         let dir = tempfile::tempdir().expect("there is room for temporary files");
-        let client = Client::open(dir.path());
+        let moody = Arc::default();
+        let client = open(dir.path(), &moody);
         let model = vec![BTreeMap::new(); usize::from(DATABASES)];
-        Self { dir, client, model, clock: Arc::new(AtomicU64::new(1_000_000)), random: Random(seed) }
+        Self { dir, client, model, clock: Arc::new(AtomicU64::new(1_000_000)), random: Random(seed), moody }
     }
 
     fn now(&self) -> u64 {
@@ -69,25 +103,37 @@ impl Pair {
         }
     }
 
-    /// One random change or look, made to both.
+    /// One random change or look, made to both; a change that the log refuses is made to neither.
     fn step(&mut self) {
         let (db, number) = (self.random.below(u64::from(DATABASES)) as u16, self.random.below(KEYS));
+        let at = usize::from(db);
         let (key, now) = (key(number), self.now());
         let soon = Some(now + 1 + self.random.below(300));
         match self.random.below(100) {
-            0..25 => self.put(db, key, soon),
+            0..25 => {
+                let (value, deadline) = (self.value(), soon.filter(|_| self.random.below(3) == 0));
+                let effect = Effect::PutString { value: StringValue::Bytes(&value), deadline };
+                if self.apply(db, &key, effect).is_some() {
+                    self.model[at].insert(key, (value, deadline));
+                }
+            }
             25..45 => self.write_range(db, key),
             45..60 => {
                 let deadline = soon.filter(|_| self.random.below(3) > 0);
-                let (done, _) = self.client.apply(db, &key, Effect::SetDeadline(deadline), now);
-                assert_eq!(done, self.held(db, &key).is_some());
-                if done {
-                    self.model[usize::from(db)].get_mut(&key).expect("it is held").1 = deadline;
+                let there = self.held(db, &key).is_some();
+                if let Some(done) = self.apply(db, &key, Effect::SetDeadline(deadline)) {
+                    assert_eq!(done, there);
+                    if let Some(held) = self.model[at].get_mut(&key).filter(|_| there) {
+                        held.1 = deadline;
+                    }
                 }
             }
             60..72 => {
-                assert_eq!(self.client.delete(db, &key, now).0, self.held(db, &key).is_some());
-                self.model[usize::from(db)].remove(&key);
+                let there = self.held(db, &key).is_some();
+                if let Some(done) = self.apply(db, &key, Effect::Delete) {
+                    assert_eq!(done, there);
+                    self.model[at].remove(&key);
+                }
             }
             72..90 => {
                 assert_eq!(self.client.get(db, &key, now).as_ref(), self.held(db, &key), "{db} {number}")
@@ -96,37 +142,44 @@ impl Pair {
                 self.clock.fetch_add(self.random.below(100), Ordering::SeqCst);
             }
             94 => {
-                drop(self.client.store.flush(&[db]).expect("the log takes everything"));
-                self.model[usize::from(db)].clear();
+                if self.client.store.flush(&[db]).is_ok() {
+                    self.model[at].clear();
+                }
             }
             95 | 96 => {
                 let other = self.random.below(u64::from(DATABASES)) as u16;
-                self.client.store.swap(db, other).expect("the log takes everything");
-                self.model.swap(usize::from(db), usize::from(other));
+                if self.client.store.swap(db, other).is_ok() {
+                    self.model.swap(at, usize::from(other));
+                }
             }
             97 => self.check_walk(db),
             98 => self.check_random_key(db),
             _ => {
-                let store = &self.client.store;
-                store
-                    .expire_due(now, number as usize, &mut self.client.scratch, || true)
-                    .expect("the log takes all");
+                let result =
+                    self.client.store.expire_due(now, number as usize, &mut self.client.scratch, || true);
+                assert!(result.is_ok() || self.moody.load(Ordering::Relaxed));
             }
         }
     }
 
-    fn put(&mut self, db: u16, key: Vec<u8>, soon: Option<u64>) {
-        let value = self.value();
-        let deadline = soon.filter(|_| self.random.below(3) == 0);
-        self.client.put(db, &key, &value, deadline, self.now());
-        self.model[usize::from(db)].insert(key, (value, deadline));
+    /// Changes a key; nothing when the log refused.
+    fn apply(&mut self, db: u16, key: &[u8], effect: Effect<'_>) -> Option<bool> {
+        match self.client.try_apply(db, key, effect, self.now()) {
+            Ok((done, _)) => Some(done),
+            Err(refusal) => {
+                assert!(self.moody.load(Ordering::Relaxed), "{refusal}");
+                None
+            }
+        }
     }
 
     fn write_range(&mut self, db: u16, key: Vec<u8>) {
         let reach = [10, 100, 20_000, 150_000][self.random.below(4) as usize];
         let offset = self.random.below(reach) as usize;
         let bytes = vec![self.random.below(3) as u8; 1 + self.random.below(5000) as usize];
-        self.client.apply(db, &key, Effect::WriteRange { offset, bytes: &bytes }, self.now());
+        if self.apply(db, &key, Effect::WriteRange { offset, bytes: &bytes }).is_none() {
+            return;
+        }
         let (mut value, deadline) = self.held(db, &key).cloned().unwrap_or_default();
         let end = offset + bytes.len();
         value.resize(value.len().max(end), 0);
@@ -156,6 +209,7 @@ impl Pair {
 
     /// Compares everything, the counts too, once the dead have been deleted.
     fn check_all(&mut self) {
+        let moody = self.moody.swap(false, Ordering::Relaxed);
         let now = self.now();
         for db in 0..DATABASES {
             for number in 0..KEYS {
@@ -173,11 +227,12 @@ impl Pair {
             assert_eq!(counts.expires, model.values().filter(|held| held.1.is_some()).count() as u64);
             self.check_walk(db);
         }
+        self.moody.store(moody, Ordering::Relaxed);
     }
 
     fn reopen(mut self) -> Self {
         self.client.close();
-        self.client = Client::open(self.dir.path());
+        self.client = open(self.dir.path(), &self.moody);
         self
     }
 }
@@ -190,7 +245,7 @@ fn a_store_is_a_few_maps() {
         let mut pair = Pair::new(seed);
         for step in 0..steps {
             pair.step();
-            match pair.random.below(60) {
+            match pair.random.below(70) {
                 0 => pair.client.evict_all(pair.now()),
                 1 => {
                     let half = pair.client.store.census() / 2;
@@ -203,7 +258,11 @@ fn a_store_is_a_few_maps() {
                     pair.client.store.warm_up(usize::MAX, || now).expect("rows are sound");
                 }
                 5 if step % 2 == 0 => pair.check_all(),
-                6 => {
+                6..10 => {
+                    let moody = pair.random.below(2) == 0;
+                    pair.moody.store(moody, Ordering::Relaxed);
+                }
+                10 => {
                     pair.check_all();
                     pair = pair.reopen();
                     pair.check_all();
@@ -235,7 +294,8 @@ fn disturb(store: &Arc<Store>, clock: &AtomicU64, stop: &AtomicBool, seed: u64) 
                 assert!(walk.len() <= keys, "no key is found twice: {walk:?}");
             }
             14 => {
-                store.expire_due(now, 0, &mut client.scratch, || true).expect("the log takes everything");
+                // The log may be moody.
+                let _: Result<_, Refusal> = store.expire_due(now, 0, &mut client.scratch, || true);
             }
             _ => {
                 store.warm_up(usize::MAX, || now).expect("rows are sound");
@@ -258,10 +318,12 @@ fn a_store_is_a_few_maps_whoever_else_is_at_work() {
                 scope.spawn(move || disturb(&store, &clock, stop, seed * 10 + n));
             }
             let stops = Stop(&stop);
-            for _ in 0..steps {
+            for step in 0..steps {
+                pair.moody.store(step % 512 > 384, Ordering::Relaxed);
                 pair.step();
             }
             drop(stops);
+            pair.moody.store(false, Ordering::Relaxed);
         });
         pair.check_all();
         pair.reopen().check_all();
