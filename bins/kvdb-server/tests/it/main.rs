@@ -1,8 +1,13 @@
 //! The integration tests of the server, in one binary.
 
+mod concurrency;
+mod durability;
 mod error_texts;
+mod expiry;
+mod faulty_disk;
 mod handshakes;
 mod harness;
 mod limits;
 mod protocol;
 mod settings;
+mod tiering;

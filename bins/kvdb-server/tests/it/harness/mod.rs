@@ -29,7 +29,6 @@ pub(crate) struct Setup {
     home: Arc<TempDir>,
     dir: PathBuf,
     options: Vec<(String, String)>,
-    wrapper: Vec<String>,
     port: Option<u16>,
     host: String,
     password: Option<String>,
@@ -46,8 +45,6 @@ pub(crate) struct Failed {
 /// A running server.
 pub(crate) struct Server {
     child: Child,
-    /// The server itself: not the child when that is a tracer.
-    pid: Pid,
     setup: Setup,
     port: u16,
     log: PathBuf,
@@ -59,15 +56,8 @@ impl Setup {
         let home = Arc::new(TempDir::with_prefix("kvdb-it-").expect("a directory for a test"));
         let dir = home.path().join("dir");
         fs::create_dir(&dir).expect("a directory for a test");
-        let setup = Self {
-            home,
-            dir,
-            options: Vec::new(),
-            wrapper: Vec::new(),
-            port: None,
-            host: "127.0.0.1".into(),
-            password: None,
-        };
+        let setup =
+            Self { home, dir, options: Vec::new(), port: None, host: "127.0.0.1".into(), password: None };
         setup.with("workers", "2").with("storage-write-buffer", "8mb").with("save", "")
     }
 
@@ -102,12 +92,6 @@ impl Setup {
         self
     }
 
-    /// As this one, started by another program.
-    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(|&word| word.into()).collect();
-        self
-    }
-
     /// A directory that lives as long as the test's servers.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
@@ -134,6 +118,14 @@ impl Setup {
         }
     }
 
+    /// Starts it and waits for its end.
+    #[track_caller]
+    pub(crate) fn fail(&self) -> Failed {
+        let mut server = self.launch(self.port.unwrap_or_else(free_port));
+        let status = server.wait();
+        Failed { status, log: server.log() }
+    }
+
     /// Starts it where it turns this client away; answers what it said.
     ///
     /// # Errors
@@ -153,17 +145,15 @@ impl Setup {
         static STARTS: AtomicU16 = AtomicU16::new(0);
         let log = self.home.path().join(format!("log-{}", STARTS.fetch_add(1, Ordering::Relaxed)));
         let out = File::create(&log).expect("a file for the server's log");
-        let mut words = self.wrapper.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_kvdb-server")]);
-        let mut command = Command::new(words.next().expect("the server's own path at least"));
-        command.args(words).arg("--port").arg(port.to_string()).arg("--bind").arg(&self.host);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kvdb-server"));
+        command.arg("--port").arg(port.to_string()).arg("--bind").arg(&self.host);
         command.arg("--dir").arg(&self.dir);
         for (name, value) in &self.options {
             command.arg(format!("--{name}")).arg(value);
         }
         command.stdin(Stdio::null()).stdout(out.try_clone().expect("a second handle of a file")).stderr(out);
         let child = command.spawn().expect("the server was built with the test");
-        let pid = Pid::from_child(&child);
-        Server { child, pid, setup: self.clone(), port, log }
+        Server { child, setup: self.clone(), port, log }
     }
 }
 
@@ -189,10 +179,6 @@ impl Server {
                 }
                 client.write(b"PING\r\n");
                 if client.try_reply() == Some(simple("PONG")) {
-                    if !self.setup.wrapper.is_empty() {
-                        let pid = client.info("process_id").parse().expect("a process id");
-                        self.pid = Pid::from_raw(pid).expect("a process id");
-                    }
                     return Ok(self);
                 }
             }
@@ -234,7 +220,7 @@ impl Server {
 
     /// Its process.
     pub(crate) fn pid(&self) -> Pid {
-        self.pid
+        Pid::from_child(&self.child)
     }
 
     /// What it has logged.
@@ -251,7 +237,7 @@ impl Server {
     /// Resident memory of the process, bytes.
     pub(crate) fn resident_bytes(&self) -> usize {
         let status =
-            fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("a process has a status");
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process has a status");
         let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a process has memory");
         let kib: usize =
             line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of KiB");
@@ -260,7 +246,7 @@ impl Server {
 
     /// Processor time that it has used, in hundredths of a second.
     pub(crate) fn cpu_ticks(&self) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("a process has a stat");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a process has a stat");
         let fields = stat.rsplit_once(')').expect("the name is in parentheses").1;
         fields.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().expect("a number of ticks")).sum()
     }
@@ -268,12 +254,17 @@ impl Server {
     /// Allows it no more than so many descriptors.
     pub(crate) fn limit_descriptors(&self, limit: u64) {
         let limit = Rlimit { current: Some(limit), ..getrlimit(Resource::Nofile) };
-        prlimit(Some(self.pid), Resource::Nofile, limit).expect("the limits of a child may be changed");
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("the limits of a child may be changed");
     }
 
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(self.pid, signal).expect("the server is this process' child");
+        kill_process(self.pid(), signal).expect("the server is this process' child");
+    }
+
+    /// Sends a signal to a server that may have ended, but has not been waited for.
+    pub(crate) fn try_signal(&self, signal: Signal) {
+        let _ = kill_process(self.pid(), signal);
     }
 
     /// Waits for the end.
@@ -317,7 +308,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
             // It may have ended in between; either way it is gone afterwards.
-            let _ = kill_process(self.pid, Signal::KILL);
+            let _ = kill_process(self.pid(), Signal::KILL);
             let _ = self.child.wait();
         }
         if std::thread::panicking() {

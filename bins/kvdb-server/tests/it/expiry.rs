@@ -1,0 +1,90 @@
+//! Keys with a deadline: they go by themselves, and their deadlines outlive the process.
+
+use crate::harness::{Client, Setup, bulk, int, nil, ok, wait_until};
+
+#[test]
+fn keys_go_when_their_time_has_come_though_nobody_asks_for_them() {
+    const KEYS: usize = 50_000;
+    let server = Setup::new().with("appendfsync", "everysec").start();
+    let mut client = server.client();
+    assert_eq!(client.run("SET stays 1"), ok());
+    assert_eq!(client.run("SET later 1 EX 1000"), ok());
+    for chunk in 0..KEYS / 1_000 {
+        let commands: Vec<String> =
+            (0..1_000).map(|i| format!("SET key:{chunk}:{i} v PX {}", 300 + i)).collect();
+        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    }
+    wait_until("all are gone", || client.run("DBSIZE") == int(2));
+    assert_eq!(client.info("expired_keys"), KEYS.to_string());
+    assert_eq!(client.info("db0").split(',').next(), Some("keys=2"));
+    let server = server.restart();
+    assert_eq!(server.client().run("DBSIZE"), int(2));
+}
+
+/// The remaining time of a key in milliseconds.
+#[track_caller]
+fn remaining(client: &mut Client, key: &str) -> i64 {
+    client.run(&format!("PTTL {key}")).as_integer().expect("PTTL answers a number")
+}
+
+#[test]
+fn deadlines_outlive_the_process() {
+    for crash in [false, true] {
+        let setup = Setup::new();
+        let server = setup.start();
+        let mut client = server.client();
+        for command in [
+            "SET plain v EX 1000",
+            "SET kept v EX 1000",
+            "SET kept w KEEPTTL",
+            "SET dropped v EX 1000",
+            "SET dropped w",
+            "SET at v PXAT 4102444800000",
+            "SET soon v PX 200",
+            "SET old v EX 1000",
+        ] {
+            assert_eq!(client.run(command), ok(), "{command}");
+        }
+        assert_eq!(client.run("PERSIST old"), int(1));
+        assert_eq!(client.run("APPEND plain !"), int(2));
+        assert_eq!(client.run("GETEX plain EX 500"), bulk("v!"));
+        assert_eq!(client.run("COPY plain copied"), int(1));
+        assert_eq!(client.run("RENAME copied renamed"), ok());
+        if crash {
+            server.crash();
+        } else {
+            server.stop();
+        }
+        let server = setup.start();
+        let mut client = server.client();
+        for (key, most) in [("plain", 500_000), ("kept", 1_000_000), ("renamed", 500_000)] {
+            let left = remaining(&mut client, key);
+            assert!((most - 60_000..=most).contains(&left), "{key}: {left}");
+        }
+        assert_eq!(client.run("PEXPIRETIME at"), int(4_102_444_800_000));
+        for key in ["dropped", "old"] {
+            assert_eq!(remaining(&mut client, key), -1, "{key}");
+        }
+        assert_eq!(client.run("GET kept"), bulk("w"));
+        wait_until("the short one is gone", || client.run("EXISTS soon") == int(0));
+        assert_eq!(remaining(&mut client, "soon"), -2);
+        assert_eq!(client.run("DBSIZE"), int(6));
+        assert_eq!(client.run("GET soon"), nil());
+    }
+}
+
+#[test]
+fn what_expires_while_the_server_is_down_is_gone_when_it_is_back() {
+    let setup = Setup::new();
+    let server = setup.start();
+    let mut client = server.client();
+    for i in 0..500 {
+        assert_eq!(client.run(&format!("SET key:{i} v PX 1")), ok());
+    }
+    assert_eq!(client.run("SET stays v"), ok());
+    server.crash();
+    let server = setup.start();
+    let mut client = server.client();
+    assert_eq!(client.run("EXISTS key:0 key:499"), int(0));
+    wait_until("the keys are no longer counted", || client.run("DBSIZE") == int(1));
+}

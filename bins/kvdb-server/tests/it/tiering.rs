@@ -1,0 +1,109 @@
+//! More data than memory.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kvdb_resp::Value;
+
+use crate::harness::{Client, Setup, bulk, int, ok, simple, text, wait_until};
+
+const KEYS: usize = 10_000;
+
+fn value(i: usize) -> String {
+    format!("{i:07}:").repeat(500)
+}
+
+fn number(client: &mut Client, field: &str) -> usize {
+    client.info(field).parse().expect("a number")
+}
+
+#[track_caller]
+fn assert_all(client: &mut Client) {
+    for chunk in 0..KEYS / 100 {
+        let keys = chunk * 100..(chunk + 1) * 100;
+        let commands: Vec<String> = keys.clone().map(|i| format!("GET key:{i}")).collect();
+        for (i, reply) in keys.zip(client.pipeline(&commands)) {
+            assert_eq!(reply, bulk(value(i)), "key:{i}");
+        }
+    }
+    assert_eq!(client.run("DBSIZE"), int(KEYS as i64));
+    let mut seen = vec![false; KEYS];
+    let mut cursor = "0".to_owned();
+    loop {
+        let reply = client.run(&format!("SCAN {cursor} COUNT 500"));
+        let parts = reply.as_elements().expect("SCAN answers an array");
+        for key in parts[1].as_elements().expect("keys are an array") {
+            let key = text(key);
+            let i: usize = key.strip_prefix("key:").and_then(|i| i.parse().ok()).expect("a key of the test");
+            seen[i] = true;
+        }
+        cursor = text(&parts[0]);
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen.iter().filter(|seen| !**seen).count(), 0, "keys that SCAN does not show");
+}
+
+#[test]
+fn data_beyond_memory_is_there_before_and_after_a_restart() {
+    let setup = Setup::new()
+        .with("appendfsync", "everysec")
+        .with("maxmemory", "4mb")
+        .with("storage-block-cache", "1mb");
+    let server = setup.start();
+    let mut client = server.client();
+    for chunk in 0..KEYS / 100 {
+        let commands: Vec<String> =
+            (chunk * 100..(chunk + 1) * 100).map(|i| format!("SET key:{i} {}", value(i))).collect();
+        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    }
+    wait_until("values have left memory", || number(&mut client, "storage_resident_keys") < KEYS / 2);
+    assert_ne!(client.info("storage_keys_evicted_to_disk"), "0");
+    assert_eq!(client.info("evicted_keys"), "0", "nothing is deleted");
+    assert_all(&mut client);
+    // Changing what is on disk works as well.
+    for i in [0, KEYS / 2, KEYS - 1] {
+        assert_eq!(client.run(&format!("STRLEN key:{i}")), int(4_000));
+        assert_eq!(client.run(&format!("APPEND key:{i} !")), int(4_001));
+        assert_eq!(client.run(&format!("SETRANGE key:{i} 0 {}", value(i))), int(4_001));
+        assert_eq!(client.run(&format!("GETRANGE key:{i} -2 -1")), bulk(":!"));
+        assert_eq!(client.run(&format!("SET key:{i} {}", value(i))), ok());
+    }
+    server.stop();
+    let server = setup.with("warm-up", "no").start();
+    assert_all(&mut server.client());
+}
+
+#[test]
+fn reads_from_disk_do_not_hold_up_other_clients_of_the_worker() {
+    let setup = Setup::new().with("appendfsync", "everysec").with("workers", "1").with("warm-up", "no");
+    let server = setup.start();
+    let mut client = server.client();
+    for chunk in 0..KEYS / 100 {
+        let commands: Vec<String> =
+            (chunk * 100..(chunk + 1) * 100).map(|i| format!("SET key:{i} {}", value(i))).collect();
+        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    }
+    assert_eq!(client.run("SAVE"), ok());
+    let server = server.restart();
+    let finished = AtomicBool::new(false);
+    let mut reader = server.client();
+    let mut other = server.client();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let commands: Vec<String> = (0..KEYS).map(|i| format!("GET key:{i}")).collect();
+            let replies = reader.pipeline(&commands);
+            finished.store(true, Ordering::SeqCst);
+            replies
+        });
+        let mut answered = 0;
+        while !finished.load(Ordering::SeqCst) {
+            assert_eq!(other.run("PING"), simple("PONG"));
+            answered += 1;
+        }
+        assert!(answered > 1, "the other client waited for all reads");
+        for (i, reply) in reading.join().expect("the reader gets its replies").into_iter().enumerate() {
+            assert_eq!(reply, Value::bulk(value(i)), "key:{i}");
+        }
+    });
+}
