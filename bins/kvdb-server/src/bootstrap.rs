@@ -75,7 +75,8 @@ impl Server {
         let random = random_bytes().map_err(|e| format!("cannot read random bytes from the system: {e}"))?;
         let (store, rows) = open(&settings, random[0])?;
         let worker_count = settings.workers.unwrap_or_else(cores);
-        let run_id = random[1..].iter().map(|word| format!("{word:016x}")).collect::<String>()[..40].to_owned();
+        let run_id =
+            random[1..].iter().map(|word| format!("{word:016x}")).collect::<String>()[..40].to_owned();
         let node = Arc::new(Node::new(Parts { store, rows, config, workers: worker_count, run_id }));
         watch_log(&node);
 
@@ -117,7 +118,9 @@ impl Server {
         let signals = node.clone();
         runtime.block_on(async move {
             let mut stopping = signals.stopping();
-            let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+            let (Ok(mut term), Ok(mut int)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
                 error!("cannot watch for signals; SHUTDOWN still works");
                 let _ = stopping.wait_for(|stop| *stop != Stop::No).await;
                 return;
@@ -175,7 +178,9 @@ fn leave_on_second_signal() {
     let watcher = std::thread::Builder::new().name("kvdb-signals".into()).spawn(|| {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
-            let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+            let (Ok(mut term), Ok(mut int)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
                 return;
             };
             tokio::select! {
@@ -191,8 +196,14 @@ fn leave_on_second_signal() {
     }
 }
 
-fn spawn<T: Send + 'static>(name: String, body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, String> {
-    std::thread::Builder::new().name(name.clone()).spawn(body).map_err(|e| format!("cannot start thread {name}: {e}"))
+fn spawn<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, String> {
+    std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(body)
+        .map_err(|e| format!("cannot start thread {name}: {e}"))
 }
 
 /// Opens the database and the keyspace over it.

@@ -267,7 +267,11 @@ impl Connection {
 
 impl State {
     /// Receives bytes, unless there are some left from before, and runs a turn on them. `None` at the end of the stream.
-    fn receive_and_run(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<io::Result<Option<Turn>>> {
+    fn receive_and_run(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &mut Worker,
+    ) -> Poll<io::Result<Option<Turn>>> {
         if std::mem::take(&mut self.resume) && !self.partial.is_empty() {
             let input = std::mem::take(&mut self.partial);
             let done = turn(&mut self.conn, &input, worker);
@@ -350,7 +354,14 @@ impl State {
     }
 
     /// Sends a reply, or keeps it until it may leave.
-    fn reply(&mut self, connection: &Rc<Connection>, bytes: &[u8], depends_on: u64, worker: &Worker, gate: &Gate) {
+    fn reply(
+        &mut self,
+        connection: &Rc<Connection>,
+        bytes: &[u8],
+        depends_on: u64,
+        worker: &Worker,
+        gate: &Gate,
+    ) {
         if bytes.is_empty() {
             return;
         }

@@ -38,7 +38,10 @@ impl Server for Node {
     fn config_set(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), CommandError> {
         let mut text = Vec::with_capacity(pairs.len());
         for (name, value) in pairs {
-            let utf8 = |bytes| std::str::from_utf8(bytes).map_err(|_| CommandError::fixed("ERR a setting must be UTF-8 text"));
+            let utf8 = |bytes| {
+                std::str::from_utf8(bytes)
+                    .map_err(|_| CommandError::fixed("ERR a setting must be UTF-8 text"))
+            };
             text.push((utf8(*name)?, utf8(*value)?));
         }
         let mut config = self.config.lock();

@@ -48,7 +48,8 @@ impl Latency {
         self.spike(event, took);
         let mut commands = self.commands.lock();
         let histogram = commands.entry(spec.name).or_insert_with(|| {
-            Histogram::new_with_bounds(1, MAX_MICROS, 2).expect("the bounds are a valid range with two digits")
+            Histogram::new_with_bounds(1, MAX_MICROS, 2)
+                .expect("the bounds are a valid range with two digits")
         });
         histogram.saturating_record((took.as_micros() as u64).max(1));
     }
@@ -81,7 +82,10 @@ impl Latency {
     /// The percentiles of each command, for INFO: name, then the values in microseconds.
     pub fn percentiles(&self, wanted: &[f64]) -> Vec<(&'static str, Vec<u64>)> {
         let commands = self.commands.lock();
-        commands.iter().map(|(name, h)| (*name, wanted.iter().map(|&p| h.value_at_percentile(p)).collect())).collect()
+        commands
+            .iter()
+            .map(|(name, h)| (*name, wanted.iter().map(|&p| h.value_at_percentile(p)).collect()))
+            .collect()
     }
 
     /// Replies to a LATENCY subcommand.
@@ -139,7 +143,10 @@ impl Latency {
             return Err(CommandError::new(format!("ERR No samples available for event '{name}'")));
         };
         let low = event.samples.iter().map(|(_, ms)| *ms).min().unwrap_or(0);
-        let mut text = format!("{name} - high {} ms, low {low} ms (all time high {} ms)\n", event.max_millis, event.max_millis);
+        let mut text = format!(
+            "{name} - high {} ms, low {low} ms (all time high {} ms)\n",
+            event.max_millis, event.max_millis
+        );
         let high = event.samples.iter().map(|(_, ms)| *ms).max().unwrap_or(1).max(1);
         for row in (1..=4u64).rev() {
             let line: String =
@@ -164,7 +171,11 @@ impl Latency {
         for (name, event) in events.iter() {
             let sum: u64 = event.samples.iter().map(|(_, ms)| ms).sum();
             let mean = sum / event.samples.len().max(1) as u64;
-            text.push_str(&format!("{name}: {} spikes, mean {mean} ms, worst {} ms\n", event.samples.len(), event.max_millis));
+            text.push_str(&format!(
+                "{name}: {} spikes, mean {mean} ms, worst {} ms\n",
+                event.samples.len(),
+                event.max_millis
+            ));
         }
         text.push_str("SLOWLOG GET names the commands; LATENCY HISTORY <event> has the times.\n");
         text
@@ -174,7 +185,9 @@ impl Latency {
         let commands = self.commands.lock();
         let shown: Vec<_> = commands
             .iter()
-            .filter(|(name, _)| names.is_empty() || names.iter().any(|n| n.eq_ignore_ascii_case(name.as_bytes())))
+            .filter(|(name, _)| {
+                names.is_empty() || names.iter().any(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+            })
             .collect();
         reply.map(shown.len());
         for (name, histogram) in shown {

@@ -41,7 +41,10 @@ impl Listeners {
                         info!(address = address.host, "not listening on an optional address: {error}");
                     }
                     Err(error) => {
-                        return Err(format!("cannot listen on {} port {}: {error}", address.host, settings.port));
+                        return Err(format!(
+                            "cannot listen on {} port {}: {error}",
+                            address.host, settings.port
+                        ));
                     }
                 }
             }
@@ -60,7 +63,11 @@ impl Listeners {
     ///
     /// # Errors
     /// When a listener cannot be registered with the runtime.
-    pub async fn serve(self, node: Arc<Node>, workers: Vec<mpsc::UnboundedSender<Accepted>>) -> io::Result<()> {
+    pub async fn serve(
+        self,
+        node: Arc<Node>,
+        workers: Vec<mpsc::UnboundedSender<Accepted>>,
+    ) -> io::Result<()> {
         let dispatch = Arc::new(Dispatch { node, workers });
         for listener in self.tcp {
             let (listener, dispatch) = (TcpListener::from_std(listener)?, dispatch.clone());
@@ -111,7 +118,8 @@ fn bind_tcp(host: &str, settings: &Settings) -> io::Result<std::net::TcpListener
         host => host,
     };
     let address = (host, settings.port).to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket =
+        RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

@@ -6,7 +6,7 @@ use kvdb_server::bootstrap::{self, Ended};
 use kvdb_server::settings::{self, Start};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1);

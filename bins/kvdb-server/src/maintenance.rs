@@ -79,7 +79,8 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
 impl Rounds {
     fn once(&mut self) {
         self.round = self.round.wrapping_add(1);
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let now = unix_millis();
         self.expire(now);
         self.evict(now);
@@ -95,12 +96,15 @@ impl Rounds {
             self.effort = effort;
             self.pace = Pace::new(effort, PERIOD.as_millis() as u64);
         }
-        if !self.node.active_expire.load(Ordering::Relaxed) || self.node.paused_until.load(Ordering::Relaxed) > now {
+        if !self.node.active_expire.load(Ordering::Relaxed)
+            || self.node.paused_until.load(Ordering::Relaxed) > now
+        {
             return;
         }
         let began = Instant::now();
         let slice = Duration::from_micros(self.pace.slice_us());
-        let cycle = self.node.store.expire_due(now, self.next_shard, &mut self.scratch, || began.elapsed() < slice);
+        let cycle =
+            self.node.store.expire_due(now, self.next_shard, &mut self.scratch, || began.elapsed() < slice);
         self.next_shard = (self.next_shard + 1) % kvdb_store::key::SHARDS;
         match cycle {
             Ok(cycle) => {

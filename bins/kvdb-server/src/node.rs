@@ -224,28 +224,43 @@ impl Node {
     /// Says, at most once a minute, that something spoke HTTP to the port.
     pub fn warn_of_http(&self, addr: &str) {
         if self.may_warn(&self.last_http_warning) {
-            warn!(addr, "a client spoke HTTP on this port, perhaps through somebody's browser; the connection was closed");
+            warn!(
+                addr,
+                "a client spoke HTTP on this port, perhaps through somebody's browser; the connection was closed"
+            );
         }
     }
 
     /// Says, at most once a minute, that something spoke TLS to the port.
     pub fn warn_of_tls(&self, client: &ClientInfo) {
         if self.may_warn(&self.last_tls_warning) {
-            warn!(id = client.id, addr = &*client.addr, "a client spoke TLS on a port without it; the connection was closed");
+            warn!(
+                id = client.id,
+                addr = &*client.addr,
+                "a client spoke TLS on a port without it; the connection was closed"
+            );
         }
     }
 
     /// Says that a client did not read its replies.
     pub fn warn_of_slow_client(&self, client: &ClientInfo) {
         if self.may_warn(&self.last_slow_warning) {
-            warn!(id = client.id, addr = &*client.addr, "closing a client that is too far behind in reading its replies");
+            warn!(
+                id = client.id,
+                addr = &*client.addr,
+                "closing a client that is too far behind in reading its replies"
+            );
         }
     }
 
     /// Says that a client sent more than the query buffer may hold.
     pub fn warn_of_large_query(&self, client: &ClientInfo) {
         if self.may_warn(&self.last_slow_warning) {
-            warn!(id = client.id, addr = &*client.addr, "closing a client whose command exceeds client-query-buffer-limit");
+            warn!(
+                id = client.id,
+                addr = &*client.addr,
+                "closing a client whose command exceeds client-query-buffer-limit"
+            );
         }
     }
 

@@ -20,8 +20,9 @@ static NAMES: LazyLock<Vec<(String, &'static CommandSpec)>> = LazyLock::new(|| {
     names
 });
 
-static INDEX: LazyLock<HashMap<usize, usize>> =
-    LazyLock::new(|| NAMES.iter().enumerate().map(|(i, (_, spec))| (std::ptr::from_ref(*spec).addr(), i)).collect());
+static INDEX: LazyLock<HashMap<usize, usize>> = LazyLock::new(|| {
+    NAMES.iter().enumerate().map(|(i, (_, spec))| (std::ptr::from_ref(*spec).addr(), i)).collect()
+});
 
 /// The name that INFO shows for a command by its index.
 pub fn command_name(index: usize) -> &'static str {
@@ -146,7 +147,15 @@ impl WorkerStats {
             command.nanos.store(0, Ordering::Relaxed);
             command.failed.store(0, Ordering::Relaxed);
         }
-        for counter in [&self.processed, &self.hits, &self.misses, &self.net_in, &self.net_out, &self.reads, &self.writes] {
+        for counter in [
+            &self.processed,
+            &self.hits,
+            &self.misses,
+            &self.net_in,
+            &self.net_out,
+            &self.reads,
+            &self.writes,
+        ] {
             counter.store(0, Ordering::Relaxed);
         }
         self.errors.lock().clear();

@@ -11,7 +11,8 @@ use std::time::Instant;
 use kvdb_commands::exec::{self, Outcome};
 use kvdb_commands::session::{Offload, Then};
 use kvdb_commands::{
-    CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session, SessionCx, errors, table,
+    CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session, SessionCx,
+    errors, table,
 };
 use kvdb_resp::{Args, Decoder, Limits, OwnedArgs, Reply};
 use kvdb_store::Env;
@@ -116,7 +117,14 @@ pub fn turn(conn: &mut Conn, input: &[u8], worker: &mut Worker) -> Turn {
 }
 
 /// Runs the commands of a window; tells whether the turn ends before the end of the window.
-fn run_window(conn: &mut Conn, input: &[u8], worker: &mut Worker, env: Env, window: &Window, turn: &mut Turn) -> bool {
+fn run_window(
+    conn: &mut Conn,
+    input: &[u8],
+    worker: &mut Worker,
+    env: Env,
+    window: &Window,
+    turn: &mut Turn,
+) -> bool {
     let Conn { session, info, .. } = conn;
     let input = &input[turn.consumed..];
     let before = turn.consumed;
@@ -220,7 +228,11 @@ impl Run<'_> {
             return Err(errors::NO_AUTH);
         }
         if spec.subcommands.is_empty() || args.len() == 1 {
-            return if spec.takes(args.len()) { Ok((index, spec)) } else { Err(errors::wrong_arity(spec.name)) };
+            return if spec.takes(args.len()) {
+                Ok((index, spec))
+            } else {
+                Err(errors::wrong_arity(spec.name))
+            };
         }
         match table::find_subcommand(spec, &args[1]) {
             Some(sub) if sub.takes(args.len()) => Ok((self.worker.stats.index_of(sub), sub)),
@@ -306,7 +318,13 @@ impl Run<'_> {
         let out = &mut self.worker.out;
         let mark = out.len();
         let mut reply = Reply::new(out, self.session.protocol);
-        let mut cx = SessionCx { session: self.session, server: &*node, store: &node.store, env: self.env, then: None };
+        let mut cx = SessionCx {
+            session: self.session,
+            server: &*node,
+            store: &node.store,
+            env: self.env,
+            then: None,
+        };
         let result = handler(&mut cx, args, &mut reply);
         let then = cx.then;
         if let Err(error) = result {

@@ -44,7 +44,7 @@ impl Memory {
         text.field("mem_clients_slaves", 0);
         text.field("mem_clients_normal", self.usage.clients);
         text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
-        text.field("mem_allocator", "mimalloc");
+        text.field("mem_allocator", "jemalloc");
         text.zeros(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
         text.zeros(&["lazyfree_pending_objects", "lazyfreed_objects"]);
     }
