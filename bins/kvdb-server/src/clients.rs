@@ -57,6 +57,7 @@ pub struct ClientInfo {
 const MONITOR: u8 = 1;
 const NO_EVICT: u8 = 2;
 const NO_TOUCH: u8 = 4;
+const CLOSING: u8 = 8;
 
 impl ClientInfo {
     /// A fresh connection.
@@ -161,6 +162,16 @@ impl ClientInfo {
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Has the connection closed when the command that it is running has been answered.
+    pub fn close_after_reply(&self) {
+        self.set_flag(CLOSING, true);
+    }
+
+    /// Whether it ends with the command that it is running.
+    pub fn is_closing(&self) -> bool {
+        self.has(CLOSING)
     }
 
     /// Whether it is to be closed.

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use kvdb_commands::ReplyMode;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -236,8 +237,10 @@ impl Connection {
     pub fn deliver(self: &Rc<Self>, bytes: &[u8], depends_on: u64, worker: &RefCell<Worker>, gate: &Gate) {
         let mut state = self.state.borrow_mut();
         let worker = &mut *worker.borrow_mut();
-        if state.conn.session.reply_mode == kvdb_commands::ReplyMode::On {
-            state.reply(self, bytes, depends_on, worker, gate);
+        match state.conn.session.reply_mode {
+            ReplyMode::On => state.reply(self, bytes, depends_on, worker, gate),
+            ReplyMode::Skip => state.conn.session.reply_mode = ReplyMode::On,
+            ReplyMode::Off | ReplyMode::SkipNext => {}
         }
     }
 

@@ -87,8 +87,12 @@ impl Server for Node {
 
     fn kill_clients(&self, filter: &ClientFilter, caller: u64) -> usize {
         let victims = self.clients.matching(filter, unix_millis());
-        for client in victims.iter().filter(|client| client.id != caller) {
-            client.kill();
+        for client in &victims {
+            if client.id == caller {
+                client.close_after_reply();
+            } else {
+                client.kill();
+            }
         }
         victims.len()
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use kvdb_commands::session::Offload;
@@ -161,7 +162,14 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
                 Err(_) => return,
             }
         }
-        Park::Paused => return paused(&node).await,
+        Park::Paused => {
+            let info = connection.info();
+            tokio::select! {
+                () = paused(&node) => {}
+                () = killed(&info) => {}
+            }
+            return;
+        }
         Park::Sleep(micros) => {
             let until = Instant::now() + Duration::from_micros(micros);
             sleep_until(until).await;
@@ -191,6 +199,11 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
         }
     }
     connection.deliver(&bytes, depends_on, worker, gate);
+}
+
+/// Waits until the connection has been killed, which wakes its task.
+async fn killed(info: &ClientInfo) {
+    poll_fn(|_| if info.is_killed() { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Waits for the end of a pause.

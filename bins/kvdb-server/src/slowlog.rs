@@ -55,7 +55,7 @@ impl SlowLog {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             unix_seconds: now / 1000,
             micros,
-            args: abridged(args),
+            args: if sets_settings(spec) { without_values(args) } else { abridged(args) },
             addr: client.addr.clone(),
             name: client.name(),
         };
@@ -97,6 +97,20 @@ impl SlowLog {
     pub fn reset(&self) {
         self.entries.lock().clear();
     }
+}
+
+/// Whether it is CONFIG SET, the values of which may be passwords.
+fn sets_settings(spec: &CommandSpec) -> bool {
+    spec.name == "set" && spec.flags.has(Flags::ADMIN)
+}
+
+/// The arguments of CONFIG SET without what the settings are set to.
+fn without_values(args: Args<'_>) -> Vec<Vec<u8>> {
+    let mut kept = abridged(args);
+    for value in kept.iter_mut().skip(3).step_by(2) {
+        *value = b"(redacted)".to_vec();
+    }
+    kept
 }
 
 /// The arguments as an entry keeps them, with Redis' notes about what was left out.

@@ -149,6 +149,11 @@ fn run_window(
     false
 }
 
+/// Whether MONITOR shows a command: not one with a password, nor one with settings, which may be passwords.
+fn is_shown(spec: &CommandSpec) -> bool {
+    !spec.flags.has(Flags::SKIP_MONITOR) && !spec.flags.has(Flags::ADMIN)
+}
+
 /// One command of a turn.
 struct Run<'t> {
     session: &'t mut Session,
@@ -162,12 +167,19 @@ impl Run<'_> {
     #[inline]
     fn command(&mut self, args: Args<'_>) -> Flow {
         let mark = self.worker.out.len();
-        let skip = self.session.reply_mode == ReplyMode::SkipNext;
+        if self.session.reply_mode == ReplyMode::SkipNext {
+            self.session.reply_mode = ReplyMode::Skip;
+        }
         let flow = self.dispatch(args);
-        if self.session.reply_mode != ReplyMode::On && !matches!(flow, Flow::Again(_)) {
+        if self.session.reply_mode != ReplyMode::On {
             self.worker.out.truncate(mark);
-            if skip {
-                self.session.reply_mode = ReplyMode::On;
+            if self.session.reply_mode == ReplyMode::Skip {
+                self.session.reply_mode = match flow {
+                    Flow::Next => ReplyMode::On,
+                    // The reply comes from elsewhere and is dropped there.
+                    Flow::After(_) => ReplyMode::Skip,
+                    Flow::Again(_) => ReplyMode::SkipNext,
+                };
             }
         }
         flow
@@ -182,9 +194,6 @@ impl Run<'_> {
         if self.worker.node.is_paused(self.env.now, spec) && self.session.authenticated {
             return Flow::Again(Park::Paused);
         }
-        if self.worker.node.monitors.load(Ordering::Relaxed) != 0 && !spec.flags.has(Flags::SKIP_MONITOR) {
-            self.worker.node.show_monitors(self.session, self.info, args, self.env.now);
-        }
         let timed = (self.worker.precise || spec.flags.has(Flags::SLOW)).then(Instant::now);
         let result = match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.keyed(spec, args),
@@ -192,8 +201,13 @@ impl Run<'_> {
             Handler::Session(handler) => self.session(handler, args),
             Handler::Container => Err(errors::wrong_arity(spec.name)),
         };
+        if let Ok(Flow::Again(park)) = result {
+            return Flow::Again(park);
+        }
+        if self.worker.node.monitors.load(Ordering::Relaxed) != 0 && is_shown(spec) {
+            self.worker.node.show_monitors(self.session, self.info, args, self.env.now);
+        }
         match result {
-            Ok(Flow::Again(park)) => Flow::Again(park),
             Ok(flow) => {
                 let took = timed.map(|began| began.elapsed());
                 self.worker.ran(index, spec, took);
@@ -332,6 +346,7 @@ impl Run<'_> {
             return Err(error);
         }
         self.info.mirror(self.session);
+        self.session.close |= self.info.is_closing();
         Ok(match then {
             None => Flow::Next,
             Some(Then::Load(db, key)) => {

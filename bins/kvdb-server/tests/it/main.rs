@@ -1,5 +1,6 @@
 //! The integration tests of the server, in one binary.
 
+mod administration;
 mod concurrency;
 mod durability;
 mod error_texts;

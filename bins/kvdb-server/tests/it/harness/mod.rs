@@ -29,6 +29,7 @@ pub(crate) struct Setup {
     home: Arc<TempDir>,
     dir: PathBuf,
     options: Vec<(String, String)>,
+    file: Option<PathBuf>,
     port: Option<u16>,
     host: String,
     password: Option<String>,
@@ -56,8 +57,15 @@ impl Setup {
         let home = Arc::new(TempDir::with_prefix("kvdb-it-").expect("a directory for a test"));
         let dir = home.path().join("dir");
         fs::create_dir(&dir).expect("a directory for a test");
-        let setup =
-            Self { home, dir, options: Vec::new(), port: None, host: "127.0.0.1".into(), password: None };
+        let setup = Self {
+            home,
+            dir,
+            options: Vec::new(),
+            file: None,
+            port: None,
+            host: "127.0.0.1".into(),
+            password: None,
+        };
         setup.with("workers", "2").with("storage-write-buffer", "8mb").with("save", "")
     }
 
@@ -92,6 +100,12 @@ impl Setup {
         self
     }
 
+    /// As this one, reading a file of settings.
+    pub(crate) fn configured_by(mut self, file: &Path) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
     /// A directory that lives as long as the test's servers.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
@@ -116,6 +130,14 @@ impl Setup {
                 started => return started,
             }
         }
+    }
+
+    /// Starts it where a password is wanted that this does not know, and waits until it listens to clients.
+    #[track_caller]
+    pub(crate) fn ready_at_the_prompt(&self) -> Server {
+        let server = self.launch(self.port.unwrap_or_else(free_port));
+        server.wait_for_log("ready to accept connections");
+        server
     }
 
     /// Starts it and waits for its end.
@@ -146,7 +168,7 @@ impl Setup {
         let log = self.home.path().join(format!("log-{}", STARTS.fetch_add(1, Ordering::Relaxed)));
         let out = File::create(&log).expect("a file for the server's log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_kvdb-server"));
-        command.arg("--port").arg(port.to_string()).arg("--bind").arg(&self.host);
+        command.args(&self.file).arg("--port").arg(port.to_string()).arg("--bind").arg(&self.host);
         command.arg("--dir").arg(&self.dir);
         for (name, value) in &self.options {
             command.arg(format!("--{name}")).arg(value);

@@ -1,0 +1,289 @@
+//! What an operator does to a running server, and what other clients notice of it.
+
+use std::net::TcpStream;
+
+use kvdb_resp::Value;
+
+use crate::harness::{Client, Server, Setup, bulk, error, int, nil, ok, simple, text, wait_until};
+
+fn id(client: &mut Client) -> i64 {
+    client.run("CLIENT ID").as_integer().expect("an id")
+}
+
+#[test]
+fn a_monitor_sees_commands_once_and_no_secrets() {
+    let server = Setup::new().with_password("hush").start();
+    let mut client = server.client();
+    let mut monitor = server.client();
+    assert_eq!(monitor.run("MONITOR"), ok());
+    assert_eq!(client.run("SELECT 2"), ok());
+    assert_eq!(client.run_args(&[&b"SET"[..], b"k", b"a\"b\\\r\n\x00\xff"]), ok());
+    assert_eq!(client.run("AUTH hush"), ok());
+    assert_eq!(client.run("HELLO 2 AUTH default hush").as_elements().map(<[_]>::len), Some(14));
+    assert_eq!(client.run("CONFIG SET requirepass hush"), ok());
+    assert_eq!(
+        client.run("NOSUCH hidden"),
+        error("ERR unknown command 'NOSUCH', with args beginning with: 'hidden' ")
+    );
+    assert_eq!(client.run("GET last"), nil());
+    let mut lines = Vec::new();
+    while !lines.last().is_some_and(|line: &String| line.contains("last")) {
+        let line = text(&monitor.reply());
+        let (time, rest) = line.split_once(' ').expect("a line begins with the time");
+        assert!(time.parse::<f64>().is_ok_and(|seconds| seconds > 1.0e9), "{line}");
+        lines.push(rest.split_once("] ").map_or(rest, |(_, command)| command).to_owned());
+    }
+    assert!(lines.contains(&r#""SET" "k" "a\"b\\\r\n\x00\xff""#.to_owned()), "{lines:#?}");
+    assert!(!lines.concat().contains("hush"), "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("last")).count(), 1);
+    // It stops when asked to.
+    assert_eq!(monitor.run("RESET"), simple("RESET"));
+    assert_eq!(monitor.run("AUTH hush"), ok());
+    assert_eq!(client.run("GET after"), nil());
+    assert_eq!(monitor.run("PING"), simple("PONG"));
+}
+
+#[test]
+fn a_monitor_sees_reads_from_disk_once() {
+    let setup = Setup::new().with("warm-up", "no");
+    let server = setup.start();
+    assert_eq!(server.client().run("SET cold v"), ok());
+    let server = server.restart();
+    let mut monitor = server.client();
+    assert_eq!(monitor.run("MONITOR"), ok());
+    let mut client = server.client();
+    assert_eq!(client.run("GET cold"), bulk("v"));
+    assert_eq!(client.run("ECHO end"), bulk("end"));
+    assert!(text(&monitor.reply()).ends_with(r#""GET" "cold""#));
+    assert!(text(&monitor.reply()).ends_with(r#""ECHO" "end""#));
+}
+
+#[test]
+fn a_pause_holds_writes_until_it_is_ended() {
+    let server = Server::start();
+    let (mut operator, mut writer) = (server.client(), server.client());
+    assert_eq!(operator.run("CLIENT PAUSE 100000 WRITE"), ok());
+    writer.send("SET k v");
+    // Reads go on, on other connections.
+    assert_eq!(operator.run("GET k"), nil());
+    assert_eq!(operator.run("CLIENT UNPAUSE"), ok());
+    assert_eq!(writer.reply(), ok());
+    assert_eq!(operator.run("GET k"), bulk("v"));
+
+    assert_eq!(operator.run("CLIENT PAUSE 100000"), ok());
+    writer.send("GET k");
+    assert_eq!(operator.run("CLIENT UNPAUSE"), ok());
+    assert_eq!(writer.reply(), bulk("v"));
+
+    // A pause ends by itself too.
+    assert_eq!(operator.run("CLIENT PAUSE 50"), ok());
+    assert_eq!(writer.run("GET k"), bulk("v"));
+}
+
+#[test]
+fn a_paused_client_can_be_killed() {
+    let server = Server::start();
+    let (mut operator, mut writer) = (server.client(), server.client());
+    let victim = id(&mut writer);
+    assert_eq!(operator.run("CLIENT PAUSE 100000 WRITE"), ok());
+    writer.send("SET k v");
+    wait_until("the write is waiting", || {
+        text(&operator.run(&format!("CLIENT LIST ID {victim}"))).contains(" cmd=client|id ")
+    });
+    assert_eq!(operator.run(&format!("CLIENT KILL ID {victim}")), int(1));
+    assert_eq!(writer.rest(), "");
+    assert_eq!(operator.run("CLIENT UNPAUSE"), ok());
+    assert_eq!(operator.run("GET k"), nil());
+}
+
+#[test]
+fn replies_can_be_turned_off() {
+    let server = Setup::new().with("enable-debug-command", "yes").start();
+    let mut client = server.client();
+    client.send("CLIENT REPLY OFF");
+    client.send("SET a 1");
+    client.send("NOSUCH");
+    client.send("FLUSHALL");
+    client.send("SET a 2");
+    client.send("CLIENT REPLY SKIP");
+    assert_eq!(client.run("CLIENT REPLY ON"), ok());
+    assert_eq!(client.run("GET a"), bulk("2"));
+    // One reply is left out, also that of a command which goes on elsewhere.
+    for skipped in
+        ["SET a 3", "NOSUCH", "GET a", "KEYS *", "FLUSHDB", "SAVE", "DEBUG SLEEP 0.01", "CLIENT ID"]
+    {
+        client.send("CLIENT REPLY SKIP");
+        client.send(skipped);
+        assert_eq!(client.run("ECHO here"), bulk("here"), "{skipped}");
+    }
+}
+
+#[test]
+fn clients_are_listed_and_killed_whichever_worker_they_have() {
+    let server = Setup::new().with("workers", "3").start();
+    let mut operator = server.client();
+    let mut others: Vec<Client> = (0..6).map(|_| server.client()).collect();
+    let ids: Vec<i64> = others.iter_mut().map(id).collect();
+    let list = text(&operator.run("CLIENT LIST"));
+    for id in &ids {
+        assert!(list.contains(&format!("id={id} ")), "{list}");
+    }
+    assert_eq!(operator.run(&format!("CLIENT KILL ID {}", ids[0])), int(1));
+    assert_eq!(others[0].rest(), "");
+    let addr = list.lines().find(|line| line.starts_with(&format!("id={} ", ids[1]))).expect("it is listed");
+    let addr = addr.split(' ').find_map(|field| field.strip_prefix("addr=")).expect("an address");
+    assert_eq!(operator.run(&format!("CLIENT KILL {addr}")), ok());
+    assert_eq!(others[1].rest(), "");
+    assert_eq!(operator.run(&format!("CLIENT KILL {addr}")), error("ERR No such client"));
+    assert_eq!(operator.run(&format!("CLIENT KILL ID {}", ids[0])), int(0));
+    assert_eq!(operator.run("CLIENT KILL TYPE normal"), int(4));
+    for other in &mut others[2..] {
+        assert_eq!(other.rest(), "");
+    }
+    wait_until("only one is left", || operator.info("connected_clients") == "1");
+    // One that kills itself still gets its reply.
+    let own = id(&mut operator);
+    assert_eq!(operator.run(&format!("CLIENT KILL ID {own} SKIPME no")), int(1));
+    assert_eq!(operator.rest(), "");
+}
+
+#[test]
+fn reset_puts_a_connection_back() {
+    let server = Server::start();
+    let mut client = server.client();
+    assert!(matches!(client.run("HELLO 3 SETNAME me"), Value::Map(_)));
+    assert_eq!(client.run("SELECT 4"), ok());
+    assert_eq!(client.run("RESET"), simple("RESET"));
+    let line = text(&client.run("CLIENT INFO"));
+    assert!(line.contains(" name= ") && line.contains(" db=0 ") && line.contains(" resp=2 "), "{line}");
+    assert_eq!(client.run("GET nothing"), nil());
+}
+
+#[test]
+fn the_slow_log_keeps_what_took_long_and_no_secrets() {
+    let server = Setup::new().with("slowlog-log-slower-than", "0").with("slowlog-max-len", "20").start();
+    let mut client = server.client();
+    assert_eq!(client.run("CLIENT SETNAME slow"), ok());
+    assert_eq!(client.run("SLOWLOG RESET"), ok());
+    assert_eq!(client.run("SET k v"), ok());
+    assert_eq!(client.run("CONFIG SET requirepass hush"), ok());
+    assert_eq!(client.run("AUTH hush"), ok());
+    assert_eq!(client.run("KEYS *"), Value::Array(vec![bulk("k")]));
+    let log = client.run("SLOWLOG GET 10");
+    let shown = format!("{log:?}");
+    assert!(!shown.contains("hush"), "{shown}");
+    let entries = log.as_elements().expect("an array");
+    let command = |words: &[&str]| Value::Array(words.iter().map(|word| bulk(word)).collect());
+    for words in [&["SET", "k", "v"][..], &["KEYS", "*"]] {
+        let entry = entries.iter().find_map(|e| e.as_elements().filter(|parts| parts[3] == command(words)));
+        let parts = entry.unwrap_or_else(|| panic!("{words:?} is not in {shown}"));
+        assert_eq!(parts.len(), 6);
+        assert_eq!(parts[5], bulk("slow"));
+    }
+    for _ in 0..30 {
+        assert_eq!(client.run("PING"), simple("PONG"));
+    }
+    assert_eq!(client.run("SLOWLOG LEN"), int(20));
+    assert_eq!(client.run("CONFIG SET slowlog-log-slower-than -1"), ok());
+    assert_eq!(client.run("SLOWLOG RESET"), ok());
+    assert_eq!(client.run("PING"), simple("PONG"));
+    assert_eq!(client.run("SLOWLOG LEN"), int(0));
+}
+
+#[test]
+fn the_unix_socket_serves_and_goes_with_the_server() {
+    let setup = Setup::new();
+    let path = setup.home().join("sock");
+    let setup = setup.with("unixsocket", path.to_str().expect("UTF-8")).with("unixsocketperm", "700");
+    let server = setup.start();
+    let mut client = Client::unix(&path);
+    assert_eq!(client.run("SET k v"), ok());
+    assert_eq!(server.client().run("GET k"), bulk("v"));
+    let line = text(&client.run("CLIENT INFO"));
+    assert!(line.contains(" flags=U ") && line.contains(&path.display().to_string()), "{line}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&path).expect("it is there").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o700);
+    // A crash leaves the file behind; the next start takes it over.
+    server.crash();
+    assert!(path.exists());
+    let server = setup.start();
+    assert_eq!(Client::unix(&path).run("GET k"), bulk("v"));
+    server.stop();
+    assert!(!path.exists());
+}
+
+#[test]
+fn settings_change_while_clients_are_served() {
+    let setup = Setup::new();
+    let file = setup.home().join("kvdb.conf");
+    std::fs::write(&file, "# kept\nappendfsync always\n").expect("the test's own directory can be written");
+    let setup = setup.configured_by(&file);
+    let server = setup.start();
+    let (mut operator, mut client) = (server.client(), server.client());
+    for policy in ["everysec", "always", "no", "always"] {
+        assert_eq!(operator.run(&format!("CONFIG SET appendfsync {policy}")), ok());
+        for _ in 0..20 {
+            assert!(matches!(client.run("INCR n"), Value::Integer(_)));
+        }
+    }
+    assert_eq!(client.run("GET n"), bulk("80"));
+    assert_eq!(operator.run("CONFIG SET maxclients 1"), ok());
+    assert_eq!(server.stranger().rest(), "-ERR max number of clients reached\r\n");
+    assert_eq!(client.run("PING"), simple("PONG"));
+    assert_eq!(operator.run("CONFIG SET maxclients 500 requirepass secret"), ok());
+    // Whoever was here stays; who comes has to say it.
+    assert_eq!(client.run("GET n"), bulk("80"));
+    let mut stranger = server.stranger();
+    assert_eq!(stranger.run("GET n"), error("NOAUTH Authentication required."));
+    assert_eq!(stranger.run("AUTH secret"), ok());
+    assert_eq!(stranger.run("GET n"), bulk("80"));
+    assert_eq!(operator.run("CONFIG SET requirepass secret2"), ok());
+    assert_eq!(
+        server.stranger().run("AUTH secret"),
+        error("WRONGPASS invalid username-password pair or user is disabled.")
+    );
+    // All or nothing.
+    let Value::Error(_) = operator.run("CONFIG SET maxclients 7 appendfsync sometimes") else {
+        panic!("accepted")
+    };
+    assert_eq!(operator.run("CONFIG GET maxclients"), Value::Array(vec![bulk("maxclients"), bulk("500")]));
+    assert_eq!(operator.run("CONFIG REWRITE"), ok());
+    let rewritten = std::fs::read_to_string(&file).expect("the file is there");
+    assert!(rewritten.contains("# kept") && rewritten.contains("maxclients 500"), "{rewritten}");
+    drop((operator, client, stranger));
+    server.stop();
+    let server = setup.ready_at_the_prompt();
+    let mut client = server.stranger();
+    assert_eq!(client.run("AUTH secret2"), ok());
+    assert_eq!(client.run("GET n"), bulk("80"));
+}
+
+#[test]
+fn counters_are_put_back_on_request() {
+    let server = Server::start();
+    let mut client = server.client();
+    for _ in 0..50 {
+        assert_eq!(client.run("GET nothing"), nil());
+    }
+    assert_eq!(client.run("NOSUCH"), error("ERR unknown command 'NOSUCH', with args beginning with: "));
+    assert_eq!(client.info("keyspace_misses"), "50");
+    assert!(client.info("cmdstat_get").starts_with("calls=50,"));
+    assert_eq!(client.info("errorstat_ERR"), "count=1");
+    assert_eq!(client.run("CONFIG RESETSTAT"), ok());
+    assert_eq!(client.info("keyspace_misses"), "0");
+    let stats = text(&client.run("INFO everything"));
+    assert!(!stats.contains("cmdstat_get:") && !stats.contains("errorstat_ERR:"), "{stats}");
+    assert!(client.info("total_commands_processed").parse::<u64>().expect("a number") < 10);
+}
+
+#[test]
+fn idle_clients_are_closed_after_the_timeout() {
+    let server = Setup::new().with("timeout", "1").start();
+    let mut idle = server.client();
+    assert_eq!(idle.run("PING"), simple("PONG"));
+    let silent = TcpStream::connect(server.addr()).expect("the server accepts connections");
+    assert_eq!(idle.rest(), "");
+    assert_eq!(Client::tcp(silent).rest(), "");
+}
