@@ -1,5 +1,6 @@
 //! What a client of the store does: commands of one key, with the loads that they need.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -158,4 +159,18 @@ impl Random {
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
+}
+
+/// Keys of one slot in pairs of one tag, which a table and a walk tell apart by the key alone.
+pub(crate) fn twins(client: &Client) -> Vec<Vec<u8>> {
+    let mut by_tag: HashMap<u32, Vec<u8>> = HashMap::new();
+    let mut twins = Vec::new();
+    for i in 0..20_000 {
+        let key = format!("{{t}}{i}").into_bytes();
+        if let Some(twin) = by_tag.insert(client.store.place(&key).tag(), key.clone()) {
+            twins.extend([twin, key]);
+        }
+    }
+    assert!(twins.len() > 100, "there are enough pairs among so many keys");
+    twins
 }

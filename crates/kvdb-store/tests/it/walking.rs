@@ -6,7 +6,7 @@ use std::thread;
 
 use kvdb_store::{Draw, Walk};
 
-use crate::client::{Client, Random};
+use crate::client::{Client, Random, twins};
 
 #[test]
 fn keys_that_stay_are_found_whatever_comes_and_goes() {
@@ -133,4 +133,20 @@ fn chunks_of_large_strings_are_passed_over() {
     }
     client.evict_all(1);
     assert!(matches!(client.store.walk(0, 0, 100, 1, true), Ok(Walk::Keys(keys, 0)) if keys.len() == 10));
+}
+
+#[test]
+fn keys_of_one_tag_are_returned_together_and_once() {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let mut client = Client::open(dir.path());
+    let twins: BTreeSet<Vec<u8>> = twins(&client).into_iter().collect();
+    for key in &twins {
+        client.put(0, key, b"v", None, 1);
+    }
+    for _ in 0..2 {
+        let found = client.walk(0, 1, 1);
+        assert_eq!(found.len(), twins.len(), "nothing is found twice");
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), twins);
+        client.evict_all(1);
+    }
 }
