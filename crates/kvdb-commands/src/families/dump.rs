@@ -69,7 +69,8 @@ impl Options {
                 (b"absttl", _) => options.absolute = true,
                 (b"idletime", Some(seconds)) if frequency.is_none() => {
                     let seconds = parse_i64(seconds).ok_or(errors::NOT_INTEGER)?;
-                    options.idle_seconds = Some(u64::try_from(seconds).map_err(|_| errors::INVALID_IDLETIME)?);
+                    options.idle_seconds =
+                        Some(u64::try_from(seconds).map_err(|_| errors::INVALID_IDLETIME)?);
                     at += 1;
                 }
                 (b"freq", Some(count)) if options.idle_seconds.is_none() => {

@@ -233,7 +233,13 @@ fn pexpiretime(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Cm
     tell_deadline(cx, args, reply, Unit::Milliseconds, From::Epoch)
 }
 
-fn tell_deadline(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>, unit: Unit, from: From) -> CmdResult {
+fn tell_deadline(
+    cx: &mut ReadCx<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    unit: Unit,
+    from: From,
+) -> CmdResult {
     let now = cx.now();
     reply.integer(match cx.inspect(&args[1]).map(|object| object.deadline()) {
         None => -2,

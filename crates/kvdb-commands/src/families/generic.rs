@@ -28,11 +28,16 @@ const ROW: CommandSpec = CommandSpec {
     subcommands: &[],
 };
 
-const MANY: CommandSpec = CommandSpec { arity: -2, complexity: "O(N) for N keys", syntax: "key [key ...]", ..ROW };
+const MANY: CommandSpec =
+    CommandSpec { arity: -2, complexity: "O(N) for N keys", syntax: "key [key ...]", ..ROW };
 
 /// What a subcommand of OBJECT has in common with the others.
-const OBJECT: CommandSpec =
-    CommandSpec { arity: 3, since: "2.2.3", keys: &[KeySpec { first: 2, last: 2, step: 1, flags: &["RO"] }], ..ROW };
+const OBJECT: CommandSpec = CommandSpec {
+    arity: 3,
+    since: "2.2.3",
+    keys: &[KeySpec { first: 2, last: 2, step: 1, flags: &["RO"] }],
+    ..ROW
+};
 
 /// The key that a value is taken from.
 const SOURCE: KeySpec = KeySpec::one(&["RW", "access", "delete"]);

@@ -118,7 +118,9 @@ impl<'a> Filter<'a> {
     fn parse(args: Args<'a>) -> Result<Self, CommandError> {
         let mut filter = Self { pattern: None, kind: None, count: DEFAULT_COUNT };
         for at in (0..args.len()).step_by(2) {
-            let (Some(option), Some(value)) = (args.get(at), args.get(at + 1)) else { return Err(errors::SYNTAX) };
+            let (Some(option), Some(value)) = (args.get(at), args.get(at + 1)) else {
+                return Err(errors::SYNTAX);
+            };
             match &*option.to_ascii_lowercase() {
                 b"match" => filter.pattern = Some(value),
                 b"count" => {
