@@ -156,7 +156,7 @@ fn what_is_not_settled_stays_in_memory() {
 fn a_bit_far_out_costs_little_on_disk_and_reads_back() {
     let dir = tempfile::tempdir().expect("there is room for temporary files");
     let mut client = Client::open(dir.path());
-    let offset = 200 << 20;
+    let offset = 30 << 20;
     client.apply(0, b"bitmap", Effect::WriteRange { offset, bytes: b"x" }, 1);
     assert!(client.store.rows().log().appended() < 100, "zeros are not written");
     client.apply(0, b"bitmap", Effect::WriteRange { offset: 5, bytes: b"y" }, 1);
