@@ -61,7 +61,7 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
     let effort = node.config.lock().settings().active_expire_effort;
     let mut rounds = Rounds {
         scratch: Scratch::default(),
-        pace: Pace::new(effort, PERIOD.as_millis() as u64),
+        pace: Pace::new(effort),
         effort,
         next_shard: 0,
         round: 0,
@@ -71,8 +71,16 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
         flushed_seq: node.store.appended(),
         node,
     };
-    while stopper.wait(PERIOD) {
-        rounds.once();
+    let mut next_round = Instant::now() + PERIOD;
+    let mut pause = PERIOD;
+    while stopper.wait(pause) {
+        let now = Instant::now();
+        if now >= next_round {
+            next_round = now + PERIOD;
+            rounds.once();
+        }
+        let rest = rounds.expire(unix_millis());
+        pause = rest.unwrap_or(PERIOD).min(next_round.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -82,7 +90,7 @@ impl Rounds {
         self.random =
             self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let now = unix_millis();
-        self.expire(now);
+        self.follow_effort();
         self.evict(now);
         self.close_idle_clients(now);
         self.flush_when_quiet();
@@ -90,32 +98,40 @@ impl Rounds {
         self.node.rates.sample(now, sums.processed, sums.net_in, sums.net_out);
     }
 
-    fn expire(&mut self, now: u64) {
-        let effort = self.node.config.lock().settings().active_expire_effort;
-        if effort != self.effort {
-            self.effort = effort;
-            self.pace = Pace::new(effort, PERIOD.as_millis() as u64);
-        }
+    /// Runs an expiry cycle; returns the rest before the next one when there is more to do.
+    fn expire(&mut self, now: u64) -> Option<Duration> {
         if !self.node.active_expire.load(Ordering::Relaxed)
             || self.node.paused_until.load(Ordering::Relaxed) > now
         {
-            return;
+            return None;
         }
         let began = Instant::now();
-        let slice = Duration::from_micros(self.pace.slice_us());
+        let slice = self.pace.slice();
         let cycle =
             self.node.store.expire_due(now, self.next_shard, &mut self.scratch, || began.elapsed() < slice);
         self.next_shard = (self.next_shard + 1) % kvdb_store::key::SHARDS;
         match cycle {
             Ok(cycle) => {
-                self.pace.finished(cycle.cut_short);
                 if cycle.expired > 0 {
                     self.node.push_log();
                     self.node.latency.spike("expire-cycle", began.elapsed());
                 }
+                self.pace.finished(cycle.cut_short)
             }
             // The keys read as absent; they are deleted when the log takes writes again.
-            Err(refusal) => tracing::debug!(%refusal, "keys that have expired are not deleted now"),
+            Err(refusal) => {
+                tracing::debug!(%refusal, "keys that have expired are not deleted now");
+                None
+            }
+        }
+    }
+
+    /// Takes over the effort, if it has changed.
+    fn follow_effort(&mut self) {
+        let effort = self.node.config.lock().settings().active_expire_effort;
+        if effort != self.effort {
+            self.effort = effort;
+            self.pace = Pace::new(effort);
         }
     }
 
