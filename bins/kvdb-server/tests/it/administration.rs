@@ -173,7 +173,7 @@ fn the_slow_log_keeps_what_took_long_and_no_secrets() {
     let shown = format!("{log:?}");
     assert!(!shown.contains("hush"), "{shown}");
     let entries = log.as_elements().expect("an array");
-    let command = |words: &[&str]| Value::Array(words.iter().map(|word| bulk(word)).collect());
+    let command = |words: &[&str]| Value::Array(words.iter().map(bulk).collect());
     for words in [&["SET", "k", "v"][..], &["KEYS", "*"]] {
         let entry = entries.iter().find_map(|e| e.as_elements().filter(|parts| parts[3] == command(words)));
         let parts = entry.unwrap_or_else(|| panic!("{words:?} is not in {shown}"));

@@ -123,7 +123,7 @@ fn databases_that_are_out_of_reach_keep_their_keys() {
     assert_eq!(client.run("GET where"), bulk("3"));
     assert_eq!(client.run("SELECT 15"), error("ERR DB index is out of range"));
     server.stop();
-    let server = setup.clone().with("databases", "64").start();
+    let server = setup.with("databases", "64").start();
     let mut client = server.client();
     assert_eq!(client.run("SELECT 63"), ok());
     assert_eq!(client.run("DBSIZE"), int(0));
@@ -207,7 +207,7 @@ fn a_directory_that_cannot_be_written_is_named() {
     let setup = Setup::new();
     let file = setup.home().join("a-file");
     std::fs::write(&file, "not a directory").expect("the test's own directory can be written");
-    let failed = setup.clone().in_dir(&file).fail();
+    let failed = setup.in_dir(&file).fail();
     assert_eq!(failed.status.code(), Some(1));
     assert!(failed.log.contains("a-file"), "{}", failed.log);
 }

@@ -8,6 +8,7 @@ mod expiry;
 mod faulty_disk;
 mod handshakes;
 mod harness;
+mod idle_clients;
 mod limits;
 mod protocol;
 mod settings;
