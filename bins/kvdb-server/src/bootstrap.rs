@@ -49,6 +49,7 @@ pub fn run(config: Config, warnings: &[Warning]) -> Ended {
     for warning in warnings {
         warn!("{}: {}", warning.about, warning.text);
     }
+    crate::descriptors::warn_if_short(config.settings().maxclients as usize);
     match Server::start(config) {
         Ok(server) => server.wait(),
         Err(why) => {

@@ -22,6 +22,8 @@ use crate::worker::{READ_BUFFER, Worker};
 
 /// A buffer that is larger than this is given back when it is empty, so that idle connections hold next to nothing.
 const KEPT_BUFFER: usize = 512;
+/// Turns after which a client that sends without a pause lets others have theirs.
+const TURNS_AT_A_TIME: usize = 4;
 /// Part of a request up to this size is moved to the front of the receive buffer instead of being kept apart.
 const JOINED_MAX: usize = 4096;
 
@@ -183,6 +185,7 @@ impl Connection {
         let state = &mut *state;
         let worker = &mut *worker.borrow_mut();
         state.conn.info.set_waker(cx.waker());
+        let mut turns = 0;
         loop {
             if state.conn.info.is_killed() {
                 return Poll::Ready(Step::Closed);
@@ -228,6 +231,10 @@ impl Connection {
             }
             if turn.more {
                 state.resume = true;
+                return Poll::Ready(Step::Yield);
+            }
+            turns += 1;
+            if turns == TURNS_AT_A_TIME {
                 return Poll::Ready(Step::Yield);
             }
         }

@@ -25,7 +25,7 @@ pub struct HotSettings {
     pub query_buffer: AtomicUsize,
     /// The hard limit of `client-output-buffer-limit` for normal clients, bytes.
     pub output_buffer: AtomicUsize,
-    /// `maxclients`.
+    /// `maxclients`, as far as there are descriptors for it.
     pub maxclients: AtomicUsize,
     /// `timeout`, milliseconds; 0 for never.
     pub timeout_millis: AtomicU64,
@@ -71,7 +71,8 @@ impl HotSettings {
         self.query_buffer.store(size(settings.client_query_buffer_limit), Ordering::Relaxed);
         let normal = settings.client_output_buffer_limit.normal.hard;
         self.output_buffer.store(if normal == 0 { usize::MAX } else { size(normal) }, Ordering::Relaxed);
-        self.maxclients.store(settings.maxclients as usize, Ordering::Relaxed);
+        let maxclients = (settings.maxclients as usize).min(crate::descriptors::room_for_clients());
+        self.maxclients.store(maxclients, Ordering::Relaxed);
         self.timeout_millis.store(settings.timeout.map_or(0, |d| d.as_millis() as u64), Ordering::Relaxed);
         self.maxmemory.store(settings.maxmemory.unwrap_or(0), Ordering::Relaxed);
         self.fsync_always.store(settings.appendfsync == Fsync::Always, Ordering::Relaxed);

@@ -25,6 +25,7 @@ pub mod checkpoint;
 pub mod clients;
 pub mod clock;
 pub mod connection;
+pub mod descriptors;
 pub mod gate;
 pub mod host;
 pub mod hot;

@@ -123,6 +123,26 @@ fn a_large_backlog_reaches_a_slow_reader_in_order() {
 }
 
 #[test]
+fn clients_leave_descriptors_for_files() {
+    let setup = Setup::new().with("appendfsync", "everysec").limited_to(200);
+    let server = setup.start();
+    assert!(server.log().contains("leaves room for fewer clients"), "{}", server.log());
+    let mut client = server.client();
+    // As many as are let in, and more.
+    let crowd: Vec<Client> = (0..300).map(|_| server.stranger()).collect();
+    wait_until("the server is full", || client.info("rejected_connections") != "0");
+    // Tables are written and read nevertheless.
+    for i in 0..500 {
+        assert_eq!(client.run(&format!("SET key:{i} {}", "v".repeat(1_000))), ok());
+    }
+    assert_eq!(client.run("SAVE"), ok());
+    assert_ne!(client.info("storage_tables"), "0");
+    drop(crowd);
+    server.crash();
+    assert_eq!(setup.start().client().run("STRLEN key:499"), int(1_000));
+}
+
+#[test]
 fn without_descriptors_no_client_is_accepted_and_those_that_are_connected_are_served() {
     if !crate::harness::is_root() {
         eprintln!("skipped: another process' limits may be changed by root only");

@@ -30,6 +30,7 @@ pub(crate) struct Setup {
     dir: PathBuf,
     options: Vec<(String, String)>,
     file: Option<PathBuf>,
+    descriptors: Option<u64>,
     port: Option<u16>,
     host: String,
     password: Option<String>,
@@ -62,6 +63,7 @@ impl Setup {
             dir,
             options: Vec::new(),
             file: None,
+            descriptors: None,
             port: None,
             host: "127.0.0.1".into(),
             password: None,
@@ -103,6 +105,12 @@ impl Setup {
     /// As this one, reading a file of settings.
     pub(crate) fn configured_by(mut self, file: &Path) -> Self {
         self.file = Some(file.into());
+        self
+    }
+
+    /// As this one, with so many descriptors at most.
+    pub(crate) fn limited_to(mut self, descriptors: u64) -> Self {
+        self.descriptors = Some(descriptors);
         self
     }
 
@@ -167,7 +175,15 @@ impl Setup {
         static STARTS: AtomicU16 = AtomicU16::new(0);
         let log = self.home.path().join(format!("log-{}", STARTS.fetch_add(1, Ordering::Relaxed)));
         let out = File::create(&log).expect("a file for the server's log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kvdb-server"));
+        let mut command = match self.descriptors {
+            None => Command::new(env!("CARGO_BIN_EXE_kvdb-server")),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
+                shell.arg(env!("CARGO_BIN_EXE_kvdb-server"));
+                shell
+            }
+        };
         command.args(&self.file).arg("--port").arg(port.to_string()).arg("--bind").arg(&self.host);
         command.arg("--dir").arg(&self.dir);
         for (name, value) in &self.options {
