@@ -13,6 +13,8 @@ use crate::node::Node;
 use crate::stats::totals;
 
 const PERIOD: Duration = Duration::from_millis(100);
+/// The time to the next expiry cycle while keys are dying.
+const WHILE_KEYS_DIE: Duration = Duration::from_millis(20);
 /// How often memory is counted when nothing else asks for it.
 const CENSUS_EVERY: u32 = 10;
 /// Idle time after which the memtable is flushed, so that its memory is free and a restart has nothing to replay.
@@ -116,7 +118,8 @@ impl Rounds {
                     self.node.push_log();
                     self.node.latency.spike("expire-cycle", began.elapsed());
                 }
-                self.pace.finished(cycle.cut_short)
+                let soon = (cycle.expired > 0).then_some(WHILE_KEYS_DIE);
+                self.pace.finished(cycle.cut_short).or(soon)
             }
             // The keys read as absent; they are deleted when the log takes writes again.
             Err(refusal) => {
