@@ -71,7 +71,7 @@ impl Store {
             Cached::Absent => Ok(Residency::Ready),
             Cached::NeedIo => Ok(Residency::NeedIo),
             Cached::Found(value) => {
-                let meta = row::decode_meta(&value).ok_or("a row does not decode; run kvdb-ctl verify")?;
+                let meta = row::decode_meta(&value).ok_or("a row does not decode: the data is damaged")?;
                 let value = match meta.body {
                     Body::Chunked { .. } => return Ok(Residency::NeedIo),
                     Body::Bytes(b) if b.len() <= INLINE_MAX => NewValue::Bytes(b),
@@ -152,7 +152,7 @@ impl Store {
         let row_key = row::meta_key(place, space, key);
         let Some(value) = self.rows.get(&row_key).map_err(|e| e.to_string())? else { return Ok(None) };
         let Meta { deadline, body } =
-            row::decode_meta(&value).ok_or("a row does not decode; run kvdb-ctl verify")?;
+            row::decode_meta(&value).ok_or("a row does not decode: the data is damaged")?;
         let loaded = match body {
             Body::Bytes(b) => Loaded::Bytes(b.to_vec()),
             Body::Int(i) => Loaded::Int(i),
@@ -260,7 +260,7 @@ impl Store {
             match row::split_key(&row_key) {
                 Some(split) if split.is_meta => keys.push(split.key.to_vec()),
                 Some(_) => {}
-                None => return Err("a row key does not decode; run kvdb-ctl verify".into()),
+                None => return Err("a row key does not decode: the data is damaged".into()),
             }
             if keys.len() >= limit {
                 break;

@@ -166,7 +166,7 @@ impl Store {
                     return Ok(None);
                 };
                 let split =
-                    row::split_key(row_key).ok_or("a row key does not decode; run kvdb-ctl verify")?;
+                    row::split_key(row_key).ok_or("a row key does not decode: the data is damaged")?;
                 // A slot has the rows of a smaller space before ours and those of a larger one behind.
                 let here = match split.space.cmp(&space) {
                     Less => Some(Place { slot: split.place.slot, hash: 0 }),
@@ -186,7 +186,7 @@ impl Store {
                 if !split.is_meta {
                     break row::behind_chunks(split.place, space, split.key);
                 }
-                let meta = row::decode_meta(value).ok_or("a row does not decode; run kvdb-ctl verify")?;
+                let meta = row::decode_meta(value).ok_or("a row does not decode: the data is damaged")?;
                 if !meta.deadline.is_some_and(|d| is_dead(d, now)) {
                     keys.push((split.key.to_vec(), meta.body.kind()));
                 }
