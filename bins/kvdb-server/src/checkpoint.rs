@@ -2,8 +2,7 @@
 //!
 //! Every acknowledged write is in the log already, so nothing has to be saved to be kept. What SAVE does here is to sync
 //! the log and to write the memtable out as tables: afterwards the tables hold everything up to the call, the log before
-//! it can go, and a start has next to nothing to replay. A copy of the database in another directory is something else,
-//! made by `kvdb-ctl backup`.
+//! it can go, and a start has next to nothing to replay.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
