@@ -75,6 +75,25 @@ fn data_beyond_memory_is_there_before_and_after_a_restart() {
 }
 
 #[test]
+fn buffers_leave_room_for_objects_within_maxmemory() {
+    // As large as buffers are by themselves on a machine of any size.
+    let setup = Setup::new().with("appendfsync", "everysec").with("maxmemory", "80mb");
+    let server = setup.with("storage-write-buffer", "0").start();
+    let mut client = server.client();
+    let values: Vec<String> = (0..100).map(|_| "v".repeat(10_000)).collect();
+    for round in 0..100 {
+        let commands: Vec<String> =
+            values.iter().enumerate().map(|(i, v)| format!("SET key:{round}:{i} {v}")).collect();
+        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    }
+    // A hundred megabytes of values: most of the limit holds objects once the rest has left.
+    wait_until("values have left memory", || number(&mut client, "storage_resident_keys") < KEYS);
+    wait_until("the memtables are flushed", || number(&mut client, "used_memory") < 84 << 20);
+    let resident = number(&mut client, "storage_resident_keys");
+    assert!(resident > 1_000, "{resident} of {KEYS} keys are in memory");
+}
+
+#[test]
 fn reads_from_disk_do_not_hold_up_other_clients_of_the_worker() {
     let setup = Setup::new().with("appendfsync", "everysec").with("workers", "1").with("warm-up", "no");
     let server = setup.start();
