@@ -218,7 +218,14 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Writes the bytes of one field, at most nine; what they are already counts as no change.
     fn write(&mut self, at: usize, bytes: &[u8]) {
+        let mut before = [0; 9];
+        let before = &mut before[..bytes.len()];
+        self.read(at, before);
+        if before == bytes {
+            return;
+        }
         self.touch(at..at + bytes.len());
         for (at, byte) in (at..).zip(bytes) {
             let page = self.pages.get_mut(&(at / self.page_bytes)).expect("the range has just been touched");

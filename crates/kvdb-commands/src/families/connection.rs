@@ -28,15 +28,12 @@ const ROW: CommandSpec = CommandSpec {
 /// Of commands that may come first on a connection.
 const HANDSHAKE: Flags = ROW.flags.with(Flags::NOSCRIPT).with(Flags::NO_AUTH).with(Flags::ALLOW_BUSY);
 
-/// Of commands that carry a password.
-const SECRET: Flags = HANDSHAKE.with(Flags::SKIP_MONITOR).with(Flags::SKIP_SLOWLOG);
-
 /// The rows of this family.
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "auth",
         arity: -2,
-        flags: SECRET,
+        flags: HANDSHAKE,
         summary: "Authenticates the connection.",
         syntax: "[username] password",
         handler: Handler::Session(auth),
@@ -53,7 +50,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "hello",
         arity: -1,
-        flags: SECRET,
+        flags: HANDSHAKE,
         since: "6.0.0",
         summary: "Agrees on the protocol and tells about the server; may also authenticate and name the connection.",
         syntax: "[protover [AUTH username password] [SETNAME clientname]]",

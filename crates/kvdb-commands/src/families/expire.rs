@@ -31,7 +31,7 @@ const ASK: CommandSpec =
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "expire",
-        summary: "Lets a key die after so many seconds",
+        summary: "Lets a key die after so many seconds.",
         syntax: "key seconds [NX|XX|GT|LT]",
         handler: Handler::Write(expire),
         ..CHANGE
@@ -39,7 +39,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "pexpire",
         since: "2.6.0",
-        summary: "Lets a key die after so many milliseconds",
+        summary: "Lets a key die after so many milliseconds.",
         syntax: "key milliseconds [NX|XX|GT|LT]",
         handler: Handler::Write(pexpire),
         ..CHANGE
@@ -47,7 +47,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "expireat",
         since: "1.2.0",
-        summary: "Lets a key die at a Unix time in seconds",
+        summary: "Lets a key die at a Unix time in seconds.",
         syntax: "key unix-time-seconds [NX|XX|GT|LT]",
         handler: Handler::Write(expireat),
         ..CHANGE
@@ -55,7 +55,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "pexpireat",
         since: "2.6.0",
-        summary: "Lets a key die at a Unix time in milliseconds",
+        summary: "Lets a key die at a Unix time in milliseconds.",
         syntax: "key unix-time-milliseconds [NX|XX|GT|LT]",
         handler: Handler::Write(pexpireat),
         ..CHANGE
@@ -64,7 +64,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "persist",
         arity: 2,
         since: "2.2.0",
-        summary: "Takes the deadline of a key away",
+        summary: "Takes the deadline of a key away.",
         syntax: "key",
         handler: Handler::Write(persist),
         ..CHANGE
@@ -72,7 +72,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "ttl",
         flags: Flags::FAST.with(Flags::RANDOM),
-        summary: "Tells for how many seconds a key will live",
+        summary: "Tells for how many seconds a key will live.",
         handler: Handler::Read(ttl),
         ..ASK
     },
@@ -80,21 +80,21 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "pttl",
         flags: Flags::FAST.with(Flags::RANDOM),
         since: "2.6.0",
-        summary: "Tells for how many milliseconds a key will live",
+        summary: "Tells for how many milliseconds a key will live.",
         handler: Handler::Read(pttl),
         ..ASK
     },
     CommandSpec {
         name: "expiretime",
         since: "7.0.0",
-        summary: "Tells at which Unix time in seconds a key dies",
+        summary: "Tells at which Unix time in seconds a key dies.",
         handler: Handler::Read(expiretime),
         ..ASK
     },
     CommandSpec {
         name: "pexpiretime",
         since: "7.0.0",
-        summary: "Tells at which Unix time in milliseconds a key dies",
+        summary: "Tells at which Unix time in milliseconds a key dies.",
         handler: Handler::Read(pexpiretime),
         ..ASK
     },

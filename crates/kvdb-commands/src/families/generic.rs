@@ -51,7 +51,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "del",
         keys: &[KeySpec::all(&["RM", "delete"])],
-        summary: "Deletes keys",
+        summary: "Deletes keys.",
         handler: Handler::Write(del),
         ..MANY
     },
@@ -60,7 +60,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::FAST,
         keys: &[KeySpec::all(&["RM", "delete"])],
         since: "4.0.0",
-        summary: "Deletes keys; does what DEL does",
+        summary: "Deletes keys; does what DEL does.",
         handler: Handler::Write(del),
         ..MANY
     },
@@ -68,7 +68,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "exists",
         flags: Flags::FAST,
         keys: &[KeySpec::all(&["RO"])],
-        summary: "Counts how many of the named keys are there; a key named twice counts twice",
+        summary: "Counts how many of the named keys are there; a key named twice counts twice.",
         handler: Handler::Read(exists),
         ..MANY
     },
@@ -77,7 +77,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::FAST,
         keys: &[KeySpec::all(&["RO"])],
         since: "3.2.1",
-        summary: "Marks keys as used now and counts those that are there",
+        summary: "Marks keys as used now and counts those that are there.",
         handler: Handler::Read(touch),
         ..MANY
     },
@@ -85,7 +85,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "type",
         flags: Flags::FAST,
         keys: &[KeySpec::one(&["RO"])],
-        summary: "Tells the type of a key's value",
+        summary: "Tells the type of a key's value.",
         handler: Handler::Read(kind),
         ..ROW
     },
@@ -94,7 +94,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         arity: 3,
         keys: &[SOURCE, target(&["OW", "update"])],
         complexity: "O(N) for a value of N bytes",
-        summary: "Gives a key another name, in place of a key that has it",
+        summary: "Gives a key another name, in place of a key that has it.",
         syntax: "key newkey",
         handler: Handler::Write(rename),
         ..ROW
@@ -105,7 +105,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::FAST,
         keys: &[SOURCE, target(&["OW", "insert"])],
         complexity: "O(N) for a value of N bytes",
-        summary: "Gives a key another name unless a key has it",
+        summary: "Gives a key another name unless a key has it.",
         syntax: "key newkey",
         handler: Handler::Write(renamenx),
         ..ROW
@@ -117,7 +117,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         keys: &[KeySpec::one(&["RO", "access"]), target(&["OW", "update"])],
         since: "6.2.0",
         complexity: "O(N) for a value of N bytes",
-        summary: "Gives another key the same value and deadline",
+        summary: "Gives another key the same value and deadline.",
         syntax: "source destination [DB destination-db] [REPLACE]",
         handler: Handler::Write(copy),
         ..ROW
@@ -128,7 +128,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::FAST,
         keys: &[KeySpec::one(&["RW", "access", "update"])],
         complexity: "O(N) for a value of N bytes",
-        summary: "Moves a key into another database unless that one has the key",
+        summary: "Moves a key into another database unless that one has the key.",
         syntax: "key db",
         handler: Handler::Write(move_key),
         ..ROW
@@ -139,32 +139,32 @@ pub const COMMANDS: &[CommandSpec] = &[
         categories: &[],
         since: "2.2.3",
         complexity: "Depends on the subcommand",
-        summary: "Tells how a value is kept",
+        summary: "Tells how a value is kept.",
         syntax: "",
         subcommands: &[
             CommandSpec {
                 name: "encoding",
-                summary: "Tells the encoding that Redis would keep the value in",
+                summary: "Tells the encoding that Redis would keep the value in.",
                 handler: Handler::Read(object_encoding),
                 ..OBJECT
             },
             CommandSpec {
                 name: "freq",
                 since: "4.0.0",
-                summary: "Tells how often the key is used, which is not counted",
+                summary: "Tells how often the key is used, which is not counted.",
                 handler: Handler::Read(object_freq),
                 ..OBJECT
             },
             help::row(Group::Generic, "6.2.0"),
             CommandSpec {
                 name: "idletime",
-                summary: "Tells for how many seconds the key has not been used",
+                summary: "Tells for how many seconds the key has not been used.",
                 handler: Handler::Read(object_idletime),
                 ..OBJECT
             },
             CommandSpec {
                 name: "refcount",
-                summary: "Tells how many references to the value Redis would count",
+                summary: "Tells how many references to the value Redis would count.",
                 handler: Handler::Read(object_refcount),
                 ..OBJECT
             },

@@ -40,7 +40,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::READONLY.with(Flags::RANDOM),
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for a walk over N keys",
-        summary: "Walks the keys of the selected database, a few with each call",
+        summary: "Walks the keys of the selected database, a few with each call.",
         syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
         handler: Handler::Keyspace(scan),
         ..ROW
@@ -51,7 +51,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::READONLY.with(Flags::SLOW),
         categories: &["@keyspace", "@dangerous"],
         complexity: "O(N) for N keys in the database",
-        summary: "Replies with all keys of the selected database that match a pattern",
+        summary: "Replies with all keys of the selected database that match a pattern.",
         syntax: "pattern",
         handler: Handler::Keyspace(keys),
         ..ROW
@@ -59,7 +59,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "randomkey",
         flags: Flags::READONLY.with(Flags::RANDOM),
-        summary: "Replies with some key of the selected database",
+        summary: "Replies with some key of the selected database.",
         handler: Handler::Keyspace(randomkey),
         ..ROW
     },
@@ -67,7 +67,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "dbsize",
         flags: Flags::READONLY.with(Flags::FAST),
         group: Group::Server,
-        summary: "Counts the keys of the selected database",
+        summary: "Counts the keys of the selected database.",
         handler: Handler::Keyspace(dbsize),
         ..ROW
     },
@@ -77,7 +77,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::WRITE,
         categories: &["@keyspace", "@dangerous"],
         group: Group::Server,
-        summary: "Empties the selected database",
+        summary: "Empties the selected database.",
         syntax: "[ASYNC|SYNC]",
         handler: Handler::Keyspace(flushdb),
         ..ROW
@@ -88,7 +88,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         flags: Flags::WRITE,
         categories: &["@keyspace", "@dangerous"],
         group: Group::Server,
-        summary: "Empties all databases",
+        summary: "Empties all databases.",
         syntax: "[ASYNC|SYNC]",
         handler: Handler::Keyspace(flushall),
         ..ROW
@@ -100,7 +100,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         categories: &["@keyspace", "@dangerous"],
         group: Group::Server,
         since: "4.0.0",
-        summary: "Exchanges two databases for all connections",
+        summary: "Exchanges two databases for all connections.",
         syntax: "index1 index2",
         handler: Handler::Keyspace(swapdb),
         ..ROW

@@ -54,7 +54,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "purge",
-        summary: "Gives unused memory back to the system.",
+        summary: "Does nothing: free memory goes back to the system by itself.",
         handler: Handler::Session(purge),
         ..ROW
     },
@@ -129,12 +129,12 @@ fn diagnose(used: f64, peak: f64, fragmentation: f64) -> String {
     }
     let mut findings = String::new();
     if peak > used * 1.5 {
-        findings += "* The most memory that was ever in use is over 1.5 times what is in use now. The allocator may keep \
-                     what was freed since; MEMORY PURGE gives it back to the system.\n";
+        findings += "* The most memory that was ever in use is over 1.5 times what is in use now. What was freed since goes \
+                     back to the system within seconds, as far as the pages are wholly free.\n";
     }
     if fragmentation > 1.4 {
-        findings += "* The system counts over 1.4 times the memory that is in use. The rest is lost between allocations; \
-                     MEMORY PURGE gives back what it can, a restart all of it.\n";
+        findings += "* The system counts over 1.4 times the memory that is in use. The rest is lost between allocations, \
+                     and comes back as keys are rewritten, or with a restart.\n";
     }
     if findings.is_empty() { "The use of memory looks sound.\n".to_owned() } else { findings }
 }
