@@ -29,7 +29,7 @@ pub enum Outcome {
 #[inline]
 pub fn run(spec: &CommandSpec, store: &Arc<Store>, db: u16, env: Env, scratch: &mut Scratch, args: Args<'_>, reply: &mut Reply<'_>) -> Result<Outcome, CommandError> {
     let mark = reply.len();
-    let mut guards = latch(spec, store, env.located, args);
+    let mut guards = latch(spec, store, db, env.located, args);
     for spec in spec.keys {
         for at in spec.positions(args.len()) {
             match store.ensure_resident(&mut guards, db, &args[at], env.now) {
@@ -69,7 +69,13 @@ pub fn run(spec: &CommandSpec, store: &Arc<Store>, db: u16, env: Env, scratch: &
 }
 
 #[inline]
-fn latch<'s>(spec: &CommandSpec, store: &'s Store, located: Option<Located>, args: Args<'_>) -> Guards<'s> {
+fn latch<'s>(
+    spec: &CommandSpec,
+    store: &'s Store,
+    db: u16,
+    located: Option<Located>,
+    args: Args<'_>,
+) -> Guards<'s> {
     if let [one] = spec.keys
         && one.first == 1
         && one.last == 1
@@ -79,5 +85,7 @@ fn latch<'s>(spec: &CommandSpec, store: &'s Store, located: Option<Located>, arg
     }
     let places: SmallVec<[Place; 8]> =
         spec.keys.iter().flat_map(|keys| keys.positions(args.len())).map(|at| store.place(&args[at])).collect();
-    store.latch_many(&places)
+    let guards = store.latch_many(&places);
+    guards.prefetch(db, &places);
+    guards
 }

@@ -290,6 +290,16 @@ impl Guards<'_> {
             .expect("a run holds the latches of all keys it touches")
     }
 
+    /// Asks the processor for the entries of several places, all at once.
+    pub fn prefetch(&self, db: u16, places: &[Place]) {
+        for &place in places {
+            self.shard(place).table(db, place).prefetch(place.tag());
+        }
+        for &place in places {
+            self.shard(place).table(db, place).prefetch_entries(place.tag());
+        }
+    }
+
     /// The shard of a place whose latch is held.
     ///
     /// # Panics
