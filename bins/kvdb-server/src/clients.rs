@@ -44,7 +44,7 @@ pub struct ClientInfo {
     db: AtomicU16,
     protocol: AtomicU8,
     flags: AtomicU8,
-    /// Bytes received that are not a whole command yet.
+    /// Bytes received that have not been run, with the command that asks.
     pub query_bytes: AtomicUsize,
     /// Bytes of replies that wait to be sent.
     pub output_bytes: AtomicUsize,
@@ -90,6 +90,13 @@ impl ClientInfo {
             self.last_command.store(index, Ordering::Relaxed);
         }
         self.db.store(session.db, Ordering::Relaxed);
+    }
+
+    /// Notes which command is about to run, and how much of what was received begins with it.
+    #[inline]
+    pub fn runs(&self, command: usize, query_bytes: usize) {
+        self.last_command.store(command, Ordering::Relaxed);
+        self.query_bytes.store(query_bytes, Ordering::Relaxed);
     }
 
     /// Takes over what a session command may have changed.
@@ -245,7 +252,7 @@ impl ClientInfo {
         let _ = write!(
             line,
             "id={} addr={} laddr={} fd=-1 name={name} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
-             watch=0 qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem={output} \
+             qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem={output} \
              tot-mem={} events=r cmd={command} user={} redir=-1 resp={} lib-name={lib_name} lib-ver={lib_version}",
             self.id,
             self.addr,

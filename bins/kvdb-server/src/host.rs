@@ -66,7 +66,6 @@ impl Server for Node {
         for worker in &self.workers {
             worker.reset();
         }
-        self.latency.reset_commands();
         self.accepted.store(0, Ordering::Relaxed);
         self.rejected.store(0, Ordering::Relaxed);
         let stats = &self.store.stats;
@@ -136,6 +135,11 @@ impl Server for Node {
     }
 
     fn latency(&self, subcommand: &str, args: &[&[u8]], reply: &mut Reply<'_>) -> Result<(), CommandError> {
+        if subcommand == "histogram" {
+            let times = crate::timing::merged(self.workers.iter().map(|worker| &worker.times));
+            crate::timing::reply_histograms(&times, args, reply);
+            return Ok(());
+        }
         self.latency.reply(subcommand, args, reply)
     }
 

@@ -7,6 +7,9 @@ use crate::settings::{Config, Fsync, Settings};
 /// Below this threshold of the slow log, every command is timed on its own; above it only those whose cost may grow.
 const PRECISE_BELOW_MICROS: i64 = 1_000;
 
+/// Replies that may wait for a client whose limit is 0, bytes: nothing grows without a limit here.
+const OUTPUT_MAX: usize = 1 << 30;
+
 /// See the module's text. `version` rises after every change; who keeps copies compares it.
 pub struct HotSettings {
     /// Rises with every change.
@@ -21,6 +24,8 @@ pub struct HotSettings {
     pub slowlog_len: AtomicUsize,
     /// `latency-monitor-threshold`, milliseconds; 0 for off.
     pub latency_millis: AtomicU64,
+    /// `latency-tracking`: whether the times of commands are kept.
+    pub latency_tracking: AtomicBool,
     /// `client-query-buffer-limit`, bytes.
     pub query_buffer: AtomicUsize,
     /// The hard limit of `client-output-buffer-limit` for normal clients, bytes.
@@ -45,6 +50,7 @@ impl HotSettings {
             slowlog_micros: AtomicI64::new(-1),
             slowlog_len: AtomicUsize::new(0),
             latency_millis: AtomicU64::new(0),
+            latency_tracking: AtomicBool::new(true),
             query_buffer: AtomicUsize::new(0),
             output_buffer: AtomicUsize::new(0),
             maxclients: AtomicUsize::new(0),
@@ -68,9 +74,10 @@ impl HotSettings {
         self.slowlog_len.store(size(settings.slowlog_max_len), Ordering::Relaxed);
         let latency = settings.latency_monitor_threshold.map_or(0, |d| d.as_millis() as u64);
         self.latency_millis.store(latency, Ordering::Relaxed);
+        self.latency_tracking.store(settings.latency_tracking, Ordering::Relaxed);
         self.query_buffer.store(size(settings.client_query_buffer_limit), Ordering::Relaxed);
         let normal = settings.client_output_buffer_limit.normal.hard;
-        self.output_buffer.store(if normal == 0 { usize::MAX } else { size(normal) }, Ordering::Relaxed);
+        self.output_buffer.store(if normal == 0 { OUTPUT_MAX } else { size(normal) }, Ordering::Relaxed);
         let maxclients = (settings.maxclients as usize).min(crate::descriptors::room_for_clients());
         self.maxclients.store(maxclients, Ordering::Relaxed);
         self.timeout_millis.store(settings.timeout.map_or(0, |d| d.as_millis() as u64), Ordering::Relaxed);

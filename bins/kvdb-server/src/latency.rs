@@ -1,11 +1,10 @@
-//! LATENCY: spikes by event, and the distribution of each command's time.
+//! LATENCY: spikes, by event. The distribution of each command's time is in [`crate::timing`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use kvdb_commands::{CommandError, CommandSpec, Flags, errors};
 use kvdb_resp::Reply;
 use parking_lot::Mutex;
@@ -15,8 +14,6 @@ use crate::hot::HotSettings;
 
 /// Samples kept for each event, as in Redis.
 const HISTORY: usize = 160;
-/// The longest time that is told apart, microseconds.
-const MAX_MICROS: u64 = 1_000_000_000;
 
 #[derive(Default)]
 struct Event {
@@ -33,25 +30,18 @@ struct Event {
 pub struct Latency {
     hot: Arc<HotSettings>,
     events: Mutex<BTreeMap<&'static str, Event>>,
-    commands: Mutex<BTreeMap<&'static str, Histogram<u64>>>,
 }
 
 impl Latency {
     /// Nothing seen yet.
     pub fn new(hot: Arc<HotSettings>) -> Self {
-        Self { hot, events: Mutex::default(), commands: Mutex::default() }
+        Self { hot, events: Mutex::default() }
     }
 
     /// Notes a command that was timed on its own.
     pub fn note(&self, spec: &CommandSpec, took: Duration) {
         let event = if spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
         self.spike(event, took);
-        let mut commands = self.commands.lock();
-        let histogram = commands.entry(spec.name).or_insert_with(|| {
-            Histogram::new_with_bounds(1, MAX_MICROS, 2)
-                .expect("the bounds are a valid range with two digits")
-        });
-        histogram.saturating_record((took.as_micros() as u64).max(1));
     }
 
     /// Notes that an event took so long, if that is longer than the monitor's threshold.
@@ -74,21 +64,7 @@ impl Latency {
         }
     }
 
-    /// Forgets the distributions of commands (CONFIG RESETSTAT).
-    pub fn reset_commands(&self) {
-        self.commands.lock().clear();
-    }
-
-    /// The percentiles of each command, for INFO: name, then the values in microseconds.
-    pub fn percentiles(&self, wanted: &[f64]) -> Vec<(&'static str, Vec<u64>)> {
-        let commands = self.commands.lock();
-        commands
-            .iter()
-            .map(|(name, h)| (*name, wanted.iter().map(|&p| h.value_at_percentile(p)).collect()))
-            .collect()
-    }
-
-    /// Replies to a LATENCY subcommand.
+    /// Replies to a LATENCY subcommand about events.
     ///
     /// # Errors
     /// The error to reply with.
@@ -99,7 +75,6 @@ impl Latency {
             "reset" => reply.integer(self.reset(args)),
             "graph" => self.graph(args.first().copied().unwrap_or_default(), reply)?,
             "doctor" => reply.verbatim(b"txt", &self.doctor()),
-            "histogram" => self.histogram(args, reply),
             _ => return Err(errors::SYNTAX),
         }
         Ok(())
@@ -180,44 +155,4 @@ impl Latency {
         text.push_str("SLOWLOG GET names the commands; LATENCY HISTORY <event> has the times.\n");
         text
     }
-
-    fn histogram(&self, names: &[&[u8]], reply: &mut Reply<'_>) {
-        let commands = self.commands.lock();
-        let shown: Vec<_> = commands
-            .iter()
-            .filter(|(name, _)| {
-                names.is_empty() || names.iter().any(|n| n.eq_ignore_ascii_case(name.as_bytes()))
-            })
-            .collect();
-        reply.map(shown.len());
-        for (name, histogram) in shown {
-            reply.bulk(name.as_bytes());
-            reply.map(2);
-            reply.bulk(b"calls");
-            reply.integer(histogram.len() as i64);
-            reply.bulk(b"histogram_usec");
-            let buckets = cumulative(histogram);
-            reply.map(buckets.len());
-            for (upto, count) in buckets {
-                reply.integer(upto as i64);
-                reply.integer(count as i64);
-            }
-        }
-    }
-}
-
-/// Calls that took at most 1, 2, 4 … microseconds, for those bounds at which the number grows.
-fn cumulative(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
-    let mut buckets = Vec::new();
-    let mut seen = 0;
-    let mut upto = 1;
-    while seen < histogram.len() && upto <= MAX_MICROS * 2 {
-        let count = histogram.count_between(0, upto);
-        if count > seen {
-            buckets.push((upto, count));
-            seen = count;
-        }
-        upto *= 2;
-    }
-    buckets
 }

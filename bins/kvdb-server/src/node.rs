@@ -7,7 +7,6 @@ use std::time::Instant;
 use kvdb_commands::server::ShutdownMode;
 use kvdb_commands::{CommandSpec, Flags, Session};
 use kvdb_lsm::Db;
-use kvdb_resp::Args;
 use kvdb_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -177,11 +176,11 @@ impl Node {
 
     /// Shows a command to those who watch.
     #[cold]
-    pub fn show_monitors(&self, session: &Session, client: &ClientInfo, args: Args<'_>, now: u64) {
+    pub fn show_monitors(&self, session: &Session, client: &ClientInfo, args: &[&[u8]], now: u64) {
         let mut line = format!("+{}.{:06} [{} {}]", now / 1000, now % 1000 * 1000, session.db, client.addr);
         for arg in args {
             line.push_str(" \"");
-            for &byte in arg {
+            for &byte in *arg {
                 match byte {
                     b'"' | b'\\' => line.extend(['\\', byte as char]),
                     b'\n' => line.push_str("\\n"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kvdb_commands::session::Offload;
 use kvdb_commands::{Handler, KeyspaceCx, KeyspaceOutcome, Session};
-use kvdb_resp::{Decoder, OwnedArgs, Protocol, Reply};
+use kvdb_resp::{Decoder, Protocol, Reply};
 use kvdb_store::{Env, Waiter};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
@@ -22,7 +22,7 @@ use crate::clock::unix_millis;
 use crate::connection::{Connection, Step, Stream};
 use crate::gate::Gate;
 use crate::node::{Node, Stop};
-use crate::turn::{Conn, Park};
+use crate::turn::{Conn, Park, Running};
 use crate::worker::Worker;
 
 /// A client that has been accepted, on its way to a worker.
@@ -170,12 +170,13 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
             }
             return;
         }
-        Park::Sleep(micros) => {
+        Park::Sleep(running, micros) => {
             let until = Instant::now() + Duration::from_micros(micros);
             sleep_until(until).await;
             Reply::new(&mut bytes, protocol).ok();
+            worker.borrow_mut().finished(&running, &bytes, &connection.info());
         }
-        Park::Offload(Offload(job)) => {
+        Park::Offload(running, Offload(job)) => {
             let (done, wait) = oneshot::channel();
             node.store.io().submit(move || {
                 let _ = done.send(job());
@@ -185,16 +186,19 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
                 Ok(Err(message)) => Reply::new(&mut bytes, protocol).error(message),
                 Err(_) => return,
             }
+            worker.borrow_mut().finished(&running, &bytes, &connection.info());
         }
-        Park::Keyspace(spec, args) => {
+        Park::Keyspace(running) => {
             let env = worker.borrow_mut().env(no_touch);
             let (done, wait) = oneshot::channel();
             let store = node.store.clone();
-            let job = KeyspaceJob { handler: spec.handler, args, db, env, protocol };
+            let job = KeyspaceJob { running, db, env, protocol };
             node.store.io().submit(move || {
-                let _ = done.send(job.run(&store));
+                let (reply, seq) = job.run(&store);
+                let _ = done.send((job.running, reply, seq));
             });
-            let Ok((reply, seq)) = wait.await else { return };
+            let Ok((running, reply, seq)) = wait.await else { return };
+            worker.borrow_mut().finished(&running, &reply, &connection.info());
             (bytes, depends_on) = (reply, seq);
         }
     }
@@ -225,8 +229,7 @@ async fn paused(node: &Node) {
 
 /// A keyspace command on its way to a thread that may wait.
 struct KeyspaceJob {
-    handler: Handler,
-    args: OwnedArgs,
+    running: Running,
     db: u16,
     env: Env,
     protocol: Protocol,
@@ -237,10 +240,10 @@ impl KeyspaceJob {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.protocol);
         let mut cx = KeyspaceCx { store, db: self.db, env: self.env, may_wait: true };
-        let Handler::Keyspace(handler) = self.handler else {
+        let Handler::Keyspace(handler) = self.running.spec.handler else {
             unreachable!("only keyspace commands are sent here")
         };
-        let seq = match handler(&mut cx, self.args.as_args(), &mut reply) {
+        let seq = match handler(&mut cx, self.running.args.as_args(), &mut reply) {
             Ok(KeyspaceOutcome::Done(seq)) => seq,
             Ok(KeyspaceOutcome::NeedIo) => {
                 reply.truncate(0);

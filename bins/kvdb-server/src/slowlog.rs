@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kvdb_commands::{CommandSpec, Flags};
+use kvdb_commands::CommandSpec;
 use kvdb_resp::{Args, Reply};
 use parking_lot::Mutex;
 
 use crate::clients::ClientInfo;
 use crate::hot::HotSettings;
+use crate::redact;
 
 /// Arguments that an entry keeps at the most; the last one then says how many more there were.
 const MAX_ARGS: usize = 32;
@@ -47,7 +48,7 @@ impl SlowLog {
     pub fn note(&self, spec: &CommandSpec, args: Args<'_>, took: Duration, client: &ClientInfo, now: u64) {
         let threshold = self.hot.slowlog_micros.load(Ordering::Relaxed);
         let micros = took.as_micros() as u64;
-        if threshold < 0 || micros < threshold as u64 || spec.flags.has(Flags::SKIP_SLOWLOG) {
+        if threshold < 0 || micros < threshold as u64 {
             return;
         }
         let limit = self.hot.slowlog_len.load(Ordering::Relaxed);
@@ -55,7 +56,7 @@ impl SlowLog {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             unix_seconds: now / 1000,
             micros,
-            args: if sets_settings(spec) { without_values(args) } else { abridged(args) },
+            args: abridged(&redact::shown(spec, args)),
             addr: client.addr.clone(),
             name: client.name(),
         };
@@ -99,22 +100,8 @@ impl SlowLog {
     }
 }
 
-/// Whether it is CONFIG SET, the values of which may be passwords.
-fn sets_settings(spec: &CommandSpec) -> bool {
-    spec.name == "set" && spec.flags.has(Flags::ADMIN)
-}
-
-/// The arguments of CONFIG SET without what the settings are set to.
-fn without_values(args: Args<'_>) -> Vec<Vec<u8>> {
-    let mut kept = abridged(args);
-    for value in kept.iter_mut().skip(3).step_by(2) {
-        *value = b"(redacted)".to_vec();
-    }
-    kept
-}
-
 /// The arguments as an entry keeps them, with Redis' notes about what was left out.
-fn abridged(args: Args<'_>) -> Vec<Vec<u8>> {
+fn abridged(args: &[&[u8]]) -> Vec<Vec<u8>> {
     let shown = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
     let mut kept: Vec<Vec<u8>> = args
         .iter()

@@ -8,6 +8,8 @@ use std::time::Duration;
 use kvdb_commands::{CommandSpec, table};
 use parking_lot::Mutex;
 
+use crate::timing::CommandTimes;
+
 /// Different error codes that are counted; a flood of made-up codes does not grow without a limit.
 const MAX_ERROR_CODES: usize = 128;
 
@@ -43,12 +45,16 @@ pub struct CommandCounts {
     pub nanos: AtomicU64,
     /// Times it ended in an error.
     pub failed: AtomicU64,
+    /// Times it was refused before it ran.
+    pub rejected: AtomicU64,
 }
 
 /// The counters of one worker. Only the worker writes, so adding is a load and a store.
 #[derive(Default)]
 pub struct WorkerStats {
     commands: Box<[CommandCounts]>,
+    /// How long the commands took.
+    pub times: CommandTimes,
     /// Commands run.
     pub processed: AtomicU64,
     /// Lookups that found a key.
@@ -84,11 +90,14 @@ impl WorkerStats {
         INDEX.get(&std::ptr::from_ref(spec).addr()).copied().unwrap_or(0)
     }
 
-    /// Counts a run that was timed on its own.
-    pub fn timed(&self, index: usize, took: Duration) {
+    /// Counts a run that was timed on its own; `track` says whether its time is kept.
+    pub fn timed(&self, index: usize, took: Duration, track: bool) {
         add(&self.commands[index].calls, 1);
         add(&self.commands[index].nanos, took.as_nanos() as u64);
         add(&self.processed, 1);
+        if track {
+            self.times.note(&[(index, 1)], took);
+        }
     }
 
     /// Counts a run that failed.
@@ -96,9 +105,15 @@ impl WorkerStats {
         add(&self.commands[index].failed, 1);
     }
 
-    /// Counts the commands of a turn and shares its time out among those that were not timed on their own.
+    /// Counts a command that was refused before it ran.
+    pub fn rejected(&self, index: usize) {
+        add(&self.commands[index].rejected, 1);
+    }
+
+    /// Counts the commands of a turn and shares its time out among those that were not timed on their own; `track` says
+    /// whether their times are kept.
     #[inline]
-    pub fn turn(&self, calls: &[(usize, u64)], took: Duration) {
+    pub fn turn(&self, calls: &[(usize, u64)], took: Duration, track: bool) {
         let commands: u64 = calls.iter().map(|(_, n)| n).sum();
         let Some(nanos) = (took.as_nanos() as u64).checked_div(commands) else { return };
         for &(index, n) in calls {
@@ -106,6 +121,9 @@ impl WorkerStats {
             add(&self.commands[index].nanos, nanos * n);
         }
         add(&self.processed, commands);
+        if track {
+            self.times.note(calls, Duration::from_nanos(nanos));
+        }
     }
 
     /// Counts lookups.
@@ -146,6 +164,7 @@ impl WorkerStats {
             command.calls.store(0, Ordering::Relaxed);
             command.nanos.store(0, Ordering::Relaxed);
             command.failed.store(0, Ordering::Relaxed);
+            command.rejected.store(0, Ordering::Relaxed);
         }
         for counter in [
             &self.processed,
@@ -159,14 +178,28 @@ impl WorkerStats {
             counter.store(0, Ordering::Relaxed);
         }
         self.errors.lock().clear();
+        self.times.reset();
     }
+}
+
+/// What is known of one command, summed over all workers.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct CommandTotals {
+    /// Times it ran.
+    pub calls: u64,
+    /// Nanoseconds it took.
+    pub nanos: u64,
+    /// Times it ended in an error.
+    pub failed: u64,
+    /// Times it was refused before it ran.
+    pub rejected: u64,
 }
 
 /// The sum over all workers.
 #[derive(Debug, Default, Clone)]
 pub struct Totals {
-    /// Calls, nanoseconds and failures of each command, by its index.
-    pub commands: Vec<(u64, u64, u64)>,
+    /// What is known of each command, by its index.
+    pub commands: Vec<CommandTotals>,
     /// Error replies by code.
     pub errors: BTreeMap<String, u64>,
     /// Commands run.
@@ -187,12 +220,13 @@ pub struct Totals {
 
 /// Sums the counters of all workers.
 pub fn totals<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Totals {
-    let mut sum = Totals { commands: vec![(0, 0, 0); command_count()], ..Totals::default() };
+    let mut sum = Totals { commands: vec![CommandTotals::default(); command_count()], ..Totals::default() };
     for worker in workers {
         for (total, one) in sum.commands.iter_mut().zip(&worker.commands) {
-            total.0 += one.calls.load(Ordering::Relaxed);
-            total.1 += one.nanos.load(Ordering::Relaxed);
-            total.2 += one.failed.load(Ordering::Relaxed);
+            total.calls += one.calls.load(Ordering::Relaxed);
+            total.nanos += one.nanos.load(Ordering::Relaxed);
+            total.failed += one.failed.load(Ordering::Relaxed);
+            total.rejected += one.rejected.load(Ordering::Relaxed);
         }
         for (code, count) in worker.errors.lock().iter() {
             *sum.errors.entry(code.clone()).or_default() += count;

@@ -18,6 +18,7 @@ use kvdb_resp::{Args, Decoder, Limits, OwnedArgs, Reply};
 use kvdb_store::Env;
 
 use crate::clients::ClientInfo;
+use crate::redact;
 use crate::window::{End, Window};
 use crate::worker::Worker;
 
@@ -43,11 +44,27 @@ pub enum Park {
     /// Clients are paused; the command then runs again.
     Paused,
     /// The command replies after so many microseconds.
-    Sleep(u64),
+    Sleep(Running, u64),
     /// The command's reply is what this returns, run where waiting for the disk is allowed.
-    Offload(Offload),
+    Offload(Running, Offload),
     /// The command has to run where waiting for the disk is allowed.
-    Keyspace(&'static CommandSpec, OwnedArgs),
+    Keyspace(Running),
+}
+
+/// A command that ends after its turn. It is counted then, and not by the turn.
+pub struct Running {
+    /// The command.
+    pub spec: &'static CommandSpec,
+    /// Its arguments.
+    pub args: OwnedArgs,
+    /// When it was begun.
+    pub began: Instant,
+}
+
+impl Running {
+    fn new(spec: &'static CommandSpec, args: Args<'_>) -> Self {
+        Self { spec, args: OwnedArgs::from(args), began: Instant::now() }
+    }
 }
 
 /// What a turn came to.
@@ -112,6 +129,7 @@ pub fn turn(conn: &mut Conn, input: &[u8], worker: &mut Worker) -> Turn {
         }
     }
     worker.window = window;
+    conn.info.query_bytes.store(input.len() - turn.consumed, Ordering::Relaxed);
     worker.end_turn(&conn.info, &conn.session, env.now, began.elapsed());
     turn
 }
@@ -130,7 +148,8 @@ fn run_window(
     let before = turn.consumed;
     for request in window.iter() {
         let env = Env { located: request.located, ..env };
-        let mut run = Run { session, info, worker, env, gate: &mut turn.gate };
+        let unread = input.len() - (turn.consumed - before);
+        let mut run = Run { session, info, worker, env, unread, gate: &mut turn.gate };
         match run.command(request.args(input)) {
             Flow::Next => {}
             Flow::After(park) => turn.park = Some(park),
@@ -149,17 +168,14 @@ fn run_window(
     false
 }
 
-/// Whether MONITOR shows a command: not one with a password, nor one with settings, which may be passwords.
-fn is_shown(spec: &CommandSpec) -> bool {
-    !spec.flags.has(Flags::SKIP_MONITOR) && !spec.flags.has(Flags::ADMIN)
-}
-
 /// One command of a turn.
 struct Run<'t> {
     session: &'t mut Session,
     info: &'t ClientInfo,
     worker: &'t mut Worker,
     env: Env,
+    /// Bytes of the input from this command on.
+    unread: usize,
     gate: &'t mut u64,
 }
 
@@ -189,7 +205,7 @@ impl Run<'_> {
     fn dispatch(&mut self, args: Args<'_>) -> Flow {
         let (index, spec) = match self.find(args) {
             Ok(found) => found,
-            Err(error) => return self.refuse(None, &error),
+            Err(error) => return self.refuse(&error),
         };
         if self.worker.node.is_paused(self.env.now, spec) && self.session.authenticated {
             return Flow::Again(Park::Paused);
@@ -198,27 +214,32 @@ impl Run<'_> {
         let result = match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.keyed(spec, args),
             Handler::Keyspace(handler) => self.keyspace(spec, handler, args),
-            Handler::Session(handler) => self.session(handler, args),
+            Handler::Session(handler) => {
+                self.info.runs(index, self.unread);
+                self.session(spec, handler, args)
+            }
             Handler::Container => Err(errors::wrong_arity(spec.name)),
         };
         if let Ok(Flow::Again(park)) = result {
             return Flow::Again(park);
         }
-        if self.worker.node.monitors.load(Ordering::Relaxed) != 0 && is_shown(spec) {
-            self.worker.node.show_monitors(self.session, self.info, args, self.env.now);
+        // As in Redis, what operators do is not shown.
+        if self.worker.node.monitors.load(Ordering::Relaxed) != 0 && !spec.flags.has(Flags::ADMIN) {
+            let shown = redact::shown(spec, args);
+            self.worker.node.show_monitors(self.session, self.info, &shown, self.env.now);
+        }
+        if !matches!(result, Ok(Flow::After(_))) {
+            let took = timed.map(|began| began.elapsed());
+            self.worker.ran(index, spec, took);
+            if let Some(took) = took {
+                self.worker.node.slowlog.note(spec, args, took, self.info, self.env.now);
+            }
         }
         match result {
-            Ok(flow) => {
-                let took = timed.map(|began| began.elapsed());
-                self.worker.ran(index, spec, took);
-                if let Some(took) = took {
-                    self.worker.node.slowlog.note(spec, args, took, self.info, self.env.now);
-                }
-                flow
-            }
+            Ok(flow) => flow,
             Err(error) => {
-                self.worker.ran(index, spec, None);
-                self.refuse(Some(index), &error)
+                self.worker.stats.failed(index);
+                self.refuse(&error)
             }
         }
     }
@@ -239,30 +260,32 @@ impl Run<'_> {
             return Err(errors::unknown_command(name, args));
         };
         if !self.session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
+            self.worker.stats.rejected(index);
             return Err(errors::NO_AUTH);
         }
         if spec.subcommands.is_empty() || args.len() == 1 {
             return if spec.takes(args.len()) {
                 Ok((index, spec))
             } else {
+                self.worker.stats.rejected(index);
                 Err(errors::wrong_arity(spec.name))
             };
         }
         match table::find_subcommand(spec, &args[1]) {
             Some(sub) if sub.takes(args.len()) => Ok((self.worker.stats.index_of(sub), sub)),
-            Some(sub) => Err(errors::wrong_arity(&format!("{}|{}", spec.name, sub.name))),
+            Some(sub) => {
+                self.worker.stats.rejected(self.worker.stats.index_of(sub));
+                Err(errors::wrong_arity(&format!("{}|{}", spec.name, sub.name)))
+            }
             // A container that also works by itself (COMMAND, for one) takes only its own number of arguments.
             None => Err(errors::unknown_subcommand(spec.name, &args[1])),
         }
     }
 
     #[cold]
-    fn refuse(&mut self, index: Option<usize>, error: &CommandError) -> Flow {
+    fn refuse(&mut self, error: &CommandError) -> Flow {
         Reply::new(&mut self.worker.out, self.session.protocol).error(error.text());
         self.worker.stats.error(error.code());
-        if let Some(index) = index {
-            self.worker.stats.failed(index);
-        }
         Flow::Next
     }
 
@@ -301,7 +324,7 @@ impl Run<'_> {
         args: Args<'_>,
     ) -> Result<Flow, CommandError> {
         if spec.flags.has(Flags::SLOW) {
-            return Ok(Flow::After(Park::Keyspace(spec, OwnedArgs::from(args))));
+            return Ok(Flow::After(Park::Keyspace(Running::new(spec, args))));
         }
         let Worker { node, out, .. } = &mut *self.worker;
         let mut cx = KeyspaceCx { store: &node.store, db: self.session.db, env: self.env, may_wait: false };
@@ -314,7 +337,7 @@ impl Run<'_> {
             }
             Ok(KeyspaceOutcome::NeedIo) => {
                 reply.truncate(mark);
-                Ok(Flow::After(Park::Keyspace(spec, OwnedArgs::from(args))))
+                Ok(Flow::After(Park::Keyspace(Running::new(spec, args))))
             }
             Err(error) => {
                 reply.truncate(mark);
@@ -325,6 +348,7 @@ impl Run<'_> {
 
     fn session(
         &mut self,
+        spec: &'static CommandSpec,
         handler: fn(&mut SessionCx<'_>, Args<'_>, &mut Reply<'_>) -> kvdb_commands::CmdResult,
         args: Args<'_>,
     ) -> Result<Flow, CommandError> {
@@ -353,8 +377,12 @@ impl Run<'_> {
                 self.worker.out.truncate(mark);
                 Flow::Again(Park::Load(db, key))
             }
-            Some(Then::Sleep { micros }) => Flow::After(Park::Sleep(micros)),
-            Some(Then::Offload(job)) => Flow::After(Park::Offload(job)),
+            Some(Then::Sleep { micros }) => {
+                // The reply is made when the time is over.
+                self.worker.out.truncate(mark);
+                Flow::After(Park::Sleep(Running::new(spec, args), micros))
+            }
+            Some(Then::Offload(job)) => Flow::After(Park::Offload(Running::new(spec, args), job)),
         })
     }
 }

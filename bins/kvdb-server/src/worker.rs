@@ -12,6 +12,7 @@ use crate::clients::ClientInfo;
 use crate::clock::unix_millis;
 use crate::node::Node;
 use crate::stats::WorkerStats;
+use crate::turn::Running;
 use crate::window::Window;
 
 /// Bytes that are received at a time.
@@ -35,12 +36,16 @@ pub struct Worker {
     pub limits: Limits,
     /// Whether every command is timed on its own.
     pub precise: bool,
+    /// Whether the times of commands are kept.
+    tracking: bool,
     values: ValueLimits,
     random: u64,
     last: (&'static [u8], usize, &'static CommandSpec),
     settings_seen: u64,
-    /// Commands of this turn that were not timed on their own: index and number, run by run.
+    /// Commands of this turn that were not timed on their own: index and number.
     calls: Vec<(usize, u64)>,
+    /// The last command of this turn.
+    last_ran: Option<usize>,
     /// Time of this turn that went to commands which were.
     timed: Duration,
 }
@@ -58,11 +63,13 @@ impl Worker {
             stats,
             limits: Limits::default(),
             precise: false,
+            tracking: true,
             values: ValueLimits::default(),
             random: seed | 1,
             last: (spec.name.as_bytes(), index, spec),
             settings_seen: u64::MAX,
             calls: Vec::new(),
+            last_ran: None,
             timed: Duration::ZERO,
         };
         worker.refresh_settings();
@@ -84,6 +91,7 @@ impl Worker {
             hll_sparse_max_bytes: hot.hll_sparse_max_bytes.load(Ordering::Relaxed),
         };
         self.precise = hot.is_precise();
+        self.tracking = hot.latency_tracking.load(Ordering::Relaxed);
     }
 
     /// The moment, manners and limits of a turn.
@@ -112,25 +120,42 @@ impl Worker {
     /// Counts a command that ran, with its own time where it was taken.
     #[inline]
     pub fn ran(&mut self, index: usize, spec: &CommandSpec, took: Option<Duration>) {
+        self.last_ran = Some(index);
         if let Some(took) = took {
-            self.stats.timed(index, took);
+            self.stats.timed(index, took, self.tracking);
             self.node.latency.note(spec, took);
             self.timed += took;
             return;
         }
         match self.calls.last_mut() {
             Some((last, n)) if *last == index => *n += 1,
-            _ => self.calls.push((index, 1)),
+            _ => match self.calls.iter_mut().find(|(other, _)| *other == index) {
+                Some((_, n)) => *n += 1,
+                None => self.calls.push((index, 1)),
+            },
+        }
+    }
+
+    /// Counts a command that ended after its turn, once its reply is there.
+    pub fn finished(&mut self, running: &Running, reply: &[u8], info: &ClientInfo) {
+        let took = running.began.elapsed();
+        let index = self.stats.index_of(running.spec);
+        self.stats.timed(index, took, self.tracking);
+        self.node.latency.note(running.spec, took);
+        self.node.slowlog.note(running.spec, running.args.as_args(), took, info, unix_millis());
+        if let [b'-', error @ ..] = reply {
+            let code = error.split(|byte| *byte == b' ').next().unwrap_or_default();
+            self.stats.error(&String::from_utf8_lossy(code));
+            self.stats.failed(index);
         }
     }
 
     /// Counts what a turn came to.
     #[inline]
     pub fn end_turn(&mut self, info: &ClientInfo, session: &Session, now: u64, took: Duration) {
-        self.stats.turn(&self.calls, took.saturating_sub(std::mem::take(&mut self.timed)));
-        let last = self.calls.last().map(|(index, _)| *index);
+        self.stats.turn(&self.calls, took.saturating_sub(std::mem::take(&mut self.timed)), self.tracking);
         self.calls.clear();
         self.stats.lookups(std::mem::take(&mut self.scratch.hits), std::mem::take(&mut self.scratch.misses));
-        info.seen(session, now, last);
+        info.seen(session, now, self.last_ran.take());
     }
 }

@@ -2,45 +2,29 @@
 
 use super::Asked;
 use super::text::Text;
-use crate::stats::command_name;
+use crate::stats::{CommandTotals, command_name};
+use crate::timing;
 
-/// One command: its name, calls, nanoseconds and failures.
-struct CommandLine {
-    name: &'static str,
-    calls: u64,
-    nanos: u64,
-    failed: u64,
-}
-
-/// The commands that were called.
+/// The commands that were called, or were refused.
 #[derive(Default)]
-pub(super) struct CommandStats(Vec<CommandLine>);
+pub(super) struct CommandStats(Vec<(&'static str, CommandTotals)>);
 
 impl CommandStats {
     pub(super) fn gather(asked: &Asked<'_>) -> Self {
         let commands = asked.totals().commands.iter().enumerate();
-        let called = commands.filter(|(_, (calls, _, failed))| *calls > 0 || *failed > 0);
-        Self(
-            called
-                .map(|(i, &(calls, nanos, failed))| CommandLine {
-                    name: command_name(i),
-                    calls,
-                    nanos,
-                    failed,
-                })
-                .collect(),
-        )
+        let seen =
+            commands.filter(|(_, totals)| totals.calls > 0 || totals.failed > 0 || totals.rejected > 0);
+        Self(seen.map(|(i, &totals)| (command_name(i), totals)).collect())
     }
 
     pub(super) fn write(&self, text: &mut Text) {
         text.section("Commandstats");
-        for CommandLine { name, calls, nanos, failed } in &self.0 {
+        for (name, CommandTotals { calls, nanos, failed, rejected }) in &self.0 {
             let each = if *calls == 0 { 0.0 } else { *nanos as f64 / 1000.0 / *calls as f64 };
             let micros = nanos / 1000;
-            // A command that may not run, or not with these arguments, is refused before it is counted.
             text.field(
                 &format!("cmdstat_{name}"),
-                format_args!("calls={calls},usec={micros},usec_per_call={each:.2},rejected_calls=0,failed_calls={failed}"),
+                format_args!("calls={calls},usec={micros},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"),
             );
         }
     }
@@ -72,7 +56,7 @@ fn plain(name: &str) -> String {
 #[derive(Default)]
 pub(super) struct LatencyStats {
     wanted: Vec<f64>,
-    commands: Vec<(&'static str, Vec<u64>)>,
+    commands: Vec<(&'static str, Vec<f64>)>,
 }
 
 impl LatencyStats {
@@ -81,14 +65,20 @@ impl LatencyStats {
         if !asked.settings.latency_tracking {
             return Self::default();
         }
-        Self { commands: asked.node.latency.percentiles(&wanted), wanted }
+        let times = timing::merged(asked.node.workers.iter().map(|worker| &worker.times));
+        let micros = |nanos: u64| nanos as f64 / 1000.0;
+        let commands = times
+            .into_iter()
+            .map(|(name, h)| (name, wanted.iter().map(|&p| micros(h.value_at_percentile(p))).collect()))
+            .collect();
+        Self { commands, wanted }
     }
 
     pub(super) fn write(&self, text: &mut Text) {
         text.section("Latencystats");
         for (name, values) in &self.commands {
             let values = self.wanted.iter().zip(values);
-            let values: Vec<_> = values.map(|(p, micros)| format!("p{p}={:.3}", *micros as f64)).collect();
+            let values: Vec<_> = values.map(|(p, micros)| format!("p{p}={micros:.3}")).collect();
             text.field(&format!("latency_percentiles_usec_{name}"), values.join(","));
         }
     }
@@ -101,13 +91,14 @@ mod tests {
     #[test]
     fn commands_have_the_form_that_exporters_match() {
         let mut text = Text::default();
-        let line = |name, calls, nanos, failed| CommandLine { name, calls, nanos, failed };
-        CommandStats(vec![line("get", 3, 10_000, 0), line("client|list", 0, 0, 2)]).write(&mut text);
+        let line =
+            |name, calls, nanos, failed, rejected| (name, CommandTotals { calls, nanos, failed, rejected });
+        CommandStats(vec![line("get", 3, 10_000, 0, 0), line("client|list", 0, 0, 2, 1)]).write(&mut text);
         assert_eq!(
             text.finish(),
             "# Commandstats\r\n\
              cmdstat_get:calls=3,usec=10,usec_per_call=3.33,rejected_calls=0,failed_calls=0\r\n\
-             cmdstat_client|list:calls=0,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=2\r\n"
+             cmdstat_client|list:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=2\r\n"
         );
     }
 
@@ -121,10 +112,11 @@ mod tests {
     #[test]
     fn percentiles_are_named_as_they_were_asked_for() {
         let mut text = Text::default();
-        LatencyStats { wanted: vec![50.0, 99.9], commands: vec![("get", vec![12, 340])] }.write(&mut text);
+        LatencyStats { wanted: vec![50.0, 99.9], commands: vec![("get", vec![12.0, 340.25])] }
+            .write(&mut text);
         assert_eq!(
             text.finish(),
-            "# Latencystats\r\nlatency_percentiles_usec_get:p50=12.000,p99.9=340.000\r\n"
+            "# Latencystats\r\nlatency_percentiles_usec_get:p50=12.000,p99.9=340.250\r\n"
         );
     }
 }
