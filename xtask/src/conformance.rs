@@ -33,6 +33,8 @@ const UNITS: &[&str] = &[
     "unit/info-command",
     "unit/protocol",
     "unit/querybuf",
+    "unit/slowlog",
+    "unit/latency-monitor",
     "unit/quit",
     "unit/dump",
     "unit/auth",
