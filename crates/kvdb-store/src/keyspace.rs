@@ -46,15 +46,25 @@ pub enum Draw {
 
 type Keys = Vec<(Vec<u8>, Type)>;
 
-/// Rows that a walk looks at for each key that it was asked for, so that neither the dead nor other databases hold it up.
+/// Rows, or resident keys that are dead, that a walk looks at for each key that it was asked for, so that neither the dead
+/// nor other databases hold it up.
 const ROWS_PER_KEY: usize = 10;
 /// Rows that a walk may look at however few keys it was asked for.
 const MIN_ROWS: usize = 4096;
+/// Keys that a walk takes under one hold of a latch, so that nobody waits long for it.
+const KEYS_PER_LATCH: usize = 1024;
 /// What placing an iterator costs, in rows.
 const ROWS_PER_SEEK: usize = 16;
 
 /// What a database leaves behind when it is flushed: to be dropped where it holds nobody up.
-pub struct Flushed(#[expect(dead_code, reason = "held only to be dropped")] Vec<DbShard>);
+pub struct Flushed(Vec<DbShard>);
+
+impl Flushed {
+    /// Whether nothing is left behind, so that nobody need be bothered with dropping it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl Store {
     /// Counts the keys of a database, exactly.
@@ -84,11 +94,13 @@ impl Store {
     pub fn walk(&self, db: u16, cursor: u64, count: usize, now: u64, may_wait: bool) -> Result<Walk, String> {
         let mut keys = Vec::new();
         let mut next = Place::from_position(cursor);
+        let mut dead_budget = count.saturating_mul(ROWS_PER_KEY).max(MIN_ROWS);
         while let Some(place) = next {
-            if keys.len() >= count {
+            if keys.len() >= count || dead_budget == 0 {
                 return Ok(Walk::Keys(keys, place.position()));
             }
-            next = match self.walk_resident(db, place, count, now, &mut keys) {
+            let enough = count.min(keys.len() + KEYS_PER_LATCH);
+            next = match self.walk_resident(db, place, enough, now, &mut keys, &mut dead_budget) {
                 Some(next) => next,
                 None if may_wait => match self.walk_rows(db, place, count, now, &mut keys)? {
                     // Enough rows for one call, even if few of them were keys of this database and alive.
@@ -111,6 +123,7 @@ impl Store {
         count: usize,
         now: u64,
         keys: &mut Keys,
+        dead_budget: &mut usize,
     ) -> Option<Option<Place>> {
         let shard = self.shard(place.shard());
         if !shard.db(db).is_complete(place.table()) {
@@ -118,15 +131,18 @@ impl Store {
         }
         let mut place = place;
         let before = keys.len();
-        while keys.len() == before && shard.db(db).is_complete(place.table()) {
+        while keys.len() == before && *dead_budget > 0 && shard.db(db).is_complete(place.table()) {
             let table = shard.table(db, place);
             let mut last = None;
             for (_, entry) in table.iter_from(table.lower_bound(place.tag())) {
-                if keys.len() >= count && last.is_some_and(|tag| tag != entry.tag()) {
+                let enough = keys.len() >= count || *dead_budget == 0;
+                if enough && last.is_some_and(|tag| tag != entry.tag()) {
                     return Some(Some(Place::at_tag(place.slot, entry.tag())));
                 }
                 last = Some(entry.tag());
-                if !entry.deadline().is_some_and(|d| is_dead(d, now)) {
+                if entry.deadline().is_some_and(|d| is_dead(d, now)) {
+                    *dead_budget = dead_budget.saturating_sub(1);
+                } else {
                     keys.push((entry.key().to_vec(), Type::String));
                 }
             }
@@ -227,6 +243,9 @@ impl Store {
                         if next == 0 {
                             break;
                         }
+                        if !may_wait {
+                            return Ok(Draw::NeedIo);
+                        }
                         cursor = next;
                     }
                 }
@@ -265,7 +284,9 @@ impl Store {
         let mut next = self.next_space.load(Ordering::Relaxed);
         for &db in dbs {
             spaces[usize::from(db)] = next;
-            next += 1;
+            next = next.checked_add(1).ok_or_else(|| {
+                Refusal::Unavailable("databases have been emptied as often as row keys can tell apart".into())
+            })?;
             let at = usize::from(db);
             let keys: i64 = self.keys_at_open[at] + guards.iter_mut().map(|s| s.keys_delta[at]).sum::<i64>();
             let expires: i64 =
@@ -277,12 +298,15 @@ impl Store {
         let seq = self.log.append(&batch)?;
         self.next_space.store(next, Ordering::Relaxed);
         self.next_epoch();
-        let mut flushed = Vec::with_capacity(dbs.len() * SHARDS);
+        let mut flushed = Vec::new();
         for &db in dbs {
             let at = usize::from(db);
             self.set_space(db, spaces[at]);
             for (i, shard) in guards.iter_mut().enumerate() {
-                flushed.push(shard.clear_db(db));
+                let old = shard.clear_db(db);
+                if old.has_ever_held_keys() {
+                    flushed.push(old);
+                }
                 shard.moved(seq);
                 shard.keys_delta[at] = if i == 0 { -self.keys_at_open[at] } else { 0 };
                 shard.expires_delta[at] = if i == 0 { -self.expires_at_open[at] } else { 0 };

@@ -74,6 +74,11 @@ impl DbShard {
         self.resident.iter().flat_map(|resident| resident.tables.iter().enumerate())
     }
 
+    /// Whether there is memory to give back, even if no key is left in it.
+    pub fn has_ever_held_keys(&self) -> bool {
+        self.resident.is_some()
+    }
+
     /// Whether every key of the slot is resident.
     pub fn is_complete(&self, index: usize) -> bool {
         self.complete & (1 << index) != 0
@@ -179,7 +184,8 @@ impl Resident {
         }
         entry.set_token(true);
         self.expiry.schedule(deadline, now, token(place.table(), place.tag()));
-        if self.expiry.len() > 2 * self.expiring + 1024 {
+        // Every entry is looked at for it, so it has to be paid for by about as many tokens.
+        if self.expiry.len() > 2 * self.expiring + 1024 + self.keys / 8 {
             self.forget_stale_tokens(now);
         }
     }

@@ -255,7 +255,7 @@ fn flush(cx: &KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>, dbs: &[u16]
         return Ok(KeyspaceOutcome::NeedIo);
     }
     let (seq, flushed) = cx.store.flush(dbs).map_err(|refusal| CommandError::new(refusal.to_string()))?;
-    if sync {
+    if sync || flushed.is_empty() {
         drop(flushed);
     } else {
         cx.store.io().submit(move || drop(flushed));

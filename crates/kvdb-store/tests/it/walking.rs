@@ -150,3 +150,20 @@ fn keys_of_one_tag_are_returned_together_and_once() {
         client.evict_all(1);
     }
 }
+
+#[test]
+fn a_step_looks_at_no_more_than_a_share_of_the_dead() {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let mut client = Client::open(dir.path());
+    for i in 0..20_000u32 {
+        client.put(0, &i.to_le_bytes(), b"v", Some(10), 1);
+    }
+    let Ok(Walk::Keys(keys, next)) = client.store.walk(0, 0, 10, 10, false) else {
+        panic!("all is resident")
+    };
+    assert!(keys.is_empty() && next != 0, "{} keys, on at {next}", keys.len());
+    assert_eq!(client.store.random_key(0, 10, 7, false), Ok(Draw::NeedIo), "it takes a while to find none");
+    assert_eq!(client.store.random_key(0, 10, 7, true), Ok(Draw::Empty));
+    client.put(0, b"{t}alive", b"v", None, 1);
+    assert_eq!(client.walk(0, 10, 10), [b"{t}alive"]);
+}
