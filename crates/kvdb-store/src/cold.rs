@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use kvdb_lsm::Cached;
 
-use crate::entry::{ACCESS_MASK, BigString, INLINE_MAX, NewValue};
+use crate::entry::{ACCESS_MASK, BigString, INLINE_MAX, NewValue, TAG_BITS};
 use crate::io::Waiter;
 use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
 use crate::object::access_clock;
@@ -113,7 +113,15 @@ impl Store {
     /// Reads the rows of a key that is in `loading`, installs the object and wakes those who wait.
     fn load(&self, db: u16, place: Place, key: &[u8], now: u64) -> Result<(), Arc<str>> {
         let (epoch, space) = {
-            let _latch = self.shard(place.shard());
+            let mut shard = self.shard(place.shard());
+            // FLUSHDB or SWAPDB may have made the key known since the load was asked for, and a known key changes while
+            // it is being loaded: what is read meanwhile could be gone when it is installed.
+            if shard.knows(db, place, key) {
+                let waiters = shard.loading.remove(&(db, place)).unwrap_or_default();
+                drop(shard);
+                waiters.into_iter().for_each(|waiter| waiter.wake(Ok(())));
+                return Ok(());
+            }
             (self.epoch(), self.space(db))
         };
         let result = self.read_object(place, space, key);
@@ -133,7 +141,11 @@ impl Store {
                     }
                     Ok(())
                 }
-                Err(message) => Err(Arc::from(message)),
+                Err(message) => {
+                    // A warm-up that left the key to this load must not call the slot complete.
+                    shard.evictions += 1;
+                    Err(Arc::from(message))
+                }
             };
             (waiters, outcome)
         };
@@ -287,7 +299,7 @@ impl Store {
             let before = shard.bytes();
             for i in 0..SAMPLE {
                 let table = ((random >> 40) as usize + i * 5) % SLOTS_PER_SHARD;
-                dropped += evict_from(&mut shard, self.databases(), table, settled, now);
+                dropped += evict_from(&mut shard, self.databases(), table, settled, now, random);
             }
             resident -= (before - shard.bytes()).min(resident);
         }
@@ -297,15 +309,23 @@ impl Store {
     }
 }
 
-/// Drops the older half of a slot's entries, at least one.
-fn evict_from(shard: &mut Shard, databases: u16, table: usize, settled: u64, now: u64) -> usize {
+/// Drops the older half of a slot's entries, at least one. Of a slot with very many, as one hash tag makes it, it looks at
+/// a part, since the latch is held meanwhile.
+fn evict_from(shard: &mut Shard, databases: u16, table: usize, settled: u64, now: u64, random: u64) -> usize {
+    const LOOK_AT: usize = 1024;
     let clock = access_clock(now);
     let mut dropped = 0;
     for db in 0..databases {
-        let mut idle: Vec<(u32, Place, Vec<u8>)> = shard
-            .db(db)
-            .table(table)
-            .iter()
+        let entries = shard.db(db).table(table);
+        let from = if entries.len() > LOOK_AT {
+            entries.lower_bound((random >> 24) as u32 % (1 << TAG_BITS))
+        } else {
+            0
+        };
+        let mut idle: Vec<(u32, Place, Vec<u8>)> = entries
+            .iter_from(from)
+            .map(|(_, entry)| entry)
+            .take(LOOK_AT)
             .filter(|e| e.seq() <= settled)
             .map(|e| {
                 (

@@ -5,4 +5,5 @@ mod dependence;
 mod expiry;
 mod loading;
 mod model;
+mod racing;
 mod walking;
