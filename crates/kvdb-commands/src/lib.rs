@@ -15,6 +15,7 @@ pub mod errors;
 pub mod exec;
 pub mod families;
 pub mod keyspace_cx;
+pub mod reference;
 pub mod server;
 pub mod session;
 pub mod spec;

@@ -59,22 +59,18 @@ impl Flags {
     pub const STALE: Self = Self(1 << 5);
     /// May make memory grow, so it is refused when there is none.
     pub const DENYOOM: Self = Self(1 << 6);
-    /// Not shown to MONITOR (it carries secrets).
-    pub const SKIP_MONITOR: Self = Self(1 << 7);
-    /// Not remembered in the slow log.
-    pub const SKIP_SLOWLOG: Self = Self(1 << 8);
     /// May write although its handler is not a writer (FLUSHALL, SWAPDB).
-    pub const WRITE: Self = Self(1 << 9);
+    pub const WRITE: Self = Self(1 << 7);
     /// Only reads although its handler could do more (SCAN, DBSIZE).
-    pub const READONLY: Self = Self(1 << 10);
+    pub const READONLY: Self = Self(1 << 8);
     /// Its reply depends on more than the keys (RANDOMKEY, TIME).
-    pub const RANDOM: Self = Self(1 << 11);
+    pub const RANDOM: Self = Self(1 << 9);
     /// Works on keys that can only be known by looking (not used for routing).
-    pub const MOVABLE_KEYS: Self = Self(1 << 12);
+    pub const MOVABLE_KEYS: Self = Self(1 << 10);
     /// Allowed while another client's script is busy.
-    pub const ALLOW_BUSY: Self = Self(1 << 13);
+    pub const ALLOW_BUSY: Self = Self(1 << 11);
     /// Its cost may grow with the data, so it is timed on its own.
-    pub const SLOW: Self = Self(1 << 14);
+    pub const SLOW: Self = Self(1 << 12);
 
     /// Both.
     pub const fn with(self, other: Self) -> Self {

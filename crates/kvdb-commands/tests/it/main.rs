@@ -1,5 +1,6 @@
 //! Tests of commands over a whole store.
 
+mod reference;
 mod scripts;
 mod session;
 mod syntax;

@@ -76,8 +76,6 @@ pub fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
         (Flags::NOSCRIPT, "noscript"),
         (Flags::LOADING, "loading"),
         (Flags::STALE, "stale"),
-        (Flags::SKIP_MONITOR, "skip_monitor"),
-        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::ALLOW_BUSY, "allow_busy"),
