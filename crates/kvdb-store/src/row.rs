@@ -307,4 +307,34 @@ mod tests {
             let _ = decode_meta(&bytes);
         }
     }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The row of key `foo` in space 0 under seed 1, as hexadecimal key and value.
+    fn row_of_foo(deadline: Option<u64>, body: Body<'_>) -> (String, String) {
+        let mut batch = WriteBatch::new();
+        put_meta(&mut batch, Place::of(b"foo", 1), 0, b"foo", &Meta { deadline, body });
+        let Some(Op::Put { key, value }) = batch.iter().next() else { panic!("one put") };
+        (hex(key), hex(value))
+    }
+
+    /// The examples of docs/format/rows.md.
+    #[test]
+    fn the_bytes_on_disk_are_those_of_the_documentation() {
+        let key = "2f96".to_owned() + "00000000" + "54557a2c8b63" + "03" + "666f6f";
+        let hello = row_of_foo(None, Body::Bytes(b"hello"));
+        assert_eq!(hello, (key.clone(), "00".to_owned() + "68656c6c6f"));
+        let number = row_of_foo(Some(4_102_444_800_000), Body::Int(-2));
+        assert_eq!(number, (key.clone(), "30".to_owned() + "00d8c32cbb030000" + "feffffffffffffff"));
+        let large = row_of_foo(None, Body::Chunked { len: 70_000, generation: 9 });
+        assert_eq!(large, (key.clone(), "40".to_owned() + "7011010000000000" + "0900000000000000"));
+        let chunk = chunk_key(&meta_key(Place::of(b"foo", 1), 0, b"foo"), 9, 17);
+        assert_eq!(hex(&chunk), key + "01" + "0000000000000009" + "00000011");
+        assert_eq!(
+            (hex(IDENTITY_KEY), hex(SPACES_KEY)),
+            ("ffff6964656e74697479".into(), "ffff737061636573".into())
+        );
+    }
 }
