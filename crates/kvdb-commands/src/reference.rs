@@ -1,6 +1,7 @@
 //! The API reference, as a page of Markdown: what the table says about every command, family by family.
 //!
-//! The page in the repository is `docs/commands.md`; a test holds it in step with the table.
+//! The page in the repository is `docs/commands.md`; `docs/compatibility.md` has the overview. A test holds both in step
+//! with the table.
 
 use std::fmt::Write;
 
@@ -48,6 +49,18 @@ pub fn page() -> String {
         }
     }
     page
+}
+
+/// The names of all commands, a row of a table for each family.
+pub fn overview() -> String {
+    let mut overview = "| family | commands |\n| --- | --- |\n".to_owned();
+    for &(group, title) in FAMILIES {
+        let mut names: Vec<_> =
+            table::all().filter(|spec| spec.group == group).map(|spec| spec.name).collect();
+        names.sort_unstable();
+        add(&mut overview, format_args!("| {title} | {} |\n", names.join(", ").to_uppercase()));
+    }
+    overview
 }
 
 /// Adds the section of a command, or of a subcommand of `container`.

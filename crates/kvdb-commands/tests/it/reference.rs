@@ -2,20 +2,34 @@
 
 use kvdb_commands::{reference, table};
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
-
-/// To bring the page in step: this test with `KVDB_WRITE_DOCS=1`.
-#[test]
-fn the_reference_is_in_step_with_the_table() {
-    let page = reference::page();
+/// Compares a page of the repository with what it should be; writes it first with `KVDB_WRITE_DOCS=1`.
+fn check(name: &str, page: impl FnOnce(&str) -> String) {
+    let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    let committed = std::fs::read_to_string(&path).expect("the page is there");
+    let page = page(&committed);
     if std::env::var_os("KVDB_WRITE_DOCS").is_some() {
-        std::fs::write(PATH, &page).expect("the page can be written");
+        std::fs::write(&path, page).expect("the page can be written");
+        return;
     }
-    let committed = std::fs::read_to_string(PATH).expect("the page is there");
     assert!(
         committed == page,
-        "docs/commands.md is not what the table says: run `KVDB_WRITE_DOCS=1 cargo test -p kvdb-commands reference`"
+        "docs/{name} is not what the table says: run `KVDB_WRITE_DOCS=1 cargo test -p kvdb-commands reference`"
     );
+}
+
+#[test]
+fn the_reference_is_in_step_with_the_table() {
+    check("commands.md", |_| reference::page());
+}
+
+#[test]
+fn the_overview_is_in_step_with_the_table() {
+    check("compatibility.md", |page| {
+        let (open, close) = ("<!-- commands -->", "<!-- /commands -->");
+        let (before, rest) = page.split_once(open).expect("the page has the section");
+        let (_, after) = rest.split_once(close).expect("the section ends");
+        format!("{before}{open}\n\n{}\n{close}{after}", reference::overview())
+    });
 }
 
 #[test]
