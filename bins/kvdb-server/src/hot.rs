@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 
 use crate::settings::{Config, Fsync, Settings};
 
-/// Below this threshold of the slow log, every command is timed on its own; above it only those whose cost may grow.
+/// Below this threshold of the slow log, every command is timed on its own; above it only those whose cost grows with what
+/// is stored.
 const PRECISE_BELOW_MICROS: i64 = 1_000;
 
 /// Replies that may wait for a client whose limit is 0, bytes: nothing grows without a limit here.

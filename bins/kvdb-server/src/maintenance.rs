@@ -1,4 +1,4 @@
-//! What has to be done ten times a second, on a thread of its own: expiry, eviction, and looking after idle clients.
+//! What has to be done some ten times a second (`hz`), on a thread of its own: expiry, eviction, and looking after idle clients.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,6 @@ use crate::clock::unix_millis;
 use crate::node::Node;
 use crate::stats::totals;
 
-const PERIOD: Duration = Duration::from_millis(100);
 /// The time to the next expiry cycle while keys are dying.
 const WHILE_KEYS_DIE: Duration = Duration::from_millis(20);
 /// How often memory is counted when nothing else asks for it.
@@ -73,16 +72,17 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
         flushed_seq: node.store.appended(),
         node,
     };
-    let mut next_round = Instant::now() + PERIOD;
-    let mut pause = PERIOD;
+    let mut next_round = Instant::now();
+    let mut pause = Duration::ZERO;
     while stopper.wait(pause) {
         let now = Instant::now();
         if now >= next_round {
-            next_round = now + PERIOD;
+            next_round = now + rounds.period();
             rounds.once();
         }
         let rest = rounds.expire(unix_millis());
-        pause = rest.unwrap_or(PERIOD).min(next_round.saturating_duration_since(Instant::now()));
+        let until_round = next_round.saturating_duration_since(Instant::now());
+        pause = rest.map_or(until_round, |rest| rest.min(until_round));
     }
 }
 
@@ -127,6 +127,11 @@ impl Rounds {
                 None
             }
         }
+    }
+
+    /// The time from one round to the next.
+    fn period(&self) -> Duration {
+        Duration::from_secs(1) / self.node.config.lock().settings().hz.max(1)
     }
 
     /// Takes over the effort, if it has changed.

@@ -210,7 +210,8 @@ impl Run<'_> {
         if self.worker.node.is_paused(self.env.now, spec) && self.session.authenticated {
             return Flow::Again(Park::Paused);
         }
-        let timed = (self.worker.precise || spec.flags.has(Flags::SLOW)).then(Instant::now);
+        let short = spec.flags.has(Flags::FAST) || spec.flags.has(Flags::CHEAP);
+        let timed = (self.worker.precise || !short).then(Instant::now);
         let result = match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.keyed(spec, args),
             Handler::Keyspace(handler) => self.keyspace(spec, handler, args),

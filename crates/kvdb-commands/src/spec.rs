@@ -69,8 +69,11 @@ impl Flags {
     pub const MOVABLE_KEYS: Self = Self(1 << 10);
     /// Allowed while another client's script is busy.
     pub const ALLOW_BUSY: Self = Self(1 << 11);
-    /// Its cost may grow with the data, so it is timed on its own.
+    /// Its cost grows with the whole database, so a worker never runs it itself.
     pub const SLOW: Self = Self(1 << 12);
+    /// Not `FAST` by Redis' count, but its cost grows only with its own arguments; like a fast command it is not timed on
+    /// its own.
+    pub const CHEAP: Self = Self(1 << 13);
 
     /// Both.
     pub const fn with(self, other: Self) -> Self {
@@ -141,7 +144,11 @@ impl KeySpec {
     /// The positions of the keys among `len` arguments.
     #[inline]
     pub fn positions(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
-        let last = if self.last < 0 { len.saturating_sub(usize::from(self.last.unsigned_abs())) } else { self.last as usize };
+        let last = if self.last < 0 {
+            len.saturating_sub(usize::from(self.last.unsigned_abs()))
+        } else {
+            self.last as usize
+        };
         (usize::from(self.first)..=last.min(len.saturating_sub(1))).step_by(usize::from(self.step))
     }
 }

@@ -31,7 +31,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "set",
         arity: -3,
-        flags: Flags::DENYOOM,
+        flags: Flags::DENYOOM.with(Flags::CHEAP),
         keys: REPLACE,
         categories: &[],
         group: Group::String,
@@ -59,7 +59,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "setex",
         arity: 4,
-        flags: Flags::DENYOOM,
+        flags: Flags::DENYOOM.with(Flags::CHEAP),
         keys: OVERWRITE,
         categories: &[],
         group: Group::String,
@@ -73,7 +73,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "psetex",
         arity: 4,
-        flags: Flags::DENYOOM,
+        flags: Flags::DENYOOM.with(Flags::CHEAP),
         keys: OVERWRITE,
         categories: &[],
         group: Group::String,
@@ -143,7 +143,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "mset",
         arity: -3,
-        flags: Flags::DENYOOM,
+        flags: Flags::DENYOOM.with(Flags::CHEAP),
         keys: &[KeySpec { first: 1, last: -1, step: 2, flags: &["OW", "update"] }],
         categories: &[],
         group: Group::String,

@@ -12,7 +12,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "hz",
         Kind::Clamped { min: 1, max: 500 },
         "10",
-        "How often each second background work such as the expiry cycle runs.",
+        "How often each second memory is looked after, idle clients are closed and keys that have expired are deleted.",
     ),
     Setting::new(
         "active-expire-effort",
@@ -20,11 +20,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "1",
         "How hard the expiry cycle works to find expired keys before somebody asks for them.",
     ),
-    Setting::new(
+    Setting::accepted(
         "shutdown-timeout",
         seconds(0),
         "10",
-        "The time a shutdown may take to finish what clients have begun.",
+        "a shutdown waits only for the log, which has no limit of time",
     ),
     Setting::accepted(
         "busy-reply-threshold",

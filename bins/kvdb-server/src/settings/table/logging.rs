@@ -44,13 +44,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "50 99 99.9",
         "The percentiles that INFO latencystats shows.",
     ),
-    Setting::new(
+    Setting::accepted(
         "notify-keyspace-events",
         Kind::Events,
         "",
-        "Which changes of keys are published, by letters: K on __keyspace@<db>__, E on __keyevent@<db>__; \
-         g generic, $ string, l list, s set, h hash, z sorted set, t stream, x expired, e evicted, d module, \
-         A all of these; m missed, n new key. Empty turns it off.",
+        "there is no publish and subscribe in this version",
     ),
     Setting::accepted("syslog-enabled", Kind::Bool, "no", NO_SYSLOG).fixed(),
     Setting::accepted("syslog-ident", Kind::Text, "redis", NO_SYSLOG).fixed(),

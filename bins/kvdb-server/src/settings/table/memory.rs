@@ -22,23 +22,21 @@ pub(super) const SETTINGS: &[Setting] = &[
             "noeviction",
         ]),
         "noeviction",
-        "What happens above maxmemory. With noeviction, data is tiered: objects that were not used lately leave \
-         memory and stay on disk, nothing is deleted and no write is refused. The other policies delete keys, \
-         as in Redis: any key (allkeys-) or those that expire (volatile-), by least recent use, least frequent \
-         use, at random, or by nearest expiry.",
+        "What happens above maxmemory. Data is tiered: objects that were not used lately leave memory and stay on \
+         disk, nothing is deleted and no write is refused. The policies that delete keys are accepted and tier \
+         as well in this version.",
     ),
-    Setting::new(
+    Setting::accepted(
         "maxmemory-samples",
         number(1, INT_MAX),
         "5",
-        "Keys to compare when one must be chosen; more is closer to the exact order, and slower.",
+        "whole slots are compared, not single keys",
     ),
-    Setting::new(
+    Setting::accepted(
         "maxmemory-clients",
         Kind::MemoryOrPercent,
         "0",
-        "The memory that all client buffers together may take, as a size or as a percentage of maxmemory such \
-         as 5%; above it the largest clients are closed. 0 sets no limit.",
+        "each client has its own limits in this version",
     ),
     Setting::new(
         "client-query-buffer-limit",
@@ -64,7 +62,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "warm-up",
         Kind::Bool,
         "yes",
-        "After a start, load the most useful data into memory in the background; the server serves meanwhile.",
+        "After a start, load data into memory in the background as far as it fits; the server serves meanwhile.",
     )
     .fixed(),
 ];

@@ -13,11 +13,11 @@ pub(super) const SETTINGS: &[Setting] = &[
          the server was started.",
     )
     .fixed(),
-    Setting::new(
+    Setting::accepted(
         "pidfile",
         Kind::Text,
         "",
-        "A file to write the process id to at the start, and to remove at the end; empty for none.",
+        "systemd and containers know the process by themselves",
     )
     .fixed(),
     Setting::accepted(

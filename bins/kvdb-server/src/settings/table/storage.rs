@@ -10,7 +10,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "storage-write-buffer",
         Kind::Memory { min: 0, max: LARGEST },
         "0",
-        "Memory for writes that are in the log but not yet in a table on disk; 0 chooses by the machine.",
+        "Memory for writes that are in the log but not yet in a table on disk; 0 chooses by the memory of the \
+         machine, or by maxmemory where that is less.",
     )
     .fixed(),
     Setting::new(
@@ -25,7 +26,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "storage-block-cache",
         Kind::Memory { min: 0, max: LARGEST },
         "0",
-        "Memory for blocks read from disk; 0 chooses by the machine.",
+        "Memory for blocks read from disk; 0 chooses by the memory of the machine, or by maxmemory where that is \
+         less.",
     )
     .fixed(),
     Setting::new(
@@ -39,7 +41,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "storage-io-threads",
         number(0, 1024),
         "0",
-        "Threads that read from disk for clients; 0 chooses by the machine.",
+        "Threads that read from disk for clients; 0 is four.",
     )
     .fixed(),
 ];
