@@ -214,7 +214,11 @@ impl Connection {
                     state.closing = true;
                     continue;
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(Step::Closed),
+                Poll::Ready(Err(_)) => {
+                    // What a turn replied before its connection failed is nobody else's.
+                    worker.out.clear();
+                    return Poll::Ready(Step::Closed);
+                }
                 Poll::Pending => return Poll::Pending,
             };
             let out = std::mem::take(&mut worker.out);
@@ -238,6 +242,24 @@ impl Connection {
                 return Poll::Ready(Step::Yield);
             }
         }
+    }
+
+    /// While a command waits elsewhere: sends what may leave, and is ready when the connection has been killed.
+    pub fn poll_parked(&self, cx: &mut Context<'_>, worker: &RefCell<Worker>) -> Poll<()> {
+        let state = &mut *self.state.borrow_mut();
+        while state.blocked > 0 && !state.conn.info.is_killed() {
+            match state.stream.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => state.send(&worker.borrow()),
+                Poll::Ready(Err(_)) => state.conn.info.kill(),
+                Poll::Pending => break,
+            }
+        }
+        if state.conn.info.is_killed() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Has the connection end when everything it was told has left.
+    pub fn close(&self) {
+        self.state.borrow_mut().closing = true;
     }
 
     /// Appends a reply that was made elsewhere.
@@ -372,10 +394,14 @@ impl State {
         worker: &Worker,
         gate: &Gate,
     ) {
+        let settled = worker.node.settled();
         if bytes.is_empty() {
+            // Nobody waits for what a client without replies has written, but it must not lie about either.
+            if depends_on > settled {
+                worker.node.push_log();
+            }
             return;
         }
-        let settled = worker.node.settled();
         let mut rest = bytes;
         if self.outbox.is_empty() && depends_on <= settled {
             while !rest.is_empty() {

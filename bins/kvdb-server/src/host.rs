@@ -112,9 +112,8 @@ impl Server for Node {
     fn pause_clients(&self, until_ms: u64, writes_only: bool) {
         self.paused_writes_only.store(writes_only, Ordering::Relaxed);
         self.paused_until.store(until_ms, Ordering::Relaxed);
-        if until_ms == 0 {
-            self.unpaused.notify_waiters();
-        }
+        // Who waits for the end of an earlier pause looks again.
+        self.unpaused.notify_waiters();
     }
 
     fn unblock_client(&self, _id: u64, _with_error: bool) -> bool {

@@ -72,7 +72,7 @@ pub struct Node {
     pub paused_until: AtomicU64,
     /// Whether only writes are paused.
     pub paused_writes_only: AtomicBool,
-    /// Told when a pause is over before its time.
+    /// Told when a pause is over before its time, or is another one.
     pub unpaused: Notify,
     /// The last checkpoint.
     pub checkpoint: crate::checkpoint::CheckpointState,

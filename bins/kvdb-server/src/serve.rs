@@ -6,7 +6,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use kvdb_commands::session::Offload;
@@ -124,7 +123,11 @@ async fn serve(connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate: Rc
     loop {
         match poll_fn(|cx| connection.poll(cx, &worker, &gate)).await {
             Step::Yield => tokio::task::yield_now().await,
-            Step::Park(park) => wait_for(park, &connection, &worker, &gate).await,
+            // A connection that is killed meanwhile is not waited for, and what it was told before leaves.
+            Step::Park(park) => tokio::select! {
+                () = wait_for(park, &connection, &worker, &gate) => {}
+                () = poll_fn(|cx| connection.poll_parked(cx, &worker)) => {}
+            },
             Step::Closed => break,
         }
     }
@@ -156,20 +159,13 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
                     // was sent behind it may count on it.
                     Reply::new(&mut bytes, protocol).error(format!("ERR {message}"));
                     connection.deliver(&bytes, 0, worker, gate);
-                    connection.info().kill();
+                    connection.close();
                     return;
                 }
                 Err(_) => return,
             }
         }
-        Park::Paused => {
-            let info = connection.info();
-            tokio::select! {
-                () = paused(&node) => {}
-                () = killed(&info) => {}
-            }
-            return;
-        }
+        Park::Paused => return paused(&node).await,
         Park::Sleep(running, micros) => {
             let until = Instant::now() + Duration::from_micros(micros);
             sleep_until(until).await;
@@ -184,7 +180,8 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
             match wait.await {
                 Ok(Ok(status)) => Reply::new(&mut bytes, protocol).simple(&status),
                 Ok(Err(message)) => Reply::new(&mut bytes, protocol).error(message),
-                Err(_) => return,
+                // The server is ending. The next reply must not be taken for this one.
+                Err(_) => return connection.close(),
             }
             worker.borrow_mut().finished(&running, &bytes, &connection.info());
         }
@@ -197,7 +194,7 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
                 let (reply, seq) = job.run(&store);
                 let _ = done.send((job.running, reply, seq));
             });
-            let Ok((running, reply, seq)) = wait.await else { return };
+            let Ok((running, reply, seq)) = wait.await else { return connection.close() };
             worker.borrow_mut().finished(&running, &reply, &connection.info());
             (bytes, depends_on) = (reply, seq);
         }
@@ -205,25 +202,14 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
     connection.deliver(&bytes, depends_on, worker, gate);
 }
 
-/// Waits until the connection has been killed, which wakes its task.
-async fn killed(info: &ClientInfo) {
-    poll_fn(|_| if info.is_killed() { Poll::Ready(()) } else { Poll::Pending }).await;
-}
-
-/// Waits for the end of a pause.
+/// Waits until a pause is over or another one has been asked for.
 async fn paused(node: &Node) {
-    loop {
-        let ended = node.unpaused.notified();
-        let until = node.paused_until.load(Ordering::Relaxed);
-        let now = unix_millis();
-        if until <= now {
-            return;
-        }
-        let deadline = Instant::now() + Duration::from_millis(until - now);
-        tokio::select! {
-            () = ended => {}
-            () = sleep_until(deadline) => {}
-        }
+    let changed = node.unpaused.notified();
+    let until = node.paused_until.load(Ordering::Relaxed);
+    let wait = Duration::from_millis(until.saturating_sub(unix_millis()));
+    tokio::select! {
+        () = changed => {}
+        () = sleep_until(Instant::now() + wait) => {}
     }
 }
 

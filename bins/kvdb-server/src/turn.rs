@@ -298,12 +298,16 @@ impl Run<'_> {
         if !scratch.dead.is_empty() {
             self.bury_dead();
         }
-        match outcome? {
-            Outcome::Done(depends_on) => {
+        match outcome {
+            Ok(Outcome::Done(depends_on)) => {
                 *self.gate = (*self.gate).max(depends_on);
                 Ok(Flow::Next)
             }
-            Outcome::NeedIo(db, key) => Ok(Flow::Again(Park::Load(db, key))),
+            Ok(Outcome::NeedIo(db, key)) => Ok(Flow::Again(Park::Load(db, key))),
+            Err(failed) => {
+                *self.gate = (*self.gate).max(failed.depends_on);
+                Err(failed.error)
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Env, Guards, Located, Place, ReadCx, Residency, Scratch, Store, WriteCx};
+use kvdb_store::{Env, Guards, Located, Place, ReadCx, Residency, Scratch, Store, Waiter, WriteCx};
 use smallvec::SmallVec;
 
 use crate::errors::CommandError;
@@ -18,6 +18,30 @@ pub enum Outcome {
     NeedIo(u16, Vec<u8>),
 }
 
+/// Why a keyed command failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// The error to reply with.
+    pub error: CommandError,
+    /// The sequence that must be safe before it may leave: the error tells what the handler saw.
+    pub depends_on: u64,
+}
+
+impl From<CommandError> for Failed {
+    fn from(error: CommandError) -> Self {
+        Self { error, depends_on: 0 }
+    }
+}
+
+impl From<Failed> for CommandError {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
+/// Keys of a command whose loads are asked for together.
+const LOADS_AT_A_TIME: usize = 256;
+
 /// Runs a [`Handler::Read`] or [`Handler::Write`] on its declared keys. On an error nothing is in `reply`.
 ///
 /// # Errors
@@ -27,45 +51,81 @@ pub enum Outcome {
 /// # Panics
 /// When the handler is of another kind.
 #[inline]
-pub fn run(spec: &CommandSpec, store: &Arc<Store>, db: u16, env: Env, scratch: &mut Scratch, args: Args<'_>, reply: &mut Reply<'_>) -> Result<Outcome, CommandError> {
+pub fn run(
+    spec: &CommandSpec,
+    store: &Arc<Store>,
+    db: u16,
+    env: Env,
+    scratch: &mut Scratch,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Outcome, Failed> {
     let mark = reply.len();
     let mut guards = latch(spec, store, db, env.located, args);
-    for spec in spec.keys {
-        for at in spec.positions(args.len()) {
+    for keys in spec.keys {
+        for at in keys.positions(args.len()) {
             match store.ensure_resident(&mut guards, db, &args[at], env.now) {
                 Ok(Residency::Ready) => {}
-                Ok(Residency::NeedIo) => return Ok(Outcome::NeedIo(db, args[at].to_vec())),
-                Err(message) => return Err(CommandError::new(format!("ERR {message}"))),
+                Ok(Residency::NeedIo) => return Ok(need_io(spec, store, guards, db, env, args)),
+                Err(message) => return Err(CommandError::new(format!("ERR {message}")).into()),
             }
         }
     }
-    let result = match spec.handler {
+    let (result, depends_on) = match spec.handler {
         Handler::Read(handler) => {
             let mut cx = ReadCx::new(store, guards, scratch, env, db);
-            handler(&mut cx, args, reply).map(|()| cx.depends_on())
+            (handler(&mut cx, args, reply), cx.depends_on())
         }
         Handler::Write(handler) => {
             let mut cx = WriteCx::new(store, guards, scratch, env, db);
             let result = handler(&mut cx, args, reply);
-            if result.is_err()
-                && let Some((db, key)) = cx.needs()
-            {
+            let needs = if result.is_err() { cx.needs() } else { None };
+            // Looking at a key that was past its deadline has deleted it, and that is to be kept if the handler failed.
+            let committed = cx.commit().map_err(|refusal| {
                 reply.truncate(mark);
-                // Looking at a key that was past its deadline has deleted it, and that is to be kept.
-                cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()))?;
+                CommandError::new(refusal.to_string())
+            })?;
+            if let Some((db, key)) = needs {
+                reply.truncate(mark);
                 return Ok(Outcome::NeedIo(db, key));
             }
-            let committed = cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()));
-            result.and(committed)
+            (result, committed)
         }
         Handler::Keyspace(_) | Handler::Session(_) | Handler::Container => {
             unreachable!("the caller sends only keyed commands here")
         }
     };
-    if result.is_err() {
-        reply.truncate(mark);
+    match result {
+        Ok(()) => Ok(Outcome::Done(depends_on)),
+        Err(error) => {
+            reply.truncate(mark);
+            Err(Failed { error, depends_on })
+        }
     }
-    result.map(Outcome::Done)
+}
+
+/// Asks for the loads of the keys that are missing and names the last of them to wait for: a command of many cold keys
+/// would otherwise look at all of them again for every single one.
+#[cold]
+fn need_io(
+    spec: &CommandSpec,
+    store: &Arc<Store>,
+    mut guards: Guards<'_>,
+    db: u16,
+    env: Env,
+    args: Args<'_>,
+) -> Outcome {
+    let positions = spec.keys.iter().flat_map(|keys| keys.positions(args.len()));
+    let missing = positions
+        .filter(|&at| store.ensure_resident(&mut guards, db, &args[at], env.now) == Ok(Residency::NeedIo));
+    let missing: SmallVec<[usize; 8]> = missing.take(LOADS_AT_A_TIME).collect();
+    drop(guards);
+    let (last, others) = missing.split_last().expect("the caller has found a key that is missing");
+    for &at in others {
+        // Whether it could be loaded shows when the command runs again.
+        store.request_load(db, &args[at], env.now, Waiter::new(|_| ()));
+    }
+    Outcome::NeedIo(db, args[*last].to_vec())
 }
 
 #[inline]
@@ -83,9 +143,71 @@ fn latch<'s>(
         let place = located.and_then(|located| located.place_of(&args[1]));
         return store.latch(place.unwrap_or_else(|| store.place(&args[1])));
     }
-    let places: SmallVec<[Place; 8]> =
-        spec.keys.iter().flat_map(|keys| keys.positions(args.len())).map(|at| store.place(&args[at])).collect();
+    let places: SmallVec<[Place; 8]> = spec
+        .keys
+        .iter()
+        .flat_map(|keys| keys.positions(args.len()))
+        .map(|at| store.place(&args[at]))
+        .collect();
     let guards = store.latch_many(&places);
     guards.prefetch(db, &places);
     guards
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kvdb_resp::{OwnedArgs, Protocol};
+    use kvdb_store::testing;
+
+    fn command(store: &Arc<Store>, words: &[&str]) -> Result<Outcome, Failed> {
+        let (_, spec) = crate::table::find(words[0].as_bytes()).expect("the command is there");
+        let (args, mut out) = (OwnedArgs::from_iter(words), Vec::new());
+        let mut reply = Reply::new(&mut out, Protocol::Resp2);
+        run(spec, store, 0, Env::at(1), &mut Scratch::default(), args.as_args(), &mut reply)
+    }
+
+    #[test]
+    fn an_error_depends_on_what_it_tells() {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        let Ok(Outcome::Done(put)) = command(&store, &["set", "k", "text"]) else { panic!("SET succeeds") };
+        let not_a_number = command(&store, &["incr", "k"]).expect_err("it is no number");
+        assert_eq!(not_a_number.depends_on, put);
+        let Ok(Outcome::Done(deleted)) = command(&store, &["del", "k"]) else { panic!("DEL succeeds") };
+        let no_such_key = command(&store, &["rename", "k", "l"]).expect_err("it is gone");
+        assert_eq!(no_such_key.depends_on, deleted);
+        store.close();
+    }
+
+    #[test]
+    fn the_cold_keys_of_a_command_are_loaded_together() {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        let value = "v".repeat(100_000);
+        let names: Vec<String> = (0..300).map(|i| i.to_string()).collect();
+        for name in &names {
+            command(&store, &["set", name, &value]).expect("SET succeeds");
+        }
+        let mut random = 1;
+        while store.resident_keys() > 0 {
+            store.evict_to_disk(0, store.appended(), 1, random);
+            random += 1;
+        }
+        let words: Vec<&str> = std::iter::once("exists").chain(names.iter().map(String::as_str)).collect();
+        let mut rounds = 0;
+        while let Outcome::NeedIo(db, key) = command(&store, &words).expect("EXISTS succeeds") {
+            let (done, loaded) = std::sync::mpsc::channel();
+            store.request_load(
+                db,
+                &key,
+                1,
+                Waiter::new(move |result| done.send(result).expect("the test waits")),
+            );
+            loaded.recv().expect("a load ends").expect("rows are sound");
+            rounds += 1;
+        }
+        assert_eq!((rounds, store.resident_keys()), (2, 300));
+        store.close();
+    }
 }

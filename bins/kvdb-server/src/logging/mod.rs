@@ -77,12 +77,15 @@ where
     }
 }
 
-/// Logs a panic, then does what would have been done without the log.
+/// Logs a panic, then ends the process. What a run had half done when it panicked would otherwise go on: objects that the
+/// log does not know, a batch that the next command appends, replies that the next client gets. What was acknowledged is
+/// in the log, and a restart reads it.
 fn log_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         log_panic(panic);
         before(panic);
+        std::process::abort();
     }));
 }
 

@@ -13,3 +13,4 @@ mod limits;
 mod protocol;
 mod settings;
 mod tiering;
+mod waiting;
