@@ -210,7 +210,8 @@ fn spawn<T: Send + 'static>(
 /// Opens the database and the keyspace over it.
 fn open(settings: &Settings, fresh_seed: u64) -> Result<(Arc<Store>, Arc<Db>), String> {
     // Buffers and caches count towards maxmemory: sized for the machine alone they could leave objects none of it.
-    let memory = crate::memory::machine_bytes().min(settings.maxmemory.filter(|&limit| limit > 0).unwrap_or(u64::MAX));
+    let memory =
+        crate::memory::machine_bytes().min(settings.maxmemory.filter(|&limit| limit > 0).unwrap_or(u64::MAX));
     let automatic = (memory / 16).clamp(MIN_WRITE_BUFFER, MAX_WRITE_BUFFER);
     let write_buffer = settings.storage_write_buffer.unwrap_or(automatic);
     let mut options = Options::new(settings.dir.join("data"));

@@ -164,7 +164,10 @@ pub fn unknown_command(name: &[u8], args: kvdb_resp::Args<'_>) -> CommandError {
 /// A container command with a subcommand that it does not have.
 pub fn unknown_subcommand(container: &str, name: &[u8]) -> CommandError {
     let name = printable(&name[..name.len().min(128)]);
-    CommandError::new(format!("ERR unknown subcommand '{name}'. Try {} HELP.", container.to_ascii_uppercase()))
+    CommandError::new(format!(
+        "ERR unknown subcommand '{name}'. Try {} HELP.",
+        container.to_ascii_uppercase()
+    ))
 }
 
 /// Too few or too many arguments. `full_name` is `get`, or `client|list` for a subcommand.
@@ -216,7 +219,9 @@ pub fn client_info_value(attribute: &[u8]) -> CommandError {
 /// A subcommand that there is not, or not with so many arguments.
 pub fn subcommand_syntax(container: &str, name: &[u8]) -> CommandError {
     let name = printable(&name[..name.len().min(128)]);
-    CommandError::new(format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."))
+    CommandError::new(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
+    ))
 }
 
 /// An option that EXPIRE does not have.

@@ -127,11 +127,18 @@ mod tests {
     fn names_are_lower_case_and_unique() {
         let mut seen = std::collections::HashSet::new();
         for spec in all() {
-            assert!(spec.name.len() <= MAX_NAME && spec.name.bytes().all(|b| !b.is_ascii_uppercase()), "{}", spec.name);
+            assert!(
+                spec.name.len() <= MAX_NAME && spec.name.bytes().all(|b| !b.is_ascii_uppercase()),
+                "{}",
+                spec.name
+            );
             assert!(seen.insert(spec.name), "{} is in the table twice", spec.name);
         }
         for (index, spec) in all().enumerate() {
-            assert_eq!(find(spec.name.to_ascii_uppercase().as_bytes()).map(|(i, s)| (i, s.name)), Some((index, spec.name)));
+            assert_eq!(
+                find(spec.name.to_ascii_uppercase().as_bytes()).map(|(i, s)| (i, s.name)),
+                Some((index, spec.name))
+            );
         }
         assert!(find(b"").is_none() && find(&[b'x'; 1000]).is_none());
     }

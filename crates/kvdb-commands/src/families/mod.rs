@@ -1,11 +1,11 @@
 //! One file for each family of commands: its rows of the table first, then the handlers in the same order.
 
-pub mod bitmap;
 pub mod bitfield;
-pub mod connection;
+pub mod bitmap;
 pub mod client;
 pub mod command;
 pub mod config;
+pub mod connection;
 pub mod debug;
 pub mod dump;
 pub mod expire;
@@ -18,8 +18,8 @@ pub mod memory;
 pub mod persistence;
 pub mod replication;
 pub mod server;
-pub mod slowlog;
 mod set_options;
+pub mod slowlog;
 pub mod string;
 pub mod string_number;
 pub mod string_range;

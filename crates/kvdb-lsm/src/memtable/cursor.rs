@@ -77,10 +77,11 @@ impl MemCursor {
                 self.exhausted = true;
                 break;
             }
-            let partition = &self.memtable.partitions[self.partition];
-            let (done, sorted) = partition.read().fill(&self.range, self.at, &mut self.run);
+            let partition = self.memtable.partitions[self.partition].read();
+            let (done, sorted) = partition.fill(&self.range, self.at, &mut self.run);
+            drop(partition);
             if let Some(sorted) = sorted {
-                partition.write().keep(sorted);
+                self.memtable.change(self.partition, |partition| partition.keep(sorted));
             }
             if done {
                 self.partition += 1;

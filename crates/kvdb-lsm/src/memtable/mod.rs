@@ -86,15 +86,23 @@ impl Memtable {
                 }
             };
             let hash = key_hash(key);
-            let mut partition = self.partitions[self.partition_of(key)].write();
-            let before = partition.allocated();
-            partition.insert(hash, key, seq, value, newest_view);
-            let after = partition.allocated();
-            if after != before {
-                // Wrapping, because a repack shrinks a partition.
-                self.allocated.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
-            }
+            self.change(self.partition_of(key), |partition| {
+                partition.insert(hash, key, seq, value, newest_view);
+            });
             seq += 1;
+        }
+    }
+
+    /// Changes a partition, and keeps account of its memory.
+    #[inline]
+    fn change(&self, number: usize, change: impl FnOnce(&mut Partition)) {
+        let mut partition = self.partitions[number].write();
+        let before = partition.allocated();
+        change(&mut partition);
+        let after = partition.allocated();
+        if after != before {
+            // Wrapping, because a repack shrinks a partition.
+            self.allocated.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
         }
     }
 
@@ -216,5 +224,18 @@ mod tests {
             upper: Bound::Excluded(19u32.to_be_bytes().to_vec()),
         };
         assert_eq!(scan(&memtable, some, 10_000).len(), 12);
+    }
+
+    #[test]
+    fn the_order_that_a_scan_leaves_is_counted() {
+        let memtable = Arc::new(Memtable::new(Partitioning::default()));
+        for n in 0..4000u32 {
+            insert(&memtable, u64::from(n) + 1, &n.to_be_bytes(), Some(b""), 0);
+        }
+        let before = memtable.allocated();
+        scan(&memtable, KeyRange::all(), 10_000);
+        assert!(memtable.allocated() >= before + 4000 * size_of::<u32>());
+        let exact: usize = memtable.partitions.iter().map(|p| p.read().allocated()).sum();
+        assert_eq!(memtable.allocated(), exact);
     }
 }

@@ -67,7 +67,8 @@ pub(super) struct Sorted {
 impl Partition {
     /// The bytes allocated, for the memory accounting.
     pub(super) fn allocated(&self) -> usize {
-        self.arena.capacity() + self.index.allocation_size()
+        let order = self.order.as_ref().map_or(0, |order| order.sorted.capacity() + order.fresh.capacity());
+        self.arena.capacity() + self.index.allocation_size() + order * size_of::<Addr>()
     }
 
     /// The number of keys.
