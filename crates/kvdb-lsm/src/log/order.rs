@@ -2,10 +2,8 @@
 
 use crate::batch::{BATCH_HEADER_LEN, Seq, WriteBatch, encode_header};
 use crate::wal::SegmentNumber;
-use crate::wal::format::{CHUNK_HEADER_LEN, FILE_HEADER_LEN, MIN_CHUNK_ROOM, framed_bound};
+use crate::wal::format::{FIRST_RECORD, MIN_CHUNK_ROOM, framed_bound};
 
-/// The offset of the first record in a segment.
-const FIRST_RECORD: u64 = FILE_HEADER_LEN + CHUNK_HEADER_LEN as u64 + 8;
 /// What finishing a segment takes at most: padding and the trailer.
 const TRAILER_ROOM: u64 = 2 * MIN_CHUNK_ROOM;
 /// A drained buffer with more capacity is given back to the allocator.

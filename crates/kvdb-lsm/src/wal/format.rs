@@ -13,6 +13,8 @@ pub(crate) const MIN_PAYLOAD_ROOM: usize = 16;
 pub(crate) const MIN_CHUNK_ROOM: u64 = (CHUNK_HEADER_LEN + MIN_PAYLOAD_ROOM) as u64;
 /// The header of the file.
 pub(crate) const FILE_HEADER_LEN: u64 = 16;
+/// The offset of the first record: behind the file header and the HEAD chunk.
+pub(crate) const FIRST_RECORD: u64 = FILE_HEADER_LEN + CHUNK_HEADER_LEN as u64 + 8;
 
 const MAGIC: &[u8; 8] = b"KVDBFILE";
 const KIND_WAL: u8 = 1;

@@ -12,16 +12,20 @@
 //!
 //! Nothing is ever skipped: what is recovered is a prefix of what was appended. A segment is never
 //! continued after a restart: it is cut, made durable and finished with a trailer, and the log goes
-//! on in a new one. Corruption is reported with file and offset, and nothing is changed on disk.
+//! on in a new one. What the last segment does not promise to be durable is written anew before
+//! that, because it may be the survivor of a failed sync, which a mere sync would not save. Corruption is reported with file and offset, and nothing is changed on disk.
 
 use super::SegmentNumber;
-use super::format::{BLOCK_LEN, ChunkType, FILE_HEADER_LEN, parse_segment_name, segment_path};
+use super::format::{BLOCK_LEN, ChunkType, FILE_HEADER_LEN, FIRST_RECORD, parse_segment_name, segment_path};
 use super::reader::{ChunkRead, ChunkReader};
 use super::writer::Framer;
 use crate::batch::{BatchView, Seq};
 use crate::error::Error;
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 use std::path::{Path, PathBuf};
+
+/// The bytes rewritten at once.
+const REWRITE_LEN: u64 = 1 << 20;
 
 /// The legal loss at the end of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,17 +86,25 @@ pub(crate) fn recover(
     let numbers = live_segments(vfs, dir, start.min_segment)?;
     let mut state = Recovery { expected: None, recovered: Recovered::default(), replay };
     let mut segments = Vec::with_capacity(numbers.len());
+    let mut next_segment = start.min_segment.max(1);
     for &number in &numbers {
         let last = Some(&number) == numbers.last();
         let path = segment_path(dir, number);
         let file = vfs.open(&path).map_err(Error::io("open", &path))?;
         let end = state.segment(&*file, &path, number, last)?;
+        if last && !end.finished && end.whole == FIRST_RECORD {
+            // Nothing is in it. The new segment takes its place, and with the name its number: a
+            // process that could not make that name durable died before it wrote a record.
+            state.note_torn_tail(&*file, &path, &end)?;
+            next_segment = number;
+            break;
+        }
         let len = if last { state.finish(&*file, &path, number, &end)? } else { end.whole };
         segments.push((number, len));
+        next_segment = number + 1;
     }
     let expected = state.expected.unwrap_or(start.first_seq);
     state.recovered.last_seq = expected - 1;
-    let next_segment = numbers.last().map_or(start.min_segment.max(1), |last| last + 1);
     Ok(Replay { recovered: state.recovered, segments, next_segment })
 }
 
@@ -125,6 +137,8 @@ struct End {
     finished: bool,
     /// The first bad chunk of an unfinished segment.
     bad: Option<(u64, &'static str)>,
+    /// The segment was durable up to here, as its chunks promise.
+    durable: u64,
 }
 
 struct Recovery<'r> {
@@ -153,6 +167,7 @@ impl Recovery<'_> {
         let mut parts: Vec<u8> = Vec::new();
         let mut open: Option<u64> = None;
         let mut whole = reader.offset();
+        let mut durable = whole;
         loop {
             match reader.next().map_err(io)? {
                 ChunkRead::Bad { offset, why } => {
@@ -160,9 +175,10 @@ impl Recovery<'_> {
                         return Err(Error::corruption(path, offset, why));
                     }
                     refuse_if_durable(&mut reader, path, offset, why)?;
-                    return Ok(End { whole, finished: false, bad: Some((offset, why)) });
+                    return Ok(End { whole, finished: false, bad: Some((offset, why)), durable });
                 }
                 ChunkRead::Valid { offset, header, payload } => {
+                    durable = durable.max(header.synced_off);
                     let record: &[u8] = match (header.kind, open) {
                         (ChunkType::Full, None) => payload,
                         (ChunkType::First, None) => {
@@ -182,7 +198,7 @@ impl Recovery<'_> {
                         (ChunkType::Trailer, None) => {
                             self.trailer(payload, offset, path)?;
                             let whole = reader.offset();
-                            return Ok(End { whole, finished: true, bad: None });
+                            return Ok(End { whole, finished: true, bad: None, durable });
                         }
                         _ => {
                             let what = "the chunk does not continue what precedes it";
@@ -258,6 +274,18 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    /// Reports what stands behind the last whole record, if it is not only preallocation.
+    fn note_torn_tail(&mut self, file: &dyn VfsFile, path: &Path, end: &End) -> Result<(), Error> {
+        let (bad, why) = end.bad.unwrap_or((end.whole, ""));
+        let garbage = last_nonzero(file, end.whole).map_err(Error::io("read", path))?;
+        if garbage > end.whole {
+            let bytes = garbage.max(bad) - end.whole;
+            let tail = TornTail { file: path.to_owned(), offset: end.whole, bytes, why };
+            self.recovered.torn_tail = Some(tail);
+        }
+        Ok(())
+    }
+
     /// Cuts the last segment behind its last whole record and gives it a trailer, durably. Returns
     /// its length.
     fn finish(
@@ -269,19 +297,15 @@ impl Recovery<'_> {
     ) -> Result<u64, Error> {
         if end.finished {
             // The trailer may still be in the cache only.
+            rewrite(file, end.durable, end.whole).map_err(Error::io("rewrite", path))?;
             file.sync_all().map_err(Error::io("sync", path))?;
             return Ok(end.whole);
         }
-        let (bad, why) = end.bad.unwrap_or((end.whole, ""));
-        let garbage = last_nonzero(file, end.whole).map_err(Error::io("read", path))?;
-        if garbage > end.whole {
-            let bytes = garbage.max(bad) - end.whole;
-            let tail = TornTail { file: path.to_owned(), offset: end.whole, bytes, why };
-            self.recovered.torn_tail = Some(tail);
-        }
+        self.note_torn_tail(file, path, end)?;
         // The cut comes to the disk before the trailer does: a trailer with garbage in front of it
         // or a promise behind it must never exist.
         file.truncate(end.whole).map_err(Error::io("truncate", path))?;
+        rewrite(file, end.durable, end.whole).map_err(Error::io("rewrite", path))?;
         file.sync_all().map_err(Error::io("sync", path))?;
         let mut framer = Framer::resume(number, end.whole);
         let mut out = Vec::new();
@@ -323,6 +347,20 @@ fn refuse_if_durable(
             }
         }
         at = (reader.offset() / BLOCK_LEN).max(at / BLOCK_LEN) * BLOCK_LEN + BLOCK_LEN;
+    }
+    Ok(())
+}
+
+/// Writes the bytes between two offsets over themselves. If a sync failed in the life before, the
+/// system may have them in its cache only, marked as saved: a sync alone would not save them.
+fn rewrite(file: &dyn VfsFile, from: u64, to: u64) -> std::io::Result<()> {
+    let mut buf = vec![0u8; REWRITE_LEN.min(to.saturating_sub(from)) as usize];
+    let mut at = from;
+    while at < to {
+        let count = (to - at).min(REWRITE_LEN) as usize;
+        file.read_exact_at(&mut buf[..count], at)?;
+        file.write_all_at(&buf[..count], at)?;
+        at += count as u64;
     }
     Ok(())
 }

@@ -105,6 +105,10 @@ fn every_single_fault_leaves_a_right_answer_or_a_clear_error() {
                 let mut kept = history.clone();
                 kept.cut(seq, &context);
                 kept.model.assert_equals(&db, &context);
+                drop(db);
+                let later = Db::open(small(&cut.crash(nth))).unwrap_or_else(|e| panic!("{context}: {e}"));
+                assert_eq!(later.log().appended(), seq, "{context}: lost by a power cut after the opening");
+                kept.model.assert_equals(&later, &context);
             }
         }
     }

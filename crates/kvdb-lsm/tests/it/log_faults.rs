@@ -40,6 +40,10 @@ fn check(vfs: &SimVfs, taken: u64, at_least: Seq, context: &str) {
     replayed.assert_prefix(context);
     assert!(recovered.last_seq >= at_least, "{context}: {} < {at_least}", recovered.last_seq);
     assert!(replayed.batches.len() as u64 <= taken, "{context}");
+    // Once opened, what was replayed is durable, whatever the cache claimed about it before.
+    let (_, later, _) = open(options(&vfs.crash(taken + at_least), SyncPolicy::No))
+        .unwrap_or_else(|e| panic!("{context}, then a power cut: {e}"));
+    assert!(later.last_seq >= recovered.last_seq, "{context}: {later:?} after {recovered:?}");
     log.append(&batch(replayed.batches.len() as u64), |_| ()).expect("it goes on");
     log.close().expect("closed");
     let (_, _, again) = open(options(vfs, SyncPolicy::No)).expect("opened");

@@ -165,30 +165,37 @@ impl SimVfs {
             }
             (number, Inode::from_bytes(data))
         });
-        Self::restarted(&state, inodes.collect(), names)
-    }
-
-    /// What the death of the process at this moment leaves: everything written, synced or not.
-    #[must_use]
-    pub fn process_crash(&self) -> Self {
-        let state = self.state.lock();
-        let inodes = state.inodes.iter();
-        let inodes = inodes.map(|(&n, inode)| (n, Inode::from_bytes(inode.cached.clone())));
-        Self::restarted(&state, inodes.collect(), state.names.clone())
-    }
-
-    fn restarted(state: &State, mut inodes: BTreeMap<u64, Inode>, names: BTreeMap<PathBuf, u64>) -> Self {
         let used: BTreeSet<u64> = names.values().copied().collect();
-        inodes.retain(|number, _| used.contains(number));
-        let state = State {
-            inodes,
+        let after = State {
+            inodes: inodes.filter(|(number, _)| used.contains(number)).collect(),
             next_inode: state.next_inode,
             durable_names: names.clone(),
             names,
             dirs: state.dirs.clone(),
             ..State::default()
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(after)) }
+    }
+
+    /// What the death of the process at this moment leaves: everything written, synced or not. The
+    /// machine runs on, so what was not synced is not durable for that, and what a failed sync
+    /// lost is still to be read.
+    #[must_use]
+    pub fn process_crash(&self) -> Self {
+        let state = self.state.lock();
+        let inodes = state.inodes.iter();
+        let inodes = inodes.map(|(&number, inode)| (number, Inode { handles: 0, ..inode.clone() }));
+        let mut copy = State {
+            inodes: inodes.collect(),
+            next_inode: state.next_inode,
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            name_changes: state.name_changes.clone(),
+            dirs: state.dirs.clone(),
+            ..State::default()
+        };
+        copy.settle_names();
+        Self { state: Arc::new(Mutex::new(copy)) }
     }
 
     /// The I/O calls so far.
