@@ -4,6 +4,7 @@
 //! large. All of level 0 moves at once; of a deeper level, the table that drags the fewest bytes
 //! of the next level along.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::version::{FileMeta, LEVELS, LevelMetas};
@@ -30,32 +31,49 @@ pub(crate) struct Choice {
     pub(crate) is_move: bool,
 }
 
-/// The most urgent compaction, if any level is due.
-pub(crate) fn choose(levels: &LevelMetas, config: &Config) -> Option<Choice> {
+/// Tables that cannot be read, by number. They stay where they are: moved, they would be met again.
+pub(crate) type Damaged = BTreeSet<u64>;
+
+/// The most urgent compaction, if any level is due. No damaged table is part of it.
+pub(crate) fn choose(levels: &LevelMetas, config: &Config, damaged: &Damaged) -> Option<Choice> {
     // The last level has nowhere to go.
-    let (level, score) = (0..LEVELS - 1)
+    let mut due: Vec<(usize, f64)> = (0..LEVELS - 1)
         .map(|level| (level, score(levels, level, config)))
-        .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if score < 1.0 {
-        return None;
-    }
+        .filter(|(_, score)| *score >= 1.0)
+        .collect();
+    due.sort_by(|a, b| b.1.total_cmp(&a.1));
+    due.into_iter().find_map(|(level, _)| choose_from(levels, level, damaged))
+}
+
+/// What to move from `level` to the next, if anything can be.
+fn choose_from(levels: &LevelMetas, level: usize, damaged: &Damaged) -> Option<Choice> {
+    let sound = |meta: &Arc<FileMeta>| !damaged.contains(&meta.number);
     let (moving, dragged) = if level == 0 {
-        let moving: Vec<_> = levels[0].iter().collect();
+        // A newer table must not get below an older one: only what is older than all the damage
+        // can go.
+        let first = levels[0].iter().rposition(|meta| !sound(meta)).map_or(0, |last| last + 1);
+        let moving: Vec<_> = levels[0][first..].iter().collect();
         let smallest = moving.iter().map(|meta| &meta.smallest).min()?;
         let largest = moving.iter().map(|meta| &meta.largest).max()?;
         let dragged = overlapping(&levels[1], smallest, largest);
         (moving, dragged)
     } else {
-        let cost = |meta: &Arc<FileMeta>| {
-            let dragged = overlapping(&levels[level + 1], &meta.smallest, &meta.largest);
+        let cost = |meta: &FileMeta, dragged: &[&Arc<FileMeta>]| {
             let bytes: u64 = dragged.iter().map(|meta| meta.size).sum();
             bytes as f64 / meta.size.max(1) as f64
         };
-        let cheapest =
-            levels[level].iter().map(|meta| (meta, cost(meta))).min_by(|a, b| a.1.total_cmp(&b.1))?.0;
-        let dragged = overlapping(&levels[level + 1], &cheapest.smallest, &cheapest.largest);
+        let (_, cheapest, dragged) = levels[level]
+            .iter()
+            .filter(|meta| sound(meta))
+            .map(|meta| (meta, overlapping(&levels[level + 1], &meta.smallest, &meta.largest)))
+            .filter(|(_, dragged)| dragged.iter().all(|meta| sound(meta)))
+            .map(|(meta, dragged)| (cost(meta, &dragged), meta, dragged))
+            .min_by(|a, b| a.0.total_cmp(&b.0))?;
         (vec![cheapest], dragged)
     };
+    if !dragged.iter().all(|meta| sound(meta)) {
+        return None;
+    }
     let is_move = dragged.is_empty() && moving.len() == 1;
     let inputs = moving.iter().map(|meta| (level, meta.number));
     let dragged = dragged.iter().map(|meta| (level + 1, meta.number));
@@ -127,7 +145,7 @@ mod tests {
             (1, meta(1, 900, "a", "m")),
             (6, meta(2, 1 << 40, "a", "z")),
         ]);
-        assert_eq!(choose(&few, &CONFIG), None);
+        assert_eq!(choose(&few, &CONFIG, &Damaged::new()), None);
     }
 
     #[test]
@@ -143,7 +161,28 @@ mod tests {
         ]);
         let inputs = vec![(0, 13), (0, 12), (0, 11), (0, 10), (1, 1), (1, 2)];
         let expected = Choice { inputs, output_level: 1, is_move: false };
-        assert_eq!(choose(&full, &CONFIG), Some(expected));
+        assert_eq!(choose(&full, &CONFIG, &Damaged::new()), Some(expected));
+    }
+
+    #[test]
+    fn damaged_tables_stay_and_so_does_what_must_not_pass_them() {
+        let full = levels(vec![
+            (0, meta(14, 10, "a", "f")),
+            (0, meta(13, 10, "a", "f")),
+            (0, meta(12, 10, "k", "l")),
+            (0, meta(11, 10, "k", "m")),
+            (1, meta(1, 1500, "a", "b")),
+            (1, meta(2, 1500, "n", "o")),
+            (2, meta(3, 10, "a", "c")),
+        ]);
+        let choose = |damaged: &[u64]| choose(&full, &CONFIG, &damaged.iter().copied().collect());
+        let inputs = |damaged: &[u64]| choose(damaged).map(|choice| choice.inputs);
+        assert_eq!(inputs(&[]), Some(vec![(1, 2)]));
+        assert_eq!(inputs(&[2]), Some(vec![(1, 1), (2, 3)]));
+        assert_eq!(inputs(&[2, 3]), Some(vec![(0, 14), (0, 13), (0, 12), (0, 11), (1, 1)]));
+        assert_eq!(inputs(&[2, 3, 13]), Some(vec![(0, 12), (0, 11)]));
+        assert_eq!(inputs(&[1, 2]), None);
+        assert_eq!(inputs(&[2, 3, 11]), None);
     }
 
     #[test]
@@ -155,7 +194,7 @@ mod tests {
             (2, meta(4, 900, "a", "c")),
             (2, meta(5, 100, "m", "n")),
         ]);
-        let choice = choose(&full, &CONFIG).expect("level 1 is too large");
+        let choice = choose(&full, &CONFIG, &Damaged::new()).expect("level 1 is too large");
         assert_eq!(choice.inputs, [(1, 2)]);
         assert!(choice.is_move);
     }

@@ -137,6 +137,7 @@ fn compact_loop(core: &Core) {
             return;
         }
         while core.stop_reason().is_none() && !core.signals.is_stopping() {
+            let damaged = core.damaged_tables();
             match core.compact_once() {
                 Ok(true) => {
                     failures = 0;
@@ -146,11 +147,10 @@ fn compact_loop(core: &Core) {
                     failures = 0;
                     break;
                 }
-                Err(Error::Corruption { .. }) => {
-                    // The inputs stay, and readers of the damaged block are told. Compacting is
-                    // over until an operator has seen to it.
+                Err(_) if core.damaged_tables() > damaged => {
+                    // The inputs stay, and readers of the damaged block are told. The others are
+                    // compacted without that table.
                     core.activity.failed();
-                    return;
                 }
                 Err(error) => {
                     note_failure(core, &error, &mut failures);

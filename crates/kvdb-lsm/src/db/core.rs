@@ -72,6 +72,9 @@ pub(crate) struct Core {
     pub(super) flushing: Mutex<()>,
     /// Held by the one compaction at a time.
     pub(super) compacting: Mutex<()>,
+    /// Tables that a compaction could not read. Noted for as long as the database is open: what
+    /// was wrong may be gone at the next opening.
+    pub(super) damaged: Mutex<compaction::Damaged>,
     pub(super) installer: Mutex<Installer>,
     swap: Mutex<()>,
     next_file: AtomicU64,
@@ -99,6 +102,7 @@ impl Core {
             activity: Activity::default(),
             flushing: Mutex::new(()),
             compacting: Mutex::new(()),
+            damaged: Mutex::default(),
             installer: Mutex::new(installer),
             swap: Mutex::new(()),
             stopped: OnceLock::new(),
@@ -278,6 +282,11 @@ impl Core {
     pub(crate) fn installed(&self) -> (Arc<State>, Snapshot) {
         let installer = self.installer.lock();
         (self.state.load_full(), installer.snapshot.clone())
+    }
+
+    /// The number of tables that a compaction could not read.
+    pub(crate) fn damaged_tables(&self) -> usize {
+        self.damaged.lock().len()
     }
 
     /// The last sequence that is in tables.

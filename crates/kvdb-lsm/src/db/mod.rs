@@ -334,6 +334,7 @@ impl Db {
             flushed_seq: core.flushed_seq(),
             views,
             oldest_view,
+            damaged_tables: core.damaged_tables(),
             ..DbStats::default()
         };
         core.activity.add_to(&mut stats);

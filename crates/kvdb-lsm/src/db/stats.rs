@@ -88,6 +88,9 @@ pub struct DbStats {
     pub compaction_written_bytes: u64,
     /// Flushes and compactions of the background threads that failed; they are tried again.
     pub background_errors: u64,
+    /// Tables that a compaction could not read. They stay as they are, and readers of what is
+    /// damaged are told; the other tables are compacted without them.
+    pub damaged_tables: usize,
 }
 
 /// How far writes are ahead of flushes and compactions.

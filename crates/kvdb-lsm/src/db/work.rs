@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::compact;
-use super::core::Core;
-use crate::compaction::{choose, choose_all};
+use super::core::{Core, table_path};
+use crate::compaction::{Choice, choose, choose_all};
 use crate::error::Error;
 use crate::flush;
 
@@ -56,8 +56,9 @@ impl Core {
         let _compacting = self.compacting.lock();
         self.check_running()?;
         let levels = self.state.load().version.metas();
-        match choose(&levels, &self.compaction_config()) {
-            Some(choice) => compact::compact(self, &choice).map(|()| true),
+        let choice = choose(&levels, &self.compaction_config(), &self.damaged.lock());
+        match choice {
+            Some(choice) => self.compact_and_note(&choice).map(|()| true),
             None => Ok(false),
         }
     }
@@ -68,8 +69,24 @@ impl Core {
         self.check_running()?;
         let levels = self.state.load().version.metas();
         match choose_all(&levels) {
-            Some(choice) => compact::compact(self, &choice),
+            Some(choice) => self.compact_and_note(&choice),
             None => Ok(()),
         }
+    }
+
+    /// Carries out a compaction. An input that cannot be read is noted as damaged, so that the
+    /// next choice leaves it out.
+    fn compact_and_note(&self, choice: &Choice) -> Result<(), Error> {
+        compact::compact(self, choice).inspect_err(|error| {
+            let path = match error {
+                Error::Corruption { file, .. } => file,
+                Error::Io { action: "read", path, .. } => path,
+                _ => return,
+            };
+            let number = choice.inputs.iter().map(|&(_, number)| number);
+            if let Some(number) = number.into_iter().find(|&n| table_path(&self.options.dir, n) == *path) {
+                self.damaged.lock().insert(number);
+            }
+        })
     }
 }

@@ -4,6 +4,7 @@
 use crate::db_support::{DB, History, files, random_batch, small};
 use crate::support::{Rng, cases};
 use kvdb_lsm::Db;
+use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::error::Error;
 use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFileExt};
 use std::path::{Path, PathBuf};
@@ -153,5 +154,49 @@ fn swapped_tables_are_refused() {
         damaged.rename(&pair[1], &pair[0]).expect("rename");
         damaged.rename(&aside, &pair[1]).expect("rename");
         assert!(judge(&damaged, &history, "swapped"), "{pair:?}");
+    }
+}
+
+/// Three tables on level 0, of which `damaged` has a block that cannot be read.
+fn with_damaged_table(damaged: usize) -> (SimVfs, Db, Vec<u8>) {
+    let vfs = SimVfs::new();
+    let db = Db::open(small(&vfs)).expect("open");
+    for table in 0..3 {
+        for n in 0..20 {
+            let mut batch = WriteBatch::new();
+            batch.put(format!("k{table}{n:02}").as_bytes(), &[table; 40]);
+            batch.put(b"k999", &[table]);
+            db.append(&batch).expect("append");
+        }
+        db.flush().expect("flush");
+    }
+    let tables: Vec<PathBuf> = files(&vfs).into_iter().filter(|path| is_table(path)).collect();
+    assert_eq!((tables.len(), db.stats().tables[0]), (3, 3));
+    vfs.flip_byte(&tables[damaged], 40).expect("flip");
+    (vfs, db, format!("k{damaged}00").into_bytes())
+}
+
+#[test]
+fn a_damaged_table_is_left_out_and_the_others_are_compacted() {
+    for damaged in 0..3 {
+        let (_vfs, db, key) = with_damaged_table(damaged);
+        let context = format!("table {damaged}");
+        let error = db.compact_step().expect_err("the damage is met");
+        assert!(matches!(error, Error::Corruption { .. }), "{context}: {error}");
+        assert_eq!(db.stats().damaged_tables, 1, "{context}");
+        while db.compact_step().unwrap_or_else(|e| panic!("{context}: {e}")) {}
+        // What is older than the damaged table can go down; what is newer must stay above it.
+        assert_eq!(db.stats().tables[0], 3 - damaged, "{context}");
+        assert!(matches!(db.get(&key), Err(Error::Corruption { .. })), "{context}");
+        for table in (0..3).filter(|&table| table != damaged) {
+            let value = db.get(format!("k{table}07").as_bytes()).expect("get");
+            assert_eq!(value, Some(vec![table as u8; 40]), "{context}");
+        }
+        assert_eq!(db.get(b"k999").expect("get"), Some(vec![2]), "{context}");
+        assert!(matches!(db.compact(), Err(Error::Corruption { .. })), "{context}");
+        let mut batch = WriteBatch::new();
+        batch.put(b"more", b"is taken");
+        db.append(&batch).expect("append");
+        db.flush().expect("flush");
     }
 }
