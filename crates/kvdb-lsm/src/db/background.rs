@@ -1,5 +1,6 @@
 //! The threads that flush and compact, and how they are woken.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -85,7 +86,13 @@ impl Threads {
         for (name, work) in [("kvdb-flush", flush), ("kvdb-compact", compact_loop)] {
             let shared = Arc::clone(core);
             let builder = std::thread::Builder::new().name(name.to_owned());
-            match builder.spawn(move || work(&shared)) {
+            let work = move || {
+                // Without its thread the database would fill up and say only that it is behind.
+                if catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
+                    shared.stop(&format!("the thread {name} panicked"));
+                }
+            };
+            match builder.spawn(work) {
                 Ok(handle) => threads.handles.push(handle),
                 Err(source) => {
                     threads.stop(core);

@@ -94,7 +94,12 @@ impl Shared {
     #[cold]
     pub(super) fn poison(&self, action: &str, number: SegmentNumber, error: &io::Error) -> Halt {
         let path = segment_path(&self.options.dir, number);
-        let cause = format!("cannot {action} {}: {error}", path.display());
+        self.poison_because(format!("cannot {action} {}: {error}", path.display()))
+    }
+
+    /// Ends the log for good.
+    #[cold]
+    pub(super) fn poison_because(&self, cause: String) -> Halt {
         let cause = Arc::clone(self.failure.get_or_init(|| cause.into()));
         self.flags.fetch_or(POISONED, Ordering::AcqRel);
         self.wake.poke();

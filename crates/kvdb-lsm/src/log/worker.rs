@@ -6,6 +6,7 @@ use super::segments::{create_spare, is_no_space};
 use super::shared::Shared;
 use super::state::{NO_SPARE, POISONED, REFUSED, STALLED};
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -50,9 +51,15 @@ impl Clock {
 
 /// Runs until the log is closed or dropped.
 pub(super) fn run(shared: &Shared) {
-    tick(shared);
-    while shared.wake.wait(timeout(shared)) {
+    let work = || {
         tick(shared);
+        while shared.wake.wait(timeout(shared)) {
+            tick(shared);
+        }
+    };
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        shared.poison_because("the thread of the log panicked".to_owned());
+        report(shared);
     }
 }
 
@@ -176,6 +183,8 @@ fn report(shared: &Shared) {
         agenda.reported = Some(progress.clone());
     }
     for listener in shared.listeners.read().iter() {
-        listener(&progress);
+        // A panic is the listener's own failure, and was reported by the panic hook. Without this
+        // thread nothing would ever be durable again.
+        let _ = catch_unwind(AssertUnwindSafe(|| listener(&progress)));
     }
 }

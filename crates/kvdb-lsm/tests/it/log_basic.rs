@@ -59,6 +59,23 @@ fn a_batch_of_any_size_fits_and_an_empty_one_takes_no_place() {
 }
 
 #[test]
+fn a_listener_that_panics_harms_nobody_else() {
+    let vfs = SimVfs::new();
+    let options = LogOptions { manual: false, ..options(&vfs, SyncPolicy::Always) };
+    let (log, ..) = open(options).expect("fresh");
+    let (tell, told) = mpsc::channel();
+    log.add_listener(Box::new(|_| panic!("a listener gives up")));
+    log.add_listener(Box::new(move |progress| tell.send(progress.durable).expect("the test listens")));
+    for n in 0..3 {
+        let (seq, ()) = log.append(&batch(n), |_| ()).expect("appended");
+        log.request_sync();
+        let far = Duration::from_secs(60);
+        while told.recv_timeout(far).expect("the thread of the log goes on") < seq {}
+    }
+    log.close().expect("closed");
+}
+
+#[test]
 fn counters_alone_take_no_sequence_number_but_are_synced() {
     let vfs = SimVfs::new();
     let (log, ..) = open(options(&vfs, SyncPolicy::Always)).expect("fresh");
