@@ -164,7 +164,7 @@ impl Log {
         };
         let mut order = shared.order.lock();
         if !batch.is_empty() {
-            if !order.has_room(size, shared.options.max_buffered_bytes) {
+            if !order.has_room(shared.options.max_buffered_bytes) {
                 drop(order);
                 return Err(shared.refuse(FullReason::Backlog));
             }

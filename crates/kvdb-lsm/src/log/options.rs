@@ -59,7 +59,8 @@ pub struct LogOptions {
     /// The size to which segments are preallocated and after which the next one is begun, in
     /// bytes. A batch that is larger gets a segment of its own.
     pub segment_bytes: u64,
-    /// Appended bytes that may wait for being written; beyond, appends are refused.
+    /// Appended bytes that may wait for being written: while there are more, appends are refused.
+    /// One batch may reach beyond.
     pub max_buffered_bytes: usize,
     /// The largest batch accepted, in bytes; at most 4 GiB.
     pub max_batch_bytes: usize,
@@ -82,7 +83,7 @@ impl LogOptions {
             policy: SyncPolicy::EverySec,
             segment_bytes: 64 << 20,
             max_buffered_bytes: 64 << 20,
-            max_batch_bytes: 512 << 20,
+            max_batch_bytes: 1 << 30,
             min_segment: 0,
             first_seq: 1,
             manual: false,

@@ -88,11 +88,11 @@ impl Order {
         self.used + need > self.capacity && (!self.segment_is_empty() || self.capacity == 0)
     }
 
-    /// Whether the buffer has room for a batch of `len` bytes below `limit`. An empty buffer takes
-    /// any batch.
+    /// Whether the buffer takes a further batch: less than `limit` bytes wait in it. The batch
+    /// itself does not count, or a large one would depend on what happens to stand before it.
     #[inline]
-    pub(super) const fn has_room(&self, len: usize, limit: usize) -> bool {
-        self.buf.is_empty() || self.buf.len() + BATCH_HEADER_LEN + len <= limit
+    pub(super) const fn has_room(&self, limit: usize) -> bool {
+        self.buf.len() < limit
     }
 
     /// Begins a new segment here; returns its number.

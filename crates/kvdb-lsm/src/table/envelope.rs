@@ -2,8 +2,8 @@
 
 use super::Handle;
 
-/// A block is never larger than this, stored or decompressed: one entry may hold a key and a value
-/// of a batch, which is bounded by the log.
+/// A block that decompresses to more than this is refused. Larger ones, which a single entry of
+/// the largest batch can make, are not compressed.
 pub(super) const MAX_BLOCK: usize = 1 << 30;
 
 const RAW: u8 = 0;
@@ -38,7 +38,8 @@ pub(super) fn seal(
 ) -> Handle {
     let start = out.len();
     let mut codec = RAW;
-    if compression == Compression::Lz4 {
+    // What the reader would refuse to decompress is stored as it is.
+    if compression == Compression::Lz4 && payload.len() <= MAX_BLOCK {
         let packed = lz4_flex::block::compress(payload);
         if packed.len() + 4 < payload.len() - payload.len() / 8 {
             codec = LZ4;

@@ -59,6 +59,19 @@ fn a_batch_of_any_size_fits_and_an_empty_one_takes_no_place() {
 }
 
 #[test]
+fn a_large_batch_behind_a_small_one_is_taken() {
+    let vfs = SimVfs::new();
+    let (log, ..) = open(options(&vfs, SyncPolicy::Always)).expect("fresh");
+    let mut large = WriteBatch::new();
+    large.put(b"k", &[9; 300 << 10]);
+    log.append(&batch(0), |_| ()).expect("appended");
+    log.append(&large, |_| ()).expect("only what waits already is a backlog");
+    assert_eq!(log.append(&batch(2), |_| ()), Err(LogError::Full(FullReason::Backlog)));
+    log.sync().expect("synced");
+    log.append(&large, |_| ()).expect("appended");
+}
+
+#[test]
 fn a_listener_that_panics_harms_nobody_else() {
     let vfs = SimVfs::new();
     let options = LogOptions { manual: false, ..options(&vfs, SyncPolicy::Always) };
@@ -174,12 +187,13 @@ fn a_backlog_is_refused_until_it_is_written() {
     let (log, ..) = open(options(&SimVfs::new(), SyncPolicy::No)).expect("fresh");
     let mut batch = WriteBatch::new();
     batch.put(b"k", &[1; 100_000]);
-    log.append(&batch, |_| ()).expect("appended");
-    log.append(&batch, |_| ()).expect("appended");
+    for _ in 0..3 {
+        log.append(&batch, |_| ()).expect("appended");
+    }
     let refused = log.append(&batch, |_| panic!("not taken"));
     assert_eq!(refused, Err(LogError::Full(FullReason::Backlog)));
-    log.write_out(2).expect("written");
-    assert_eq!(log.append(&batch, |_| ()), Ok((3, ())));
+    log.write_out(3).expect("written");
+    assert_eq!(log.append(&batch, |_| ()), Ok((4, ())));
 }
 
 #[test]
