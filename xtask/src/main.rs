@@ -14,6 +14,7 @@ mod failure;
 mod ledger;
 mod load;
 mod markdown;
+mod miri;
 mod powerloss;
 mod process;
 mod rng;
@@ -39,6 +40,8 @@ enum Command {
     Tidy(tidy::Options),
     /// Measures the line coverage of the tests, and fails under the floor.
     Coverage(coverage::Options),
+    /// Runs the tests of the unsafe code under Miri; needs a nightly toolchain.
+    Miri(miri::Options),
     /// Kills the server under load many times and checks that no acknowledged write is lost.
     Crash(crash::Options),
     /// Cuts the power of a file system under load many times and checks the same; needs root.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Tidy(options) => tidy::run(&options),
         Command::Coverage(options) => coverage::run(&options),
+        Command::Miri(options) => miri::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Powerloss(options) => powerloss::run(&options),

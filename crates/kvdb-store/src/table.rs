@@ -291,15 +291,17 @@ mod tests {
 
     #[test]
     fn thousands_of_keys_under_seven_tags_are_found() {
+        // Miri is too slow for thousands.
+        let keys = if cfg!(miri) { 300 } else { 5000 };
         let mut table = SlotTable::default();
-        for i in 0..5000u32 {
+        for i in 0..keys {
             table.insert(Entry::new(i % 7, &i.to_le_bytes(), NewValue::Int(i64::from(i)), None));
         }
         check(&table);
-        for i in 0..5000u32 {
+        for i in 0..keys {
             assert!(table.find(i % 7, &i.to_le_bytes()).is_some());
         }
-        for i in 0..5000u32 {
+        for i in 0..keys {
             let at = table.find(i % 7, &i.to_le_bytes()).expect("still there");
             table.remove(at);
         }
