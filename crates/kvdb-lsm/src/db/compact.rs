@@ -35,6 +35,7 @@ pub(super) fn compact(core: &Core, choice: &Choice) -> Result<(), Error> {
             sources.push(Source::Level(LevelIter::seek(Arc::new(files), &[], Fill::Bypass)?));
         }
     }
+    leave_room(core, read)?;
     let mut merge = Merge::new(sources);
     let mut outputs = Outputs::new(core, choice.output_level);
     let mut below = Below::new(&version, choice.output_level);
@@ -54,6 +55,17 @@ pub(super) fn compact(core: &Core, choice: &Choice) -> Result<(), Error> {
     }
     core.activity.compacted(read, outputs.bytes());
     installed
+}
+
+/// Refuses a compaction that could take the space that a flush needs. A flush can free log
+/// segments and so end a full disk; a compaction that fails half way only stands in its way.
+fn leave_room(core: &Core, bytes: u64) -> Result<(), Error> {
+    let dir = core.table_dir();
+    let free = core.options.vfs.free_bytes(&dir).map_err(Error::io("measure", &dir))?;
+    if free < bytes.saturating_add(core.options.write_buffer_bytes as u64) {
+        return Err(Error::io("make room for a compaction in", &dir)(std::io::ErrorKind::StorageFull.into()));
+    }
+    Ok(())
 }
 
 fn move_tables(core: &Core, choice: &Choice, files: &[VersionFile]) -> Result<(), Error> {

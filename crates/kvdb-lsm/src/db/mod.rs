@@ -162,7 +162,12 @@ impl Db {
             core.signals.request_flush();
             return Err(AppendError::Backlog);
         }
-        let (last, first) = core.log.append(batch, |first| first)?;
+        let (last, first) = core.log.append(batch, |first| first).inspect_err(|error| {
+            if *error == LogError::Full(FullReason::NoSpace) {
+                // A flush lets go of log segments, which may make the space.
+                core.signals.request_flush();
+            }
+        })?;
         state.active.insert(first, batch.iter(), core.views.newest());
         let after = state.active.allocated();
         let grown = before < buffer && after >= buffer;

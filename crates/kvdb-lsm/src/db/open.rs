@@ -168,6 +168,8 @@ fn open_log(
     let mut log_options = LogOptions::new(Arc::clone(&options.vfs), &dir);
     log_options.policy = options.sync;
     log_options.segment_bytes = options.segment_bytes;
+    // A flush writes at most about a memtable, and frees the segments it came from.
+    log_options.reserve_bytes = options.write_buffer_bytes as u64;
     log_options.min_segment = snapshot.min_segment;
     log_options.first_seq = snapshot.flushed_seq + 1;
     log_options.manual = !options.background;

@@ -8,6 +8,7 @@ use super::core::{Core, table_path};
 use crate::compaction::{Choice, choose, choose_all};
 use crate::error::Error;
 use crate::flush;
+use crate::log::{FullReason, LogState};
 
 impl Core {
     /// Flushes everything that was appended before the call.
@@ -34,8 +35,12 @@ impl Core {
         Ok(true)
     }
 
-    /// Whether the active memtable or the log has grown too large.
+    /// Whether the active memtable or the log has grown too large. On a full disk the log always
+    /// has: it may be all that fills it.
     pub(super) fn wants_flush(&self) -> bool {
+        if self.log.state() == LogState::Full(FullReason::NoSpace) {
+            return !self.state.load().active.is_untouched();
+        }
         self.state.load().active.allocated() >= self.options.write_buffer_bytes
             || self.log.stats().live_bytes >= self.options.wal_limit_bytes
     }

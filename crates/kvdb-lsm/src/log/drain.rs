@@ -7,7 +7,7 @@ use super::options::{SyncPolicy, WRITEBACK_BYTES};
 use super::order::Taken;
 use super::segments::{Origin, Segment, begin, is_no_space};
 use super::shared::Shared;
-use super::state::{Halt, Position};
+use super::state::{Halt, NO_SPARE, Position};
 use crate::batch::{BATCH_HEADER_LEN, Seq};
 use crate::wal::writer::Framer;
 use std::io;
@@ -205,9 +205,20 @@ impl Drain {
         let options = &shared.options;
         let origin = match shared.segments.lock().spare.take() {
             Some(spare) => Origin::Spare(spare),
-            None => Origin::New(options.segment_bytes),
+            None => Origin::New,
         };
-        let begun = match begin(&*options.vfs, &options.dir, number, next_seq, origin) {
+        let begin = |origin| begin(options, number, next_seq, origin);
+        let begun = match begin(origin) {
+            Err(e) if is_no_space(&e) => {
+                // A bare segment lets what was taken be written as far as there is space, and what
+                // is obsolete be removed. It takes nothing more.
+                shared.flags.fetch_or(NO_SPARE, Ordering::AcqRel);
+                shared.order.lock().has_no_room(number);
+                begin(Origin::Bare)
+            }
+            other => other,
+        };
+        let begun = match begun {
             Ok(begun) => begun,
             Err(e) if is_no_space(&e) => return Err(Halt::NoSpace),
             Err(e) => return Err(shared.poison("create", number, &e)),

@@ -88,12 +88,12 @@ impl Log {
         let next_seq = found.recovered.last_seq + 1;
         let path = segment_path(dir, number);
         let mut capacity = options.segment_bytes;
-        let new = segments::begin(vfs, dir, number, next_seq, Origin::New(capacity));
+        let new = segments::begin(&options, number, next_seq, Origin::New);
         let begun = match new {
             Err(e) if segments::is_no_space(&e) => {
                 // Open for reading at least; appends wait until a segment can be preallocated.
                 capacity = 0;
-                segments::begin(vfs, dir, number, next_seq, Origin::Bare)
+                segments::begin(&options, number, next_seq, Origin::Bare)
             }
             other => other,
         };
@@ -138,7 +138,8 @@ impl Log {
     }
 
     /// Gives the batch its sequence numbers and copies it into the buffer; never does I/O or waits
-    /// for it. `under_lock` is given the first of the numbers and runs inside the ordering lock:
+    /// for it, except that it asks how much space is free before it takes a batch larger than a
+    /// segment. `under_lock` is given the first of the numbers and runs inside the ordering lock:
     /// what it does has the order of the log. Returns the last number with its result.
     ///
     /// An empty batch takes no place in the log. A batch that takes no sequence number returns the
@@ -162,6 +163,9 @@ impl Log {
             Ok(len) if size <= shared.options.max_batch_bytes => len,
             _ => return Err(LogError::TooLarge),
         };
+        if size as u64 > shared.options.segment_bytes && !shared.disk_has_room(size as u64) {
+            return Err(shared.refuse(FullReason::NoSpace));
+        }
         let mut order = shared.order.lock();
         if !batch.is_empty() {
             if !order.has_room(shared.options.max_buffered_bytes) {
@@ -251,7 +255,8 @@ impl Log {
     /// it is the new one.
     ///
     /// No I/O happens here. Before anything in the new segment is written, the old one is complete
-    /// and durable.
+    /// and durable. On a full disk the new segment takes no batches until there is space, but its
+    /// owner can let go of the old ones.
     pub fn rotate<R>(&self, under_lock: impl FnOnce(Seq) -> R) -> Result<(SegmentNumber, R), LogError> {
         let shared = &*self.shared;
         let flags = shared.flags.load(Ordering::Acquire);
@@ -259,14 +264,14 @@ impl Log {
             return Err(shared.refusal());
         }
         let mut order = shared.order.lock();
-        let number = if order.segment_is_empty() {
-            order.segment()
-        } else if flags & NO_SPARE != 0 {
-            drop(order);
-            return Err(shared.refuse_without_spare());
-        } else {
-            order.cut()
-        };
+        if !order.segment_is_empty() {
+            let number = order.cut();
+            if flags & NO_SPARE != 0 {
+                // The owner may free space once it has the cut; batches wait until there is some.
+                order.has_no_room(number);
+            }
+        }
+        let number = order.segment();
         let result = under_lock(order.next_seq() - 1);
         drop(order);
         shared.wake.poke();

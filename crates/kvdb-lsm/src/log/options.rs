@@ -64,6 +64,10 @@ pub struct LogOptions {
     pub max_buffered_bytes: usize,
     /// The largest batch accepted, in bytes; at most 4 GiB.
     pub max_batch_bytes: usize,
+    /// Space on the disk that no segment is preallocated from, in bytes: what the owner needs to
+    /// write elsewhere what it wants removed here. Without it, a log could fill the disk and leave
+    /// no way out.
+    pub reserve_bytes: u64,
     /// Segments below this number are obsolete and removed when the log is opened. If it is not 0,
     /// a segment of this number must exist.
     pub min_segment: SegmentNumber,
@@ -84,6 +88,7 @@ impl LogOptions {
             segment_bytes: 64 << 20,
             max_buffered_bytes: 64 << 20,
             max_batch_bytes: 1 << 30,
+            reserve_bytes: 0,
             min_segment: 0,
             first_seq: 1,
             manual: false,
@@ -99,6 +104,7 @@ impl fmt::Debug for LogOptions {
             .field("segment_bytes", &self.segment_bytes)
             .field("max_buffered_bytes", &self.max_buffered_bytes)
             .field("max_batch_bytes", &self.max_batch_bytes)
+            .field("reserve_bytes", &self.reserve_bytes)
             .field("min_segment", &self.min_segment)
             .field("first_seq", &self.first_seq)
             .field("manual", &self.manual)

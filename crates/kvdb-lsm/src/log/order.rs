@@ -105,6 +105,14 @@ impl Order {
         self.segment
     }
 
+    /// Says that `segment` has no preallocated room: if it is the one that is being filled, the
+    /// next batch begins another.
+    pub(super) const fn has_no_room(&mut self, segment: SegmentNumber) {
+        if self.segment == segment {
+            self.capacity = 0;
+        }
+    }
+
     /// Puts a batch behind the others. Its length fits a u32.
     #[inline]
     pub(super) fn push(&mut self, batch: &WriteBatch, len: u32) {

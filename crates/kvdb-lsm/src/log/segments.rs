@@ -1,5 +1,6 @@
 //! The segment files of an open log: which exist, and how one comes to be.
 
+use super::options::LogOptions;
 use crate::batch::Seq;
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 use crate::wal::SegmentNumber;
@@ -53,8 +54,31 @@ pub(super) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero)
 }
 
+/// Whether the disk has `len` bytes besides what the options reserve for others. A disk that does
+/// not say is tried.
+pub(super) fn has_room(options: &LogOptions, len: u64) -> bool {
+    let needed = len.saturating_add(options.reserve_bytes);
+    options.vfs.free_bytes(&options.dir).map_or(true, |free| free >= needed)
+}
+
+/// Creates a file that is preallocated for a segment, on file systems that can.
+fn create_allocated(options: &LogOptions, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+    if options.reserve_bytes > 0 && !has_room(options, options.segment_bytes) {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    let file = create_anew(&*options.vfs, path)?;
+    match allocate(&*file, options.segment_bytes) {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // Best effort: what is left over is replaced by the next attempt.
+            let _ = options.vfs.remove(path);
+            Err(error)
+        }
+    }
+}
+
 /// Reserves `len` bytes for the file, on file systems that can.
-pub(super) fn allocate(file: &dyn VfsFile, len: u64) -> io::Result<()> {
+fn allocate(file: &dyn VfsFile, len: u64) -> io::Result<()> {
     match file.allocate(len) {
         Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(()),
         other => other,
@@ -74,14 +98,9 @@ fn create_anew(vfs: &dyn Vfs, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
 }
 
 /// Creates the spare number `number`.
-pub(super) fn create_spare(vfs: &dyn Vfs, dir: &Path, number: u64, len: u64) -> io::Result<Spare> {
-    let path = dir.join(format!("spare-{number}.tmp"));
-    let file = create_anew(vfs, &path)?;
-    if let Err(error) = allocate(&*file, len) {
-        // Best effort: what is left over is replaced by the next attempt.
-        let _ = vfs.remove(&path);
-        return Err(error);
-    }
+pub(super) fn create_spare(options: &LogOptions, number: u64) -> io::Result<Spare> {
+    let path = options.dir.join(format!("spare-{number}.tmp"));
+    let file = create_allocated(options, &path)?;
     Ok(Spare { file, path })
 }
 
@@ -96,8 +115,8 @@ impl Spare {
 pub(super) enum Origin {
     /// A spare.
     Spare(Spare),
-    /// A new file, preallocated to this length.
-    New(u64),
+    /// A new file, preallocated.
+    New,
     /// A new file without preallocation.
     Bare,
 }
@@ -112,13 +131,13 @@ pub(super) struct Unnamed {
 /// Writes the head of a segment into a file that is not part of the log yet. The caller syncs it.
 /// After an error, nothing is left over.
 pub(super) fn begin(
-    vfs: &dyn Vfs,
-    dir: &Path,
+    options: &LogOptions,
     number: SegmentNumber,
     next_seq: Seq,
     origin: Origin,
 ) -> io::Result<Unnamed> {
-    let mut path = segment_path(dir, number);
+    let vfs = &*options.vfs;
+    let mut path = segment_path(&options.dir, number);
     path.set_extension("wal.tmp");
     let result = (|| {
         let file: Arc<dyn VfsFile> = match origin {
@@ -126,11 +145,7 @@ pub(super) fn begin(
                 path = spare.path;
                 spare.file
             }
-            Origin::New(len) => {
-                let file = create_anew(vfs, &path)?;
-                allocate(&*file, len)?;
-                file
-            }
+            Origin::New => create_allocated(options, &path)?,
             Origin::Bare => create_anew(vfs, &path)?,
         };
         let mut head = Vec::new();

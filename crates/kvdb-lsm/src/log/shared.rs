@@ -9,7 +9,7 @@ use super::state::{Counters, Halt, Marks, NO_SPARE, POISONED, REFUSED, SLOW, STA
 use super::worker::Clock;
 use crate::vfs::VfsFile;
 use crate::wal::SegmentNumber;
-use crate::wal::format::segment_path;
+use crate::wal::format::{framed_bound, segment_path};
 use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -80,6 +80,14 @@ impl Shared {
             self.wake.poke();
         }
         self.refuse(FullReason::NoSpace)
+    }
+
+    /// Whether the disk has room for a batch of `len` bytes that no preallocation covers, and for
+    /// the segment behind it. Taken without, it would stop the log until there is.
+    #[cold]
+    pub(super) fn disk_has_room(&self, len: u64) -> bool {
+        let len = framed_bound(len).saturating_add(self.options.segment_bytes);
+        segments::has_room(&self.options, len)
     }
 
     pub(super) fn check_poison(&self) -> Result<(), Halt> {

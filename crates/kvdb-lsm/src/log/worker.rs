@@ -128,6 +128,10 @@ fn prepare_spare(shared: &Shared) {
     let number = {
         let flags = shared.flags.load(Ordering::Acquire);
         let mut agenda = shared.clock.agenda.lock();
+        if flags & NO_SPARE != 0 && shared.segments.lock().spare.is_some() {
+            // A segment was begun without one just before it came.
+            shared.flags.fetch_and(!(NO_SPARE | REFUSED), Ordering::AcqRel);
+        }
         if flags & POISONED != 0
             || shared.segments.lock().spare.is_some()
             || agenda.last_spare.is_some_and(|last| now < last + RETRY_INTERVAL)
@@ -138,8 +142,7 @@ fn prepare_spare(shared: &Shared) {
         agenda.spares += 1;
         agenda.spares
     };
-    let options = &shared.options;
-    match create_spare(&*options.vfs, &options.dir, number, options.segment_bytes) {
+    match create_spare(&shared.options, number) {
         Ok(spare) => {
             shared.segments.lock().spare = Some(spare);
             shared.clock.agenda.lock().last_spare = None;

@@ -150,13 +150,15 @@ fn a_full_disk_refuses_before_anything_is_buffered_and_goes_on_by_itself() {
         log.add_listener(Box::new(move |p| seen.lock().expect("no panic").push(p.state.clone())));
         let mut now = Duration::ZERO;
         let mut capacity = 40_000 + rng.below(40_000);
-        let mut next = 0;
+        let (mut next, mut was_full) = (0, false);
         for _ in 0..3 {
             vfs.set_capacity(Some(capacity));
             next = fill(&log, next, &mut now);
             now += Duration::from_secs(1);
             log.tick(now);
-            assert_eq!(log.state(), LogState::Full(FullReason::NoSpace));
+            // A batch larger than a segment is refused for itself.
+            was_full |= log.state() != LogState::Open;
+            assert!(log.append(&batch(next), |_| ()).is_err());
             // Nothing of what was taken is lost, whatever happens now.
             let (_, _, kept) = {
                 let copy = vfs.process_crash();
@@ -173,7 +175,7 @@ fn a_full_disk_refuses_before_anything_is_buffered_and_goes_on_by_itself() {
         }
         let seen = states.lock().expect("no panic").clone();
         let full = LogState::Full(FullReason::NoSpace);
-        assert!(seen.contains(&full) && seen.last() == Some(&LogState::Open), "{seen:?}");
+        assert!(seen.contains(&full) == was_full && seen.last() == Some(&LogState::Open), "{seen:?}");
         vfs.set_capacity(None);
         log.close().expect("closed");
         let (_, _, replayed) = open(options(&vfs, SyncPolicy::No)).expect("opened");
@@ -198,6 +200,70 @@ fn ordinary_batches_never_run_into_the_end_of_the_disk() {
     }
     assert_eq!(log.written(), taken, "all that was taken is written");
     assert!(taken > 500, "{taken}");
+}
+
+#[test]
+fn a_full_disk_can_be_rotated_and_freed_by_its_owner() {
+    for seed in 0..cases(20) {
+        let mut rng = Rng::new(seed);
+        let vfs = SimVfs::new();
+        let (log, ..) = open(options(&vfs, SyncPolicy::EverySec)).expect("fresh");
+        // Less than a segment is left when the log is full.
+        vfs.set_capacity(Some(70_000 + rng.below(16_000)));
+        let mut now = Duration::ZERO;
+        for _ in 0..4 {
+            let mut taken = 0;
+            loop {
+                let mut batch = WriteBatch::new();
+                batch.put(b"key", &vec![1; rng.below(900) as usize]);
+                let Ok((seq, ())) = log.append(&batch, |_| ()) else { break };
+                log.write_out(seq).expect("written");
+                now += Duration::from_millis(110);
+                log.tick(now);
+                taken += 1;
+            }
+            assert!(taken > 50, "seed {seed}: {taken}");
+            assert_eq!(log.state(), LogState::Full(FullReason::NoSpace));
+            // The owner has the batches elsewhere, and lets go of them.
+            let (segment, ()) = log.rotate(|_| ()).expect("a cut needs no space for a whole segment");
+            assert!(log.append(&batch(0), |_| ()).is_err(), "there is no more space than before");
+            assert_eq!(log.sync(), Ok(log.appended()));
+            log.remove_before(segment);
+            now += Duration::from_secs(1);
+            log.tick(now);
+            assert_eq!(log.state(), LogState::Open, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_rotation_that_cuts_nothing_costs_no_room() {
+    let vfs = SimVfs::new();
+    vfs.set_capacity(Some(20 << 10));
+    let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("fresh");
+    // There is no space for a second segment, but the first is preallocated.
+    log.tick(Duration::ZERO);
+    assert_eq!(log.rotate(|_| ()), Ok((1, ())));
+    log.append(&batch(0), |_| ()).expect("appended");
+    log.sync().expect("synced");
+}
+
+#[test]
+fn a_batch_larger_than_the_disk_is_refused_and_the_rest_goes_on() {
+    let vfs = SimVfs::new();
+    let (log, ..) = open(options(&vfs, SyncPolicy::EverySec)).expect("fresh");
+    log.tick(Duration::ZERO);
+    vfs.set_capacity(Some(vfs.used_bytes() + 100_000));
+    let mut large = WriteBatch::new();
+    large.put(b"k", &[9; 150_000]);
+    assert_eq!(log.append(&large, |_| ()), Err(LogError::Full(FullReason::NoSpace)));
+    assert_eq!(log.state(), LogState::Open);
+    log.append(&batch(0), |_| ()).expect("appended");
+    log.sync().expect("synced");
+    let mut fits = WriteBatch::new();
+    fits.put(b"k", &[9; 40_000]);
+    log.append(&fits, |_| ()).expect("appended");
+    log.sync().expect("synced");
 }
 
 #[test]
