@@ -287,10 +287,12 @@ impl Store {
     pub fn evict_to_disk(&self, target_bytes: usize, settled: u64, now: u64, mut random: u64) -> usize {
         const SAMPLE: usize = 16;
         const ROUNDS: usize = 4096;
-        let mut dropped = 0;
+        // What is left cannot be dropped, or is hardly worth the search.
+        const FRUITLESS_ROUNDS: usize = 512;
+        let (mut dropped, mut fruitless) = (0, 0);
         let mut resident = self.census();
         for _ in 0..ROUNDS {
-            if resident <= target_bytes {
+            if resident <= target_bytes || fruitless == FRUITLESS_ROUNDS {
                 break;
             }
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -301,7 +303,9 @@ impl Store {
                 let table = ((random >> 40) as usize + i * 5) % SLOTS_PER_SHARD;
                 dropped += evict_from(&mut shard, self.databases(), table, settled, now, random);
             }
-            resident -= (before - shard.bytes()).min(resident);
+            let freed = before - shard.bytes();
+            resident -= freed.min(resident);
+            fruitless = if freed == 0 { fruitless + 1 } else { 0 };
         }
         self.resident_bytes.store(resident, Ordering::Relaxed);
         self.stats.evicted_to_disk.fetch_add(dropped as u64, Ordering::Relaxed);
