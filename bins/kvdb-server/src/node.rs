@@ -72,6 +72,8 @@ pub struct Node {
     pub paused_until: AtomicU64,
     /// Whether only writes are paused.
     pub paused_writes_only: AtomicBool,
+    /// Connections that wait for the end of a pause.
+    pub paused_clients: AtomicUsize,
     /// Told when a pause is over before its time, or is another one.
     pub unpaused: Notify,
     /// The last checkpoint.
@@ -123,6 +125,7 @@ impl Node {
             active_expire: AtomicBool::new(true),
             paused_until: AtomicU64::new(0),
             paused_writes_only: AtomicBool::new(false),
+            paused_clients: AtomicUsize::new(0),
             unpaused: Notify::new(),
             checkpoint: crate::checkpoint::CheckpointState::default(),
             peak_memory: AtomicUsize::new(0),

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kvdb_commands::session::Offload;
@@ -204,12 +204,29 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
 
 /// Waits until a pause is over or another one has been asked for.
 async fn paused(node: &Node) {
+    let _waiting = Waiting::new(&node.paused_clients);
     let changed = node.unpaused.notified();
     let until = node.paused_until.load(Ordering::Relaxed);
     let wait = Duration::from_millis(until.saturating_sub(unix_millis()));
     tokio::select! {
         () = changed => {}
         () = sleep_until(Instant::now() + wait) => {}
+    }
+}
+
+/// Counts as one for as long as it lives, however the wait ends.
+struct Waiting<'n>(&'n AtomicUsize);
+
+impl<'n> Waiting<'n> {
+    fn new(count: &'n AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

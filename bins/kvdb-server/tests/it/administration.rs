@@ -87,11 +87,10 @@ fn a_paused_client_can_be_killed() {
     let victim = id(&mut writer);
     assert_eq!(operator.run("CLIENT PAUSE 100000 WRITE"), ok());
     writer.send("SET k v");
-    wait_until("the write is waiting", || {
-        text(&operator.run(&format!("CLIENT LIST ID {victim}"))).contains(" cmd=client|id ")
-    });
+    wait_until("the write is waiting", || operator.info("blocked_clients") == "1");
     assert_eq!(operator.run(&format!("CLIENT KILL ID {victim}")), int(1));
     assert_eq!(writer.rest(), "");
+    wait_until("nobody is waiting", || operator.info("blocked_clients") == "0");
     assert_eq!(operator.run("CLIENT UNPAUSE"), ok());
     assert_eq!(operator.run("GET k"), nil());
 }
@@ -188,6 +187,67 @@ fn the_slow_log_keeps_what_took_long_and_no_secrets() {
     assert_eq!(client.run("SLOWLOG RESET"), ok());
     assert_eq!(client.run("PING"), simple("PONG"));
     assert_eq!(client.run("SLOWLOG LEN"), int(0));
+}
+
+#[test]
+fn every_command_is_counted_and_timed_by_its_name() {
+    let server = Setup::new().with("enable-debug-command", "yes").start();
+    let mut client = server.client();
+    assert_eq!(client.run("CONFIG RESETSTAT"), ok());
+    assert_eq!(client.run("SET k v"), ok());
+    assert_eq!(client.run("GET k"), bulk("v"));
+    assert_eq!(client.run("SET k"), error("ERR wrong number of arguments for 'set' command"));
+    assert_eq!(client.run("INCR k"), error("ERR value is not an integer or out of range"));
+    assert_eq!(client.run("DEBUG SLEEP 0.01"), ok());
+    assert_eq!(client.run("KEYS *"), Value::Array(vec![bulk("k")]));
+
+    let stats = text(&client.run("INFO commandstats"));
+    let of = |name: &str| stats.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+    for (name, counts) in
+        [("set", "rejected_calls=1,failed_calls=0"), ("incr", "rejected_calls=0,failed_calls=1")]
+    {
+        let line = of(name).unwrap_or_else(|| panic!("{name} is not in {stats}"));
+        assert!(line.contains(":calls=1,") && line.ends_with(counts), "{line}");
+    }
+    let times = text(&client.run("INFO latencystats"));
+    for name in ["config|resetstat", "set", "get", "incr", "debug", "keys"] {
+        assert!(times.contains(&format!("latency_percentiles_usec_{name}:p50=")), "{name} is not in {times}");
+    }
+    let histograms = client.run("LATENCY HISTOGRAM config GET");
+    let names: Vec<_> = histograms.as_elements().expect("a map").iter().step_by(2).cloned().collect();
+    assert_eq!(names, [bulk("config|resetstat"), bulk("get")]);
+
+    // What is not tracked leaves no figures.
+    assert_eq!(client.run("CONFIG SET latency-tracking no"), ok());
+    assert_eq!(client.run("CONFIG RESETSTAT"), ok());
+    assert_eq!(client.run("GET k"), bulk("v"));
+    assert_eq!(client.run("LATENCY HISTOGRAM get"), Value::Array(Vec::new()));
+}
+
+#[test]
+fn what_ends_after_its_turn_is_in_the_slow_log() {
+    let server =
+        Setup::new().with("slowlog-log-slower-than", "5000").with("enable-debug-command", "yes").start();
+    let mut client = server.client();
+    assert_eq!(client.run("DEBUG SLEEP 0.02"), ok());
+    let log = client.run("SLOWLOG GET");
+    let entries = log.as_elements().expect("an array");
+    let words = Value::Array(["DEBUG", "SLEEP", "0.02"].iter().map(bulk).collect());
+    let entry = entries.iter().filter_map(Value::as_elements).find(|parts| parts[3] == words);
+    let micros = entry.and_then(|parts| parts[2].as_integer());
+    assert!(micros.is_some_and(|micros| micros >= 20_000), "{log:?}");
+}
+
+#[test]
+fn a_client_sees_itself_run_its_command() {
+    let server = Server::start();
+    let mut client = server.client();
+    let own = id(&mut client);
+    let line = text(&client.run(&format!("CLIENT LIST ID {own}")));
+    assert!(line.contains(" cmd=client|list "), "{line}");
+    // `*2` and two strings.
+    let line = text(&client.run("CLIENT INFO"));
+    assert!(line.contains(" qbuf=26 ") && line.contains(" cmd=client|info "), "{line}");
 }
 
 #[test]
