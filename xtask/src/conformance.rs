@@ -35,6 +35,7 @@ const UNITS: &[&str] = &[
     "unit/querybuf",
     "unit/slowlog",
     "unit/latency-monitor",
+    "unit/pause",
     "unit/quit",
     "unit/dump",
     "unit/auth",
