@@ -2,9 +2,10 @@
 //!
 //! Each step is durable before the next begins:
 //!
-//! 1. write the tables, sync them and their directory;
-//! 2. sync the log up to the newest write in them, since otherwise a crash could keep these writes
-//!    and lose older ones that other memtables hold;
+//! 1. sync the log up to the newest write in the memtable, since otherwise a crash could keep these
+//!    writes and lose older ones that other memtables hold; first, because a log that cannot write
+//!    would make the tables for nothing;
+//! 2. write the tables, sync them and their directory;
 //! 3. append the edit to the manifest and sync it;
 //! 4. only now remove the log segments that the edit made obsolete.
 
@@ -19,6 +20,7 @@ use crate::version::VersionEdit;
 
 /// Flushes one frozen memtable: the oldest, because flushed writes must be a prefix.
 pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
+    core.log.sync()?;
     let mut outputs = Outputs::new(core, 0);
     let mut cursor = frozen.memtable.cursor(KeyRange::all(), NEWEST);
     while let Some(entry) = cursor.entry() {
@@ -26,7 +28,6 @@ pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
         cursor.advance();
     }
     outputs.finish()?;
-    core.log.sync()?;
 
     let mut counters = core.state.load().totals.as_ref().clone();
     frozen.memtable.add_counters_to(&mut counters);
