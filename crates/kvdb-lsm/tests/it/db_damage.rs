@@ -6,7 +6,7 @@ use crate::support::{Rng, cases};
 use kvdb_lsm::Db;
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::error::Error;
-use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFileExt};
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs, VfsFileExt};
 use std::path::{Path, PathBuf};
 
 /// A database with tables on two levels and batches in the log, as a process crash left it.
@@ -199,4 +199,16 @@ fn a_damaged_table_is_left_out_and_the_others_are_compacted() {
         db.append(&batch).expect("append");
         db.flush().expect("flush");
     }
+}
+
+#[test]
+fn a_table_that_the_disk_cannot_read_is_left_out_as_well() {
+    let (vfs, db, _) = with_damaged_table(2);
+    vfs.fail(FaultPlan::from(1, FaultKind::Io));
+    let error = db.compact_step().expect_err("nothing can be read");
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(vfs.heal() > 1, "a read is tried twice");
+    assert_eq!(db.stats().damaged_tables, 1);
+    while db.compact_step().is_ok_and(|worked| worked) {}
+    assert_eq!(db.get(b"k007").expect("get"), Some(vec![0; 40]));
 }
