@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use kvdb_ttl::is_dead;
 
 use crate::commit_log::Refusal;
-use crate::context::{Env, Scratch, WriteCx};
+use crate::context::{Env, Scratch};
 use crate::key::SHARDS;
 use crate::shard::Shard;
 use crate::store::{Guards, Store};
+use crate::write::WriteCx;
 
 /// Keys deleted under one hold of a latch, so that nobody waits long for it.
 const PER_LATCH: usize = 64;
