@@ -8,6 +8,9 @@ use super::tree::Tree;
 const LINES_AT_MOST: usize = 900;
 const LINES_WARN: usize = 500;
 
+/// Tests that cannot share a binary with the others: they replace the global allocator to count allocations.
+const OWN_BINARIES: &[&str] = &["allocations.rs"];
+
 /// Names under which anything fits.
 const DUMPING_GROUNDS: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc", "types"];
 
@@ -29,7 +32,9 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
                 format!("`{name}` says nothing: name the file after its concept"),
             ));
         }
-        if let ["crates" | "bins", krate, "tests", _] = path.split('/').collect::<Vec<_>>()[..] {
+        if let ["crates" | "bins", krate, "tests", name] = path.split('/').collect::<Vec<_>>()[..]
+            && !OWN_BINARIES.contains(&name)
+        {
             let message =
                 format!("{krate} has one integration binary, tests/it/main.rs: each more is linked anew");
             findings.push(Finding::error(path, 1, message));
