@@ -257,6 +257,12 @@ impl Connection {
         if state.conn.info.is_killed() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Forgets what was not sent: the gate may hold an ended connection for as long as the log stalls.
+    pub fn forget_output(&self) {
+        let state = &mut *self.state.borrow_mut();
+        (state.outbox, state.blocked) = (Outbox::default(), 0);
+    }
+
     /// Has the connection end when everything it was told has left.
     pub fn close(&self) {
         self.state.borrow_mut().closing = true;
@@ -309,7 +315,7 @@ impl State {
             let done = turn(&mut self.conn, &input, worker);
             self.partial = input;
             self.consumed(done.consumed);
-            return Poll::Ready(Ok(Some(done)));
+            return Poll::Ready(self.noted(worker).map(|()| Some(done)));
         }
         let mut buffer = std::mem::take(&mut worker.read_buffer);
         let joined = if self.partial.len() <= JOINED_MAX { self.partial.len() } else { 0 };

@@ -131,6 +131,7 @@ async fn serve(connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate: Rc
             Step::Closed => break,
         }
     }
+    connection.forget_output();
     let info = connection.info();
     let worker = worker.borrow();
     worker.node.clients.remove(info.id);
