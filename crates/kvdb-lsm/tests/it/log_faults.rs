@@ -207,7 +207,8 @@ fn a_full_disk_can_be_rotated_and_freed_by_its_owner() {
     for seed in 0..cases(20) {
         let mut rng = Rng::new(seed);
         let vfs = SimVfs::new();
-        let (log, ..) = open(options(&vfs, SyncPolicy::EverySec)).expect("fresh");
+        let options = LogOptions { reserve_bytes: 1000, ..options(&vfs, SyncPolicy::EverySec) };
+        let (log, ..) = open(options).expect("fresh");
         // Less than a segment is left when the log is full.
         vfs.set_capacity(Some(70_000 + rng.below(16_000)));
         let mut now = Duration::ZERO;
