@@ -282,25 +282,27 @@ impl Store {
     }
 
     /// Drops the objects that have gone unused the longest from memory until at most `target_bytes` are resident, as far
-    /// as they are safely in the log (`settled`, a sequence). Looks at `SAMPLE` slots at a time, as Redis samples keys.
+    /// as they are safely in the log (`settled`, a sequence). Looks at `SAMPLE` slots at a time, from a random place on.
     /// Returns how many it dropped.
     pub fn evict_to_disk(&self, target_bytes: usize, settled: u64, now: u64, mut random: u64) -> usize {
         const SAMPLE: usize = 16;
-        const ROUNDS: usize = 4096;
-        // What is left cannot be dropped, or is hardly worth the search.
-        const FRUITLESS_ROUNDS: usize = 512;
+        const STRIDE: usize = SLOTS_PER_SHARD / SAMPLE;
+        const ROUNDS: usize = 4 * PASS;
+        // So many rounds come to every slot once: when none of them drops anything, nothing can be dropped.
+        const PASS: usize = SHARDS * STRIDE;
         let (mut dropped, mut fruitless) = (0, 0);
         let mut resident = self.census();
-        for _ in 0..ROUNDS {
-            if resident <= target_bytes || fruitless == FRUITLESS_ROUNDS {
+        let start = (random >> 33) as usize % PASS;
+        for round in 0..ROUNDS {
+            if resident <= target_bytes || fruitless == PASS {
                 break;
             }
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let index = (random >> 33) as usize % SHARDS;
+            let (stride, index) = ((start + round) / SHARDS % STRIDE, (start + round) % SHARDS);
             let mut shard = self.shard(index);
             let before = shard.bytes();
             for i in 0..SAMPLE {
-                let table = ((random >> 40) as usize + i * 5) % SLOTS_PER_SHARD;
+                let table = i * STRIDE + stride;
                 dropped += evict_from(&mut shard, self.databases(), table, settled, now, random);
             }
             let freed = before - shard.bytes();
