@@ -65,6 +65,8 @@ fixed! {
     BIT_OFFSET = "ERR bit offset is not an integer or out of range";
     /// The value would be longer than a value may be.
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    /// A key that is longer than keys may be.
+    KEY_TOO_LONG = "ERR the key exceeds the maximum allowed size of 1048576 bytes";
     /// A database number that is not one.
     DB_INDEX = "ERR DB index is out of range";
     /// A number that has to be positive is not.

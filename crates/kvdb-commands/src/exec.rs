@@ -6,8 +6,11 @@ use kvdb_resp::{Args, Reply};
 use kvdb_store::{Env, Guards, Located, Place, ReadCx, Residency, Scratch, Store, Waiter, WriteCx};
 use smallvec::SmallVec;
 
-use crate::errors::CommandError;
+use crate::errors::{self, CommandError};
 use crate::spec::{CommandSpec, Handler};
+
+/// The longest key, in bytes. Keys stand in the indexes of tables and in the manifest, which are held in memory.
+pub const MAX_KEY_BYTES: usize = 1 << 20;
 
 /// How a keyed command ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +67,9 @@ pub fn run(
     let mut guards = latch(spec, store, db, env.located, args);
     for keys in spec.keys {
         for at in keys.positions(args.len()) {
+            if args[at].len() > MAX_KEY_BYTES {
+                return Err(errors::KEY_TOO_LONG.into());
+            }
             match store.ensure_resident(&mut guards, db, &args[at], env.now) {
                 Ok(Residency::Ready) => {}
                 Ok(Residency::NeedIo) => return Ok(need_io(spec, store, guards, db, env, args)),
