@@ -89,14 +89,15 @@ fn field(status: &str, name: &str) -> u64 {
     line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Waits until `server` has used less than 2 % of a core for a whole second, at most `limit`, and returns its usage
-/// then: what it does after the last reply belongs to the run that caused it.
+/// Waits until `server` has used less than 2 % of a core for three seconds, at most `limit`, and returns its usage then:
+/// what it does after the last reply belongs to the run that caused it. KVDB flushes what it holds in memory for the disk
+/// after two seconds without a write.
 pub(super) fn settle(server: u32, limit: Duration) -> Outcome<Usage> {
     const LOOK: Duration = Duration::from_millis(200);
     let deadline = Instant::now() + limit;
     let mut before = usage(server)?;
     let mut quiet = 0;
-    while quiet < 5 && Instant::now() < deadline && !process::interrupted() {
+    while quiet < 15 && Instant::now() < deadline && !process::interrupted() {
         thread::sleep(LOOK);
         let now = usage(server)?;
         quiet = if now.since(before).cpu < LOOK / 50 { quiet + 1 } else { 0 };
