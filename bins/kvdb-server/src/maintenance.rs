@@ -16,8 +16,12 @@ use crate::stats::totals;
 const WHILE_KEYS_DIE: Duration = Duration::from_millis(20);
 /// How often memory is counted when nothing else asks for it.
 const CENSUS_EVERY: u32 = 10;
-/// Idle time after which the memtable is flushed, so that its memory is free and a restart has nothing to replay.
+/// Idle time after which a memtable of some size is flushed, so that its memory is free and a restart has little to replay.
 const FLUSH_WHEN_IDLE: Duration = Duration::from_secs(2);
+/// A memtable below this many bytes is not worth a table of its own after each pause …
+const WORTH_A_FLUSH: usize = 16 << 20;
+/// … but after this time it is flushed all the same.
+const FLUSH_ANYWAY: Duration = Duration::from_secs(60);
 
 /// Ends the thread.
 #[derive(Default)]
@@ -189,7 +193,11 @@ impl Rounds {
             self.quiet_since = Instant::now();
             return;
         }
-        if seq != self.flushed_seq && self.quiet_since.elapsed() >= FLUSH_WHEN_IDLE {
+        let quiet = self.quiet_since.elapsed();
+        if seq == self.flushed_seq || quiet < FLUSH_WHEN_IDLE {
+            return;
+        }
+        if quiet >= FLUSH_ANYWAY || self.node.rows.stats().active_bytes >= WORTH_A_FLUSH {
             self.flushed_seq = seq;
             let rows = self.node.rows.clone();
             self.node.store.io().submit(move || {
