@@ -12,6 +12,8 @@ use crate::clock::unix_millis;
 use crate::node::Node;
 use crate::stats::totals;
 
+/// The longest time to the next expiry cycle: what dies in between is there too long.
+const EXPIRY_LOOK: Duration = Duration::from_millis(50);
 /// The time to the next expiry cycle while keys are dying.
 const WHILE_KEYS_DIE: Duration = Duration::from_millis(20);
 /// How often memory is counted when nothing else asks for it.
@@ -86,7 +88,7 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
         }
         let rest = rounds.expire(unix_millis());
         let until_round = next_round.saturating_duration_since(Instant::now());
-        pause = rest.map_or(until_round, |rest| rest.min(until_round));
+        pause = rest.unwrap_or(EXPIRY_LOOK).min(until_round);
     }
 }
 
