@@ -10,29 +10,7 @@ use std::fmt;
 /// The longest text that [`parse_float`] reads, in bytes.
 const MAX_FLOAT_TEXT: usize = 5 * 1024 - 1;
 
-/// Reads an integer in its one canonical form: an optional minus, then digits without leading zeros.
-///
-/// So `+1`, `01`, `-0`, ` 1` and the empty text are not integers. The whole range of `i64` is.
-#[must_use]
-pub fn parse_i64(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'0'] => return Some(0),
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    if !matches!(digits, [b'1'..=b'9', ..]) || digits.len() > 19 {
-        return None;
-    }
-    let mut magnitude = 0_u64;
-    for byte in digits {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        // Nineteen digits fit u64.
-        magnitude = magnitude * 10 + u64::from(byte - b'0');
-    }
-    if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
-}
+pub use kvdb_resp::parse_i64;
 
 /// Reads an unsigned integer in its canonical form, over the whole range of `u64`.
 #[must_use]
