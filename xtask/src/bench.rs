@@ -6,6 +6,8 @@
 //! a rewrite) is waited for and charged to the point that caused it.
 
 mod drive;
+mod lsm;
+mod plot;
 mod probe;
 mod report;
 
@@ -23,6 +25,8 @@ use drive::{Generator, Load, Seen};
 pub(crate) enum Options {
     /// KVDB and redis-server side by side.
     Redis(Paired),
+    /// The storage engine beside RocksDB, fjall and redb.
+    Lsm(lsm::Options),
 }
 
 #[derive(Debug, clap::Args)]
@@ -126,7 +130,13 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(options: &Options) -> Outcome {
     process::catch_interrupts();
-    let Options::Redis(options) = options;
+    match options {
+        Options::Redis(options) => paired(options),
+        Options::Lsm(options) => lsm::run(options),
+    }
+}
+
+fn paired(options: &Paired) -> Outcome {
     let bench = Bench {
         options,
         redis: Product::Redis.program(Build::Release)?,

@@ -11,6 +11,7 @@ mod conformance;
 mod coverage;
 mod crash;
 mod failure;
+mod fuzz;
 mod ledger;
 mod load;
 mod markdown;
@@ -40,6 +41,8 @@ enum Command {
     Tidy(tidy::Options),
     /// Measures the line coverage of the tests, and fails under the floor.
     Coverage(coverage::Options),
+    /// Runs the fuzz targets, each for a while; needs a nightly toolchain.
+    Fuzz(fuzz::Options),
     /// Runs the tests of the unsafe code under Miri; needs a nightly toolchain.
     Miri(miri::Options),
     /// Kills the server under load many times and checks that no acknowledged write is lost.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Tidy(options) => tidy::run(&options),
         Command::Coverage(options) => coverage::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Miri(options) => miri::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),

@@ -33,6 +33,10 @@ pub(crate) enum Part {
     /// ext4 tools, for the power-loss campaign.
     Ext4,
     Coverage,
+    /// cargo-fuzz and a nightly toolchain.
+    Fuzz,
+    /// RocksDB's library and headers, which the storage benchmark links.
+    Rocksdb,
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -64,6 +68,12 @@ pub(crate) fn ensure(parts: &[Part]) -> Outcome {
     }
     if parts.contains(&Part::Coverage) {
         install_coverage()?;
+    }
+    if parts.contains(&Part::Fuzz) {
+        install_fuzz()?;
+    }
+    if parts.contains(&Part::Rocksdb) && !Path::new("/usr/include/rocksdb/c.h").is_file() {
+        install_packages(&["librocksdb-dev"])?;
     }
     Ok(())
 }
@@ -218,11 +228,25 @@ fn install_coverage() -> Outcome {
     if !has_tools {
         process::run(Command::new("rustup").args(["component", "add", "llvm-tools"]), LIMIT)?;
     }
-    let root = cargo_tools()?;
-    if process::find("cargo-llvm-cov").is_none() && !root.join("bin/cargo-llvm-cov").is_file() {
-        let mut install = Command::new("cargo");
-        install.args(["install", "--quiet", "--locked", "cargo-llvm-cov", "--root"]).arg(&root);
-        process::run(&mut install, LIMIT)?;
+    install_tool("cargo-llvm-cov")
+}
+
+fn install_fuzz() -> Outcome {
+    let nightly = Command::new("rustup").args(["run", "nightly", "rustc", "--version"]).output();
+    if !nightly.is_ok_and(|output| output.status.success()) {
+        let mut install = Command::new("rustup");
+        process::run(install.args(["toolchain", "install", "nightly", "--profile", "minimal"]), LIMIT)?;
     }
-    Ok(())
+    install_tool("cargo-fuzz")
+}
+
+/// Builds a subcommand of cargo, unless the machine or this workspace has it.
+fn install_tool(name: &str) -> Outcome {
+    let root = cargo_tools()?;
+    if process::find(name).is_some() || root.join("bin").join(name).is_file() {
+        return Ok(());
+    }
+    let mut install = Command::new("cargo");
+    install.args(["install", "--quiet", "--locked", name, "--root"]).arg(&root);
+    process::run(&mut install, LIMIT)
 }

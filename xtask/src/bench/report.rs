@@ -111,6 +111,15 @@ pub(super) fn memory(rows: &[Memory], ours: &str) -> Outcome<String> {
 
 /// When, where and on which commit the figures came about.
 pub(super) fn provenance(root: &Path) -> String {
+    let said = process::output(Command::new("redis-server").arg("--version"), Duration::from_secs(30));
+    let said = said.unwrap_or_default();
+    let redis =
+        said.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("of unknown version");
+    format!("{}, Redis {redis}", circumstances(root))
+}
+
+/// When, where and on which commit something was measured.
+pub(super) fn circumstances(root: &Path) -> String {
     let ask = |program: &str, args: &[&str]| {
         let mut command = Command::new(program);
         let said = process::output(command.current_dir(root).args(args), Duration::from_secs(30));
@@ -122,11 +131,8 @@ pub(super) fn provenance(root: &Path) -> String {
     let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
     let dirty =
         if ask("git", &["status", "--porcelain"]).is_empty() { "" } else { ", with uncommitted changes" };
-    let redis = ask("redis-server", &["--version"]);
-    let redis =
-        redis.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("of unknown version");
     format!(
-        "{}, {} ({cores} cores), Linux {}, Redis {redis}, commit {}{dirty}",
+        "{}, {} ({cores} cores), Linux {}, commit {}{dirty}",
         ask("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         model.unwrap_or("unknown processor"),
         ask("uname", &["-r"]),
