@@ -72,7 +72,7 @@ pub fn run(
             }
             match store.ensure_resident(&mut guards, db, &args[at], env.now) {
                 Ok(Residency::Ready) => {}
-                Ok(Residency::NeedIo) => return Ok(need_io(spec, store, guards, db, env, args)),
+                Ok(Residency::NeedIo) => return Ok(need_io(spec, store, guards, db, env, args, at)),
                 Err(message) => return Err(CommandError::new(format!("ERR {message}")).into()),
             }
         }
@@ -110,8 +110,8 @@ pub fn run(
     }
 }
 
-/// Asks for the loads of the keys that are missing and names the last of them to wait for: a command of many cold keys
-/// would otherwise look at all of them again for every single one.
+/// Asks for the loads of the keys that are missing from the one at `first` on, and names the last of them to wait for: a
+/// command of many cold keys would otherwise look at all of them again for every single one.
 #[cold]
 fn need_io(
     spec: &CommandSpec,
@@ -120,18 +120,22 @@ fn need_io(
     db: u16,
     env: Env,
     args: Args<'_>,
+    first: usize,
 ) -> Outcome {
-    let positions = spec.keys.iter().flat_map(|keys| keys.positions(args.len()));
+    let positions =
+        spec.keys.iter().flat_map(|keys| keys.positions(args.len())).skip_while(|&at| at != first);
+    // The first one is not asked about again: by now others may have brought its row into the caches.
     let missing = positions
+        .skip(1)
         .filter(|&at| store.ensure_resident(&mut guards, db, &args[at], env.now) == Ok(Residency::NeedIo));
-    let missing: SmallVec<[usize; 8]> = missing.take(LOADS_AT_A_TIME).collect();
+    let missing: SmallVec<[usize; 8]> = std::iter::once(first).chain(missing).take(LOADS_AT_A_TIME).collect();
     drop(guards);
-    let (last, others) = missing.split_last().expect("the caller has found a key that is missing");
+    let (&last, others) = missing.split_last().unwrap_or((&first, &[]));
     for &at in others {
         // Whether it could be loaded shows when the command runs again.
         store.request_load(db, &args[at], env.now, Waiter::new(|_| ()));
     }
-    Outcome::NeedIo(db, args[*last].to_vec())
+    Outcome::NeedIo(db, args[last].to_vec())
 }
 
 #[inline]
@@ -183,6 +187,20 @@ mod tests {
         let Ok(Outcome::Done(deleted)) = command(&store, &["del", "k"]) else { panic!("DEL succeeds") };
         let no_such_key = command(&store, &["rename", "k", "l"]).expect_err("it is gone");
         assert_eq!(no_such_key.depends_on, deleted);
+        store.close();
+    }
+
+    /// Another thread's read brings a block into the cache between the two looks at a key.
+    #[test]
+    fn a_key_that_was_missing_and_no_longer_is_can_be_waited_for() {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        command(&store, &["mset", "a", "1", "b", "2"]).expect("MSET succeeds");
+        let (_, spec) = crate::table::find(b"mget").expect("the command is there");
+        let args = OwnedArgs::from_iter(["mget", "a", "b"]);
+        let guards = latch(spec, &store, 0, None, args.as_args());
+        let outcome = need_io(spec, &store, guards, 0, Env::at(1), args.as_args(), 2);
+        assert_eq!(outcome, Outcome::NeedIo(0, b"b".to_vec()));
         store.close();
     }
 
