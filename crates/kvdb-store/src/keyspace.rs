@@ -67,22 +67,16 @@ impl Flushed {
 }
 
 impl Store {
-    /// Counts the keys of a database, exactly.
+    /// Counts the keys of a database, exactly, as they are at one moment: a key that is renamed from one shard into
+    /// another is counted once.
     pub fn counts(&self, db: u16) -> DbCounts {
         let at = usize::from(db);
-        loop {
-            let epoch = self.epoch();
-            let (mut keys, mut expires) = (self.keys_at_open[at], self.expires_at_open[at]);
-            for i in 0..SHARDS {
-                let shard = self.shard(i);
-                keys += shard.keys_delta[at];
-                expires += shard.expires_delta[at];
-            }
-            // A flush or an exchange in between has changed shards that were counted and shards that were not.
-            if self.epoch() == epoch {
-                return DbCounts { keys: keys.max(0) as u64, expires: expires.max(0) as u64 };
-            }
+        let (mut keys, mut expires) = (self.keys_at_open[at], self.expires_at_open[at]);
+        for shard in self.latch_all().iter_mut() {
+            keys += shard.keys_delta[at];
+            expires += shard.expires_delta[at];
         }
+        DbCounts { keys: keys.max(0) as u64, expires: expires.max(0) as u64 }
     }
 
     /// Walks a database: the keys from a cursor on, about `count` of them. The cursor is a position in the order of slot

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use kvdb_store::io::Waiter;
+use kvdb_store::{DbCounts, Effect, Env, Scratch, StringValue, WriteCx};
 
 use crate::client::Client;
 
@@ -47,4 +48,28 @@ fn an_emptied_database_that_held_nothing_leaves_nothing_behind() {
     client.put(0, b"k", b"v", None, 1);
     assert!(!client.store.flush(&[0, 1]).expect("the log takes everything").1.is_empty());
     assert!(client.store.flush(&[0, 1]).expect("the log takes everything").1.is_empty());
+}
+
+#[test]
+fn a_key_that_is_renamed_while_keys_are_counted_is_counted_once() {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let mut client = Client::open(dir.path());
+    client.put(0, b"foo", b"v", None, 1);
+    let store = client.store.clone();
+    let (foo, bar) = (store.place(b"foo"), store.place(b"bar"));
+    assert_ne!(foo.shard(), bar.shard());
+    let renaming = thread::spawn(move || {
+        let mut scratch = Scratch::default();
+        for round in 0..20_000 {
+            let (from, to): (&[u8], &[u8]) = if round % 2 == 0 { (b"foo", b"bar") } else { (b"bar", b"foo") };
+            let mut run = WriteCx::new(&store, store.latch_many(&[foo, bar]), &mut scratch, Env::at(1), 0);
+            run.apply(from, Effect::Delete);
+            run.apply(to, Effect::PutString { value: StringValue::Bytes(b"v"), deadline: None });
+            run.commit().expect("the log takes everything");
+        }
+    });
+    while !renaming.is_finished() {
+        assert_eq!(client.store.counts(0), DbCounts { keys: 1, expires: 0 });
+    }
+    renaming.join().expect("every rename succeeds");
 }
