@@ -367,9 +367,11 @@ impl Run<'_> {
             store: &node.store,
             env: self.env,
             then: None,
+            depends_on: 0,
         };
         let result = handler(&mut cx, args, &mut reply);
-        let then = cx.then;
+        let (then, depends_on) = (cx.then, cx.depends_on);
+        *self.gate = (*self.gate).max(depends_on);
         if let Err(error) = result {
             reply.truncate(mark);
             return Err(error);

@@ -75,6 +75,8 @@ pub struct SessionCx<'r> {
     pub env: Env,
     /// Set by a handler whose command has to go on elsewhere: the worker carries it out and the connection waits.
     pub then: Option<Then>,
+    /// Set by a handler that shows what is stored: the sequence that must be safe before the reply may leave.
+    pub depends_on: u64,
 }
 
 /// What a worker does after a session command, before the connection's next one.

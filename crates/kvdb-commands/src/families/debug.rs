@@ -96,6 +96,8 @@ fn object(cx: &mut SessionCx<'_>, key: &[u8], reply: &mut Reply<'_>) -> CmdResul
         }
     }
     let mut run = ReadCx::new(store, guards, &mut scratch, env, db);
+    run.peek(key);
+    cx.depends_on = run.depends_on();
     let object = run.peek(key).ok_or(errors::NO_SUCH_KEY)?;
     let length = object.string().map_or(0, serialized_len);
     let (encoding, idle) = (object.encoding(), object.idle_seconds(env.now));

@@ -18,6 +18,8 @@ struct Client {
     store: Arc<Store>,
     server: Recorder,
     session: Session,
+    /// What the last reply depends on.
+    depends_on: u64,
 }
 
 impl Client {
@@ -25,7 +27,7 @@ impl Client {
         let dir = tempfile::tempdir().expect("there is room for temporary files");
         let store = testing::open_store(dir.path());
         let session = Session::new(7, server.password.is_none());
-        Self { _dir: dir, store, server, session }
+        Self { _dir: dir, store, server, session, depends_on: 0 }
     }
 
     /// Runs a command; its reply with `|` for the ends of lines, and what is left to the worker.
@@ -44,11 +46,13 @@ impl Client {
             store: &self.store,
             env,
             then: None,
+            depends_on: 0,
         };
         if let Err(error) = handler(&mut cx, args, &mut reply) {
             reply.error(error.text());
         }
         let then = cx.then.take();
+        self.depends_on = cx.depends_on;
         (String::from_utf8(out).expect("these replies are text").replace("\r\n", "|"), then)
     }
 
@@ -247,6 +251,24 @@ fn arguments_of_figures_reach_the_server() {
         "info [\"server\", \"cpu\"]",
     ];
     assert_eq!(client.calls(), expected);
+}
+
+#[test]
+fn what_debug_object_shows_depends_on_the_write() {
+    let mut client = Client::new(Recorder::default());
+    let mut scratch = Scratch::default();
+    let guards = client.store.latch(client.store.place(b"k"));
+    let mut run = WriteCx::new(&client.store, guards, &mut scratch, Env::at(1_000_000), 0);
+    run.apply(b"k", Effect::PutString { value: StringValue::Bytes(b"v"), deadline: None });
+    let written = run.commit().expect("the log takes writes");
+    assert!(client.says("DEBUG OBJECT k").starts_with("+Value"));
+    assert_eq!(client.depends_on, written);
+    let guards = client.store.latch(client.store.place(b"k"));
+    let mut run = WriteCx::new(&client.store, guards, &mut scratch, Env::at(1_000_000), 0);
+    run.apply(b"k", Effect::Delete);
+    let deleted = run.commit().expect("the log takes writes");
+    assert_eq!(client.says("DEBUG OBJECT k"), "-ERR no such key|");
+    assert_eq!(client.depends_on, deleted);
 }
 
 #[test]

@@ -134,7 +134,8 @@ impl Local {
             Handler::Session(handler) => {
                 let store = self.store.as_ref().expect("a store is open between steps");
                 let session = &mut self.session;
-                let mut cx = SessionCx { session, server: &self.server, store, env, then: None };
+                let mut cx =
+                    SessionCx { session, server: &self.server, store, env, then: None, depends_on: 0 };
                 handler(&mut cx, args, reply)?;
                 if let Some(Then::Offload(work)) = cx.then {
                     match (work.0)() {
