@@ -361,6 +361,7 @@ impl Run<'_> {
         let out = &mut self.worker.out;
         let mark = out.len();
         let mut reply = Reply::new(out, self.session.protocol);
+        reply.limit(self.env.limits.max_reply_bytes);
         let mut cx = SessionCx {
             session: self.session,
             server: &*node,
@@ -372,6 +373,7 @@ impl Run<'_> {
         let result = handler(&mut cx, args, &mut reply);
         let (then, depends_on) = (cx.then, cx.depends_on);
         *self.gate = (*self.gate).max(depends_on);
+        let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
         if let Err(error) = result {
             reply.truncate(mark);
             return Err(error);

@@ -89,6 +89,7 @@ impl Worker {
         self.values = ValueLimits {
             max_string_bytes: max_bulk,
             hll_sparse_max_bytes: hot.hll_sparse_max_bytes.load(Ordering::Relaxed),
+            max_reply_bytes: hot.output_buffer.load(Ordering::Relaxed),
         };
         self.precise = hot.is_precise();
         self.tracking = hot.latency_tracking.load(Ordering::Relaxed);

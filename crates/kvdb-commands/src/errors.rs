@@ -47,6 +47,8 @@ macro_rules! fixed {
 fixed! {
     /// The key holds a value of another type.
     WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    /// The reply would be longer than what may wait for a client.
+    REPLY_TOO_LONG = "ERR the reply is longer than client-output-buffer-limit allows";
     /// An argument is not a 64-bit integer.
     NOT_INTEGER = "ERR value is not an integer or out of range";
     /// An argument or a value is not a number.

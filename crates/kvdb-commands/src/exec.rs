@@ -80,8 +80,12 @@ pub fn run(
     let (result, depends_on) = match spec.handler {
         Handler::Read(handler) => {
             let mut cx = ReadCx::new(store, guards, scratch, env, db);
-            (handler(&mut cx, args, reply), cx.depends_on())
+            reply.limit(env.limits.max_reply_bytes);
+            let result = handler(&mut cx, args, reply);
+            let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
+            (result, cx.depends_on())
         }
+        // What a change replies with is not limited: it is a value at the most, and the change has happened.
         Handler::Write(handler) => {
             let mut cx = WriteCx::new(store, guards, scratch, env, db);
             let result = handler(&mut cx, args, reply);
@@ -187,6 +191,24 @@ mod tests {
         let Ok(Outcome::Done(deleted)) = command(&store, &["del", "k"]) else { panic!("DEL succeeds") };
         let no_such_key = command(&store, &["rename", "k", "l"]).expect_err("it is gone");
         assert_eq!(no_such_key.depends_on, deleted);
+        store.close();
+    }
+
+    #[test]
+    fn a_short_request_for_a_long_reply_is_refused() {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        command(&store, &["set", "k", &"v".repeat(1_000)]).expect("SET succeeds");
+        let (_, spec) = crate::table::find(b"mget").expect("the command is there");
+        let args = OwnedArgs::from_iter(std::iter::once("mget").chain(std::iter::repeat_n("k", 100)));
+        let mut env = Env::at(1);
+        env.limits.max_reply_bytes = 10_000;
+        let mut out = b"+OK\r\n".to_vec();
+        let mut reply = Reply::new(&mut out, Protocol::Resp2);
+        let result = run(spec, &store, 0, env, &mut Scratch::default(), args.as_args(), &mut reply);
+        assert_eq!(result.expect_err("100 kB are too much").error, errors::REPLY_TOO_LONG);
+        assert_eq!(out, b"+OK\r\n");
+        assert!(out.capacity() < 20_000, "{} bytes were taken", out.capacity());
         store.close();
     }
 

@@ -37,13 +37,15 @@ pub enum Protocol {
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
     protocol: Protocol,
+    /// The length of the buffer at which it is full.
+    full_at: usize,
 }
 
 impl<'a> Reply<'a> {
     /// Replies at the end of `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { out, protocol }
+        Self { out, protocol, full_at: usize::MAX }
     }
 
     /// The protocol replies are written in.
@@ -56,6 +58,21 @@ impl<'a> Reply<'a> {
     /// Changes the protocol for what follows: `HELLO` is answered in the one it has asked for.
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
+    }
+
+    /// Allows about so many bytes from here on: a string that begins behind them is left out, and
+    /// [`is_full`](Self::is_full) tells. Whoever sets a limit has to ask, and to take back what is
+    /// no whole reply.
+    #[inline]
+    pub fn limit(&mut self, bytes: usize) {
+        self.full_at = self.out.len().saturating_add(bytes);
+    }
+
+    /// Whether what was written has come to the [`limit`](Self::limit).
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.out.len() >= self.full_at
     }
 
     /// The length of the buffer: a mark to [`truncate`](Self::truncate) to.
@@ -118,6 +135,9 @@ impl<'a> Reply<'a> {
     /// A binary-safe string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        if self.is_full() {
+            return;
+        }
         self.out.reserve(bytes.len() + 32);
         push_header(self.out, b'$', bytes.len());
         self.out.extend_from_slice(bytes);
@@ -314,6 +334,17 @@ mod tests {
         let mut out = Vec::new();
         write(&mut Reply::new(&mut out, protocol));
         String::from_utf8(out).unwrap().replace("\r\n", "|")
+    }
+
+    #[test]
+    fn a_full_reply_takes_no_more_strings() {
+        let mut out = b"+OK\r\n".to_vec();
+        let mut reply = Reply::new(&mut out, Protocol::Resp2);
+        reply.limit(10);
+        reply.bulk(b"four");
+        assert!(reply.is_full());
+        reply.bulk(b"more");
+        assert_eq!(out, b"+OK\r\n$4\r\nfour\r\n");
     }
 
     #[test]

@@ -23,18 +23,21 @@ pub struct Scratch {
     pub misses: u64,
 }
 
-/// Limits on values that commands keep.
+/// Limits on values that commands keep, and on what they reply with.
 #[derive(Debug, Clone, Copy)]
 pub struct ValueLimits {
     /// The longest string, in bytes (`proto-max-bulk-len`).
     pub max_string_bytes: usize,
     /// The longest sparse HyperLogLog, in bytes (`hll-sparse-max-bytes`).
     pub hll_sparse_max_bytes: usize,
+    /// The longest reply of a command that only reads, in bytes (`client-output-buffer-limit`): a short request may ask
+    /// for one value a million times.
+    pub max_reply_bytes: usize,
 }
 
 impl Default for ValueLimits {
     fn default() -> Self {
-        Self { max_string_bytes: 512 * 1024 * 1024, hll_sparse_max_bytes: 3000 }
+        Self { max_string_bytes: 512 * 1024 * 1024, hll_sparse_max_bytes: 3000, max_reply_bytes: 1 << 30 }
     }
 }
 

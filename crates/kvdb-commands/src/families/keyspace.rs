@@ -11,8 +11,10 @@ use crate::values::number::parse_i64;
 
 /// A SCAN that asks for more keys than this at a time is none of a worker's business.
 const COUNT_FOR_A_WORKER: usize = 1000;
-/// Keys that one step of KEYS looks at.
+/// Keys that one step of KEYS or SCAN looks at.
 const KEYS_STEP: usize = 1024;
+/// Bytes of keys with which SCAN ends a call, however many keys it was asked for.
+const SCAN_BYTES: usize = 32 << 20;
 /// Keys that SCAN looks at unless it is told a number.
 const DEFAULT_COUNT: usize = 10;
 
@@ -141,25 +143,35 @@ fn scan(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Keysp
     if filter.count > COUNT_FOR_A_WORKER && !cx.may_wait {
         return Ok(KeyspaceOutcome::NeedIo);
     }
-    let Some((keys, next)) = step(cx, cursor, filter.count)? else { return Ok(KeyspaceOutcome::NeedIo) };
-    reply.array(2);
-    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    let head = reply.deferred_array();
-    let mut found = 0;
-    for (key, kind) in &keys {
-        if filter.pattern.is_none_or(|pattern| matches_key(pattern, key))
-            && filter.kind.is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind.name().as_bytes()))
-        {
-            reply.bulk(key);
-            found += 1;
+    // However many keys are asked for, few that do not match and only so many bytes of those that do are held at a time.
+    let (mut found, mut bytes, mut rest, mut next) = (Vec::new(), 0, filter.count, cursor);
+    loop {
+        let count = rest.min(KEYS_STEP);
+        let Some((keys, after)) = step(cx, next, count)? else { return Ok(KeyspaceOutcome::NeedIo) };
+        next = after;
+        rest -= count;
+        for (key, kind) in keys {
+            if filter.pattern.is_none_or(|pattern| matches_key(pattern, &key))
+                && filter.kind.is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind.name().as_bytes()))
+            {
+                bytes += key.len() + size_of_val(&key);
+                found.push(key);
+            }
+        }
+        if next == 0 || rest == 0 || bytes >= SCAN_BYTES {
+            break;
         }
     }
-    reply.finish(head, found);
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(found.len());
+    found.iter().for_each(|key| reply.bulk(key));
     Ok(depends_on_everything(cx))
 }
 
 fn keys(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
     let pattern = &args[1];
+    reply.limit(cx.env.limits.max_reply_bytes);
     let head = reply.deferred_array();
     let (mut cursor, mut found) = (0, 0);
     loop {
@@ -167,6 +179,9 @@ fn keys(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Keysp
         for (key, _) in keys.iter().filter(|(key, _)| matches_key(pattern, key)) {
             reply.bulk(key);
             found += 1;
+        }
+        if reply.is_full() {
+            return Err(errors::REPLY_TOO_LONG);
         }
         if next == 0 {
             break;

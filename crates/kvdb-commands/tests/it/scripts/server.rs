@@ -55,6 +55,7 @@ impl FakeServer {
         ValueLimits {
             max_string_bytes: number("proto-max-bulk-len"),
             hll_sparse_max_bytes: number("hll-sparse-max-bytes"),
+            ..ValueLimits::default()
         }
     }
 }
