@@ -116,6 +116,42 @@ mod tests {
     }
 
     #[test]
+    fn a_table_is_walked_backward_and_with_changes_of_direction() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("table");
+        let built = build(&path, Compression::Lz4);
+        let table = open(&path, built.size).expect("open");
+        let mut walk = TableIter::new(Arc::clone(&table), Fill::Cache);
+        let mut sought = TableIter::new(Arc::clone(&table), Fill::Cache);
+        walk.seek_to_last().expect("seek");
+        for n in (0..1000).rev() {
+            let (here, gap) = (key(n), [&key(n)[..], b"!"].concat());
+            assert_eq!(walk.entry().map(|entry| entry.key), Some(&here[..]));
+            assert_eq!(walk.entry().map(|entry| entry.value), Some(value(n).as_deref()));
+            for (key, inclusive) in [(&here, true), (&gap, true), (&gap, false)] {
+                sought.seek_back(key, inclusive).expect("seek");
+                assert_eq!(sought.entry(), walk.entry());
+            }
+            // To the next entry and back; behind the last there is nothing to come back from.
+            sought.advance().expect("advance");
+            if n < 999 {
+                assert_eq!(sought.entry().map(|entry| entry.key), Some(&key(n + 1)[..]));
+                sought.retreat().expect("retreat");
+                assert_eq!(sought.entry(), walk.entry());
+            } else {
+                assert_eq!(sought.entry(), None);
+            }
+            sought.seek_back(&here, false).expect("seek");
+            walk.retreat().expect("retreat");
+            assert_eq!(sought.entry(), walk.entry());
+        }
+        assert_eq!(walk.entry(), None);
+        walk.seek(&key(500)).expect("seek");
+        walk.retreat().expect("retreat");
+        assert_eq!(walk.entry().map(|entry| entry.key), Some(&key(499)[..]));
+    }
+
+    #[test]
     fn every_flipped_byte_is_found_by_opening_or_by_reading() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("table");

@@ -3,6 +3,7 @@
 mod db_crash;
 mod db_damage;
 mod db_faults;
+mod db_formats;
 mod db_hostile;
 mod db_model;
 mod db_support;
