@@ -22,6 +22,7 @@ mod footer;
 mod forge;
 mod index;
 mod iter;
+mod lookups;
 mod properties;
 mod reader;
 
@@ -31,6 +32,7 @@ pub use self::envelope::Compression;
 pub use self::forge::TableParts;
 pub(crate) use self::forge::forge;
 pub(crate) use self::iter::TableIter;
+pub(crate) use self::lookups::Lookups;
 pub(crate) use self::reader::{CacheOnly, Fill, Table};
 use crate::file_header::FILE_HEADER_LEN;
 
@@ -100,7 +102,7 @@ mod tests {
                 let (key, value) = (key(n), value(n));
                 let found = table.get(key_hash(&key), &key).expect("get");
                 assert_eq!(found, Some(Found::from_value(value.as_deref())));
-                let cached = table.get_cached(key_hash(&key), &key).expect("get");
+                let cached = table.get_cached(key_hash(&key), &key, Found::from_value).expect("get");
                 assert!(matches!(cached, CacheOnly::Known(again) if again == found));
                 let stranger = [&key[..], b"!"].concat();
                 let found = table.get(key_hash(&stranger), &stranger).expect("get");

@@ -8,6 +8,8 @@ mod db_hostile;
 mod db_model;
 mod db_support;
 mod db_threads;
+mod db_views;
+mod db_walks;
 mod log_basic;
 mod log_crash;
 mod log_damage;
