@@ -5,6 +5,10 @@ mod db_damage;
 mod db_faults;
 mod db_formats;
 mod db_hostile;
+#[cfg(kvdb_shuttle)]
+mod db_interleavings;
+mod db_lies;
+mod db_metamorphic;
 mod db_model;
 mod db_support;
 mod db_threads;
