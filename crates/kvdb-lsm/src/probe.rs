@@ -30,8 +30,8 @@ pub fn table_of(parts: &TableParts<'_>, number: u64) -> Vec<u8> {
     forge(number, parts)
 }
 
-/// Opens the bytes of table `number`, walks it, and looks every key up again. Returns the number
-/// of entries.
+/// Opens the bytes of table `number`, walks it both ways, and looks every key up again. Returns the
+/// number of entries.
 pub fn table(bytes: &[u8], number: u64) -> Result<u64, Error> {
     let (vfs, path) = (SimVfs::new(), Path::new("/table"));
     vfs.create_dir_all(Path::new("/")).map_err(Error::io("create", path))?;
@@ -40,12 +40,18 @@ pub fn table(bytes: &[u8], number: u64) -> Result<u64, Error> {
     let cache = Arc::new(BlockCache::new(1 << 20, 4096));
     let table = Arc::new(Table::open(&vfs, path, number, bytes.len() as u64, cache)?);
     let mut walk = TableIter::new(Arc::clone(&table), Fill::Cache);
+    let mut back = TableIter::new(Arc::clone(&table), Fill::Cache);
     walk.seek(&[])?;
     let mut entries = 0;
     while let Some(entry) = walk.entry() {
         entries += 1;
         table.get(key_hash(entry.key), entry.key)?;
+        back.seek_back(entry.key, entries % 2 == 0)?;
         walk.advance()?;
+    }
+    back.seek_to_last()?;
+    while back.entry().is_some() {
+        back.retreat()?;
     }
     Ok(entries)
 }

@@ -7,6 +7,7 @@ use super::outputs::Outputs;
 use crate::compaction::Choice;
 use crate::error::Error;
 use crate::merge::{LevelIter, Merge, Source};
+use crate::sabotage::{self, Bug};
 use crate::table::{Fill, TableIter};
 use crate::version::{LEVELS, Version, VersionEdit, VersionFile};
 
@@ -27,21 +28,22 @@ pub(super) fn compact(core: &Core, choice: &Choice) -> Result<(), Error> {
         read += files.iter().map(|file| file.meta.size).sum::<u64>();
         if level == 0 {
             for file in files {
-                let mut table = TableIter::new(file.table, Fill::Bypass);
-                table.seek(&[])?;
-                sources.push(Source::Table(table));
+                sources.push(Source::Table(TableIter::new(file.table, Fill::Bypass)));
             }
         } else if !files.is_empty() {
-            sources.push(Source::Level(LevelIter::seek(Arc::new(files), &[], Fill::Bypass)?));
+            sources.push(Source::Level(LevelIter::new(Arc::new(files), Fill::Bypass)));
         }
     }
+    let mut merge = Merge::over(sources);
+    // Before anything else: a source that cannot be read must not look like a disk without room.
+    merge.seek_first()?;
     leave_room(core, read)?;
-    let mut merge = Merge::new(sources);
     let mut outputs = Outputs::new(core, choice.output_level);
     let mut below = Below::new(&version, choice.output_level);
     while let Some(entry) = merge.entry() {
         // No view is in the way: a view reads the tables it was made over.
-        if entry.value.is_some() || below.may_hold(entry.key) {
+        let keeps_tombstones = !sabotage::has(Bug::EarlyTombstone);
+        if entry.value.is_some() || (keeps_tombstones && below.may_hold(entry.key)) {
             outputs.add(entry)?;
         }
         merge.advance()?;

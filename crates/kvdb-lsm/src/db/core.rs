@@ -5,11 +5,7 @@
 //! obsolete is removed when the last reader has let go of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::background::Signals;
 use super::gate::Gate;
@@ -22,6 +18,9 @@ use crate::compaction;
 use crate::error::Error;
 use crate::log::Log;
 use crate::memtable::Memtable;
+use crate::sabotage::{self, Bug};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex};
 use crate::table::{Compression, Table, TableOptions};
 use crate::version::{
     Manifest, ManifestError, NUMBER_LIMIT, Snapshot, VersionEdit, manifest_name, write_current,
@@ -208,16 +207,20 @@ impl Core {
         self.retire(&edit, &current, flushed);
         let version = Arc::new(version);
         let totals = edit.counters.map(Arc::new);
-        self.update_state(|state| State {
-            active: Arc::clone(&state.active),
-            frozen: state
-                .frozen
-                .iter()
-                .filter(|frozen| flushed.is_none_or(|flushed| !Arc::ptr_eq(frozen, flushed)))
-                .cloned()
-                .collect(),
-            version,
-            totals: totals.unwrap_or_else(|| Arc::clone(&state.totals)),
+        let before = sabotage::has(Bug::LostFreeze).then(|| self.state.load_full());
+        self.update_state(|now| {
+            let state = before.as_deref().unwrap_or(now);
+            State {
+                active: Arc::clone(&state.active),
+                frozen: state
+                    .frozen
+                    .iter()
+                    .filter(|frozen| flushed.is_none_or(|flushed| !Arc::ptr_eq(frozen, flushed)))
+                    .cloned()
+                    .collect(),
+                version,
+                totals: totals.unwrap_or_else(|| Arc::clone(&state.totals)),
+            }
         });
         self.roll_manifest(&mut installer);
         Ok(())

@@ -5,9 +5,11 @@ mod compact;
 pub(crate) mod core;
 mod gate;
 mod iter;
+mod multi_get;
 mod open;
 mod options;
 pub(crate) mod outputs;
+mod reads;
 pub(crate) mod state;
 mod stats;
 mod views;
@@ -20,17 +22,18 @@ use std::sync::Arc;
 
 use self::background::Threads;
 use self::core::Core;
-pub use self::iter::{Iter, Row};
+pub use self::iter::{Descending, Iter, Row};
 use self::open::Lock;
 pub use self::options::Options;
+pub use self::reads::{Cached, Pending};
 pub use self::stats::{DbStats, Pressure};
 pub use self::views::ReadView;
 use crate::batch::{Seq, WriteBatch};
 use crate::checkpoint;
-use crate::entry::{KeyRange, NEWEST, key_hash};
+use crate::entry::{KeyRange, NEWEST};
 use crate::error::Error;
 use crate::log::{FullReason, Log, LogError, LogState, Recovered};
-use crate::table::CacheOnly;
+use crate::sabotage::{self, Bug};
 use crate::verify::{self, Report};
 use crate::version::LEVELS;
 
@@ -73,17 +76,6 @@ impl From<LogError> for AppendError {
             LogError::TooLarge => Self::TooLarge,
         }
     }
-}
-
-/// The answer of a lookup that must not touch a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cached {
-    /// The key has this value.
-    Found(Vec<u8>),
-    /// The key does not exist.
-    Absent,
-    /// Only the disk can tell: ask [`Db::get`], on a thread that may wait.
-    NeedIo,
 }
 
 /// A database. See the [crate documentation](crate).
@@ -178,42 +170,25 @@ impl Db {
         Ok(last)
     }
 
-    /// The newest value of a key. May read the disk.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let state = self.core().state.load();
-        state.get(key_hash(key), key, NEWEST)
-    }
-
-    /// The newest value of a key, if memory can tell: memtables, filters and the block cache.
-    /// Never touches a file.
-    pub fn get_cached(&self, key: &[u8]) -> Result<Cached, Error> {
-        let state = self.core().state.load();
-        Ok(match state.get_cached(key_hash(key), key, NEWEST)? {
-            CacheOnly::NeedIo => Cached::NeedIo,
-            CacheOnly::Known(found) => match found.and_then(|found| found.into_value()) {
-                Some(value) => Cached::Found(value),
-                None => Cached::Absent,
-            },
-        })
-    }
-
     /// The database as it is now, for reads that must fit together.
     #[must_use]
     pub fn view(&self) -> ReadView {
         let core = self.core();
         let _closed = core.gate.close();
-        core.views.pin(core.log.appended(), core.state.load_full())
+        let seq = if sabotage::has(Bug::LeakyView) { NEWEST } else { core.log.appended() };
+        core.views.pin(seq, core.state.load_full())
     }
 
-    /// The value of a key as a view sees it. May read the disk.
-    pub fn get_at(&self, key: &[u8], view: &ReadView) -> Result<Option<Vec<u8>>, Error> {
-        view.pin.state.get(key_hash(key), key, view.pin.seq)
-    }
-
-    /// The keys of a range in order, as a view sees them. May read the disk.
+    /// The rows of a range in key order, as a view sees them. Does no I/O; the iterator may.
     #[must_use]
     pub fn iter(&self, range: impl RangeBounds<[u8]>, view: &ReadView) -> Iter {
         Iter::new(Arc::clone(&view.pin), KeyRange::new(&range))
+    }
+
+    /// As [`Db::iter`], over the keys that begin with `prefix`.
+    #[must_use]
+    pub fn iter_prefix(&self, prefix: &[u8], view: &ReadView) -> Iter {
+        Iter::new(Arc::clone(&view.pin), KeyRange::prefix(prefix))
     }
 
     /// As [`Db::iter`], over all keys.

@@ -152,6 +152,7 @@ impl Block {
         cursor.seq = self.base_seq.checked_add_signed(delta).filter(|seq| seq >> 63 == 0).ok_or(Malformed)?;
         cursor.deleted = meta & 1 == 1;
         cursor.value = (value, value + value_len);
+        cursor.at = at;
         cursor.next = value + value_len;
         cursor.valid = true;
         Ok(())
@@ -185,8 +186,7 @@ impl Block {
                 high = middle;
             }
         }
-        cursor.key.clear();
-        cursor.next = self.restart(low);
+        cursor.rewind(self.restart(low));
         loop {
             self.advance(cursor)?;
             if !cursor.valid || cursor.key.as_slice() >= key {
@@ -197,13 +197,93 @@ impl Block {
 
     /// Places `cursor` on the first entry.
     pub(super) fn seek_first(&self, cursor: &mut BlockCursor) -> Result<(), Malformed> {
-        cursor.key.clear();
-        cursor.next = 0;
+        cursor.rewind(0);
         self.advance(cursor)
+    }
+
+    /// Places `cursor` on the last entry.
+    pub(super) fn seek_last(&self, cursor: &mut BlockCursor) -> Result<(), Malformed> {
+        self.walk_to(self.count - 1, self.restarts, cursor)
+    }
+
+    /// Places `cursor` on the last entry with a key below `key`, or not above it if `inclusive`; on
+    /// none if there is no such entry.
+    pub(super) fn seek_back(
+        &self,
+        key: &[u8],
+        inclusive: bool,
+        cursor: &mut BlockCursor,
+    ) -> Result<(), Malformed> {
+        let before = |candidate: &[u8]| candidate < key || (inclusive && candidate == key);
+        // The number of restarts before the key; the entry sought is in the interval of the last.
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if before(self.restart_key(middle)?) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let Some(interval) = low.checked_sub(1) else {
+            cursor.valid = false;
+            return Ok(());
+        };
+        let end = if low < self.count { self.restart(low) } else { self.restarts };
+        cursor.rewind(self.restart(interval));
+        self.read(cursor.next, cursor)?;
+        while cursor.next < end {
+            cursor.remember();
+            self.read(cursor.next, cursor)?;
+            if !before(&cursor.key) {
+                cursor.recall();
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes to the entry before.
+    pub(super) fn retreat(&self, cursor: &mut BlockCursor) -> Result<(), Malformed> {
+        if cursor.recall() {
+            return Ok(());
+        }
+        let end = cursor.at;
+        // The last restart before the entry.
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.restart(middle) < end {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        match low.checked_sub(1) {
+            Some(interval) => self.walk_to(interval, end, cursor),
+            None => {
+                cursor.valid = false;
+                Ok(())
+            }
+        }
+    }
+
+    /// Places `cursor` on the last entry before `end`, which is behind restart `interval`, and lets
+    /// it remember the ones it passed.
+    fn walk_to(&self, interval: usize, end: usize, cursor: &mut BlockCursor) -> Result<(), Malformed> {
+        cursor.rewind(self.restart(interval));
+        self.read(cursor.next, cursor)?;
+        while cursor.next < end {
+            cursor.remember();
+            self.read(cursor.next, cursor)?;
+        }
+        // An entry that reaches over the end means that the restarts lie.
+        if cursor.next == end { Ok(()) } else { Err(Malformed) }
     }
 
     /// Goes to the next entry.
     pub(super) fn advance(&self, cursor: &mut BlockCursor) -> Result<(), Malformed> {
+        cursor.forget();
         if cursor.next >= self.restarts {
             cursor.valid = false;
             return Ok(());
@@ -222,14 +302,71 @@ impl Block {
 }
 
 /// A position in a block, kept apart from it so that it can be reused for the next block.
+///
+/// # Invariants
+/// If `passed` is not empty, its last is the entry right before the current one, the others are
+/// those before it without a gap, and `passed_keys` holds their keys.
 #[derive(Debug, Default)]
 pub(super) struct BlockCursor {
     key: Vec<u8>,
     seq: Seq,
     deleted: bool,
     value: (usize, usize),
+    at: usize,
     next: usize,
     valid: bool,
+    /// The entries of the restart interval before the current one, on the way back: a key is whole
+    /// only after a walk from its restart, and one walk is enough for all keys of the interval.
+    passed: Vec<Passed>,
+    passed_keys: Vec<u8>,
+}
+
+/// An entry that the cursor can go back to without decoding it again.
+#[derive(Debug)]
+struct Passed {
+    /// Where its key begins in `passed_keys`; it ends where the next one begins.
+    key: usize,
+    seq: Seq,
+    deleted: bool,
+    value: (usize, usize),
+    at: usize,
+}
+
+impl BlockCursor {
+    /// Makes the entry at `next`, a restart, the one to read.
+    fn rewind(&mut self, next: usize) {
+        self.forget();
+        self.key.clear();
+        self.next = next;
+    }
+
+    fn forget(&mut self) {
+        self.passed.clear();
+        self.passed_keys.clear();
+    }
+
+    /// Remembers the current entry, to come back to it.
+    fn remember(&mut self) {
+        let key = self.passed_keys.len();
+        self.passed_keys.extend_from_slice(&self.key);
+        let (seq, deleted, value, at) = (self.seq, self.deleted, self.value, self.at);
+        self.passed.push(Passed { key, seq, deleted, value, at });
+    }
+
+    /// Goes back to the entry remembered last, if there is one.
+    fn recall(&mut self) -> bool {
+        let Some(passed) = self.passed.pop() else {
+            return false;
+        };
+        self.key.clear();
+        self.key.extend_from_slice(&self.passed_keys[passed.key..]);
+        self.passed_keys.truncate(passed.key);
+        (self.seq, self.deleted, self.value) = (passed.seq, passed.deleted, passed.value);
+        self.next = self.value.1;
+        self.at = passed.at;
+        self.valid = true;
+        true
+    }
 }
 
 #[cfg(test)]
@@ -272,6 +409,60 @@ mod tests {
     }
 
     #[test]
+    fn walks_back_and_backward_seeks_find_every_key() {
+        for count in [0, 1, 14, 15, 16, 30, 31, 32, 200] {
+            let keys = keys(count);
+            let block = Block::new(build(&keys)).expect("the block is sound");
+            let mut walk = BlockCursor::default();
+            block.seek_last(&mut walk).expect("sound");
+            for (n, key) in keys.iter().enumerate().rev() {
+                let mut forward = BlockCursor::default();
+                block.seek(key, &mut forward).expect("sound");
+                let expected = block.entry(&forward);
+                assert_eq!(expected.map(|entry| entry.key), Some(key.as_slice()));
+                assert_eq!(block.entry(&walk), expected);
+                let mut sought = BlockCursor::default();
+                block.seek_back(key, true, &mut sought).expect("sound");
+                assert_eq!(block.entry(&sought), expected);
+                block.seek_back(&[key, &b"!"[..]].concat(), false, &mut sought).expect("sound");
+                assert_eq!(block.entry(&sought), expected);
+                block.seek_back(key, false, &mut sought).expect("sound");
+                let before = n.checked_sub(1).map(|n| keys[n].as_slice());
+                assert_eq!(block.entry(&sought).map(|entry| entry.key), before);
+                block.retreat(&mut walk).expect("sound");
+            }
+            assert_eq!(block.entry(&walk), None);
+        }
+    }
+
+    #[test]
+    fn the_direction_can_change_at_every_entry() {
+        let keys = keys(100);
+        let block = Block::new(build(&keys)).expect("the block is sound");
+        let key_of = |cursor: &BlockCursor| block.entry(cursor).map(|entry| entry.key.to_vec());
+        // Every start, some steps back, some forward, some back again.
+        for start in 0..keys.len() {
+            for (back, forth) in [(1, 1), (3, 2), (17, 40), (2, 19)] {
+                let mut cursor = BlockCursor::default();
+                block.seek(&keys[start], &mut cursor).expect("sound");
+                let mut at = start;
+                for (steps, is_back) in [(back, true), (forth, false), (back, true)] {
+                    for _ in 0..steps {
+                        if is_back && at > 0 {
+                            block.retreat(&mut cursor).expect("sound");
+                            at -= 1;
+                        } else if !is_back && at + 1 < keys.len() {
+                            block.advance(&mut cursor).expect("sound");
+                            at += 1;
+                        }
+                        assert_eq!(key_of(&cursor).as_ref(), Some(&keys[at]));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn hostile_payloads_neither_panic_nor_loop() {
         let sound = build(&keys(40));
         for at in 0..sound.len() {
@@ -290,6 +481,14 @@ mod tests {
                 }
                 assert!(steps <= sound.len());
                 let _ = block.seek(b"key00050", &mut cursor);
+                let _ = block.seek_back(b"key00050", true, &mut cursor);
+                steps = 0;
+                let mut result = block.seek_last(&mut cursor);
+                while result.is_ok() && block.entry(&cursor).is_some() {
+                    result = block.retreat(&mut cursor);
+                    steps += 1;
+                }
+                assert!(steps <= sound.len());
             }
         }
     }

@@ -22,6 +22,7 @@ mod footer;
 mod forge;
 mod index;
 mod iter;
+mod lookups;
 mod properties;
 mod reader;
 
@@ -31,6 +32,7 @@ pub use self::envelope::Compression;
 pub use self::forge::TableParts;
 pub(crate) use self::forge::forge;
 pub(crate) use self::iter::TableIter;
+pub(crate) use self::lookups::Lookups;
 pub(crate) use self::reader::{CacheOnly, Fill, Table};
 use crate::file_header::FILE_HEADER_LEN;
 
@@ -100,7 +102,7 @@ mod tests {
                 let (key, value) = (key(n), value(n));
                 let found = table.get(key_hash(&key), &key).expect("get");
                 assert_eq!(found, Some(Found::from_value(value.as_deref())));
-                let cached = table.get_cached(key_hash(&key), &key).expect("get");
+                let cached = table.get_cached(key_hash(&key), &key, Found::from_value).expect("get");
                 assert!(matches!(cached, CacheOnly::Known(again) if again == found));
                 let stranger = [&key[..], b"!"].concat();
                 let found = table.get(key_hash(&stranger), &stranger).expect("get");
@@ -113,6 +115,42 @@ mod tests {
             }
             assert_eq!(walk.entry(), None);
         }
+    }
+
+    #[test]
+    fn a_table_is_walked_backward_and_with_changes_of_direction() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("table");
+        let built = build(&path, Compression::Lz4);
+        let table = open(&path, built.size).expect("open");
+        let mut walk = TableIter::new(Arc::clone(&table), Fill::Cache);
+        let mut sought = TableIter::new(Arc::clone(&table), Fill::Cache);
+        walk.seek_to_last().expect("seek");
+        for n in (0..1000).rev() {
+            let (here, gap) = (key(n), [&key(n)[..], b"!"].concat());
+            assert_eq!(walk.entry().map(|entry| entry.key), Some(&here[..]));
+            assert_eq!(walk.entry().map(|entry| entry.value), Some(value(n).as_deref()));
+            for (key, inclusive) in [(&here, true), (&gap, true), (&gap, false)] {
+                sought.seek_back(key, inclusive).expect("seek");
+                assert_eq!(sought.entry(), walk.entry());
+            }
+            // To the next entry and back; behind the last there is nothing to come back from.
+            sought.advance().expect("advance");
+            if n < 999 {
+                assert_eq!(sought.entry().map(|entry| entry.key), Some(&key(n + 1)[..]));
+                sought.retreat().expect("retreat");
+                assert_eq!(sought.entry(), walk.entry());
+            } else {
+                assert_eq!(sought.entry(), None);
+            }
+            sought.seek_back(&here, false).expect("seek");
+            walk.retreat().expect("retreat");
+            assert_eq!(sought.entry(), walk.entry());
+        }
+        assert_eq!(walk.entry(), None);
+        walk.seek(&key(500)).expect("seek");
+        walk.retreat().expect("retreat");
+        assert_eq!(walk.entry().map(|entry| entry.key), Some(&key(499)[..]));
     }
 
     #[test]

@@ -20,9 +20,9 @@ use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 
 /// The answer of a lookup that must not touch the file.
 #[derive(Debug)]
-pub(crate) enum CacheOnly {
+pub(crate) enum CacheOnly<R> {
     /// What the table knows about the key.
-    Known(Option<Found>),
+    Known(Option<R>),
     /// The block that would tell is not in memory.
     NeedIo,
 }
@@ -117,32 +117,60 @@ impl Table {
 
     /// What the table knows about `key`.
     pub(crate) fn get(&self, hash: u64, key: &[u8]) -> Result<Option<Found>, Error> {
-        if !self.bloom.may_contain(hash) {
+        self.get_with(hash, key, Found::from_value)
+    }
+
+    /// Hands what the table knows about `key` to `take`: the value, or `None` for a tombstone.
+    pub(crate) fn get_with<R>(
+        &self,
+        hash: u64,
+        key: &[u8],
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<Option<R>, Error> {
+        if !self.may_contain(hash) {
             return Ok(None);
         }
         let number = self.index.find(key);
         let block = self.block(number, Fill::Cache)?;
-        self.search(&block, number, key)
+        self.search(&block, number, key, take)
     }
 
-    /// As [`Table::get`], without ever touching the file.
-    pub(crate) fn get_cached(&self, hash: u64, key: &[u8]) -> Result<CacheOnly, Error> {
-        if !self.bloom.may_contain(hash) {
+    /// As [`Table::get_with`], without ever touching the file.
+    pub(crate) fn get_cached<R>(
+        &self,
+        hash: u64,
+        key: &[u8],
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<CacheOnly<R>, Error> {
+        if !self.may_contain(hash) {
             return Ok(CacheOnly::Known(None));
         }
         let number = self.index.find(key);
         let cached =
             self.index.handle(number).and_then(|handle| self.cache.get(self.file_number, handle.offset));
         match cached {
-            Some(block) => self.search(&block, number, key).map(CacheOnly::Known),
+            Some(block) => self.search(&block, number, key, take).map(CacheOnly::Known),
             None => Ok(CacheOnly::NeedIo),
         }
     }
 
-    fn search(&self, block: &Block, number: usize, key: &[u8]) -> Result<Option<Found>, Error> {
+    /// Whether the filter lets a key of this hash pass.
+    #[inline]
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        self.bloom.may_contain(hash)
+    }
+
+    /// Looks `key` up in block `number`.
+    pub(super) fn search<R>(
+        &self,
+        block: &Block,
+        number: usize,
+        key: &[u8],
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<Option<R>, Error> {
         let mut cursor = BlockCursor::default();
         block.seek(key, &mut cursor).map_err(|bad| self.malformed(number, bad))?;
-        Ok(block.entry(&cursor).filter(|entry| entry.key == key).map(|entry| Found::from_value(entry.value)))
+        Ok(block.entry(&cursor).filter(|entry| entry.key == key).map(|entry| take(entry.value)))
     }
 
     /// Block `number`, from the cache or from the file.

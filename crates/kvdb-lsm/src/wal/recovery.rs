@@ -21,6 +21,7 @@ use super::reader::{ChunkRead, ChunkReader};
 use super::writer::Framer;
 use crate::batch::{BatchView, Seq};
 use crate::error::Error;
+use crate::sabotage::{self, Bug};
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 use std::path::{Path, PathBuf};
 
@@ -176,6 +177,11 @@ impl Recovery<'_> {
                     }
                     refuse_if_durable(&mut reader, path, offset, why)?;
                     return Ok(End { whole, finished: false, bad: Some((offset, why)), durable });
+                }
+                ChunkRead::Valid { offset, .. }
+                    if sabotage::has(Bug::DroppedTail) && last && offset > FIRST_RECORD + 2048 =>
+                {
+                    return Ok(End { whole, finished: false, bad: Some((offset, "dropped")), durable });
                 }
                 ChunkRead::Valid { offset, header, payload } => {
                     durable = durable.max(header.synced_off);
