@@ -17,7 +17,7 @@ use crate::log::{Log, LogOptions, Recovered};
 use crate::memtable::Memtable;
 use crate::table::Table;
 use crate::version::{
-    CURRENT, FileMeta, Manifest, Snapshot, Version, VersionEdit, parse_manifest_name, read_current,
+    CURRENT, Features, FileMeta, Manifest, Snapshot, Version, VersionEdit, parse_manifest_name, read_current,
     read_manifest, write_current,
 };
 use crate::vfs::Vfs;
@@ -44,6 +44,8 @@ pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
         Some(number) => read_manifest(vfs, &dir, number)?,
         None => create(vfs, &dir)?,
     };
+    snapshot.features.check_writable().map_err(|why| Error::Invalid(format!("{}: {why}", dir.display())))?;
+    snapshot.features.insert(Features::WRITTEN);
     let cache = BlockCache::new(options.block_cache_bytes, options.block_bytes);
     let cache = Arc::new(cache);
     let version = open_tables(vfs, &dir, &snapshot, &cache)?;
