@@ -81,6 +81,9 @@ fn check_options(options: &Options) -> Result<(), Error> {
     if options.block_bytes < 64 || options.block_bytes > 16 << 20 {
         return refuse("a data block must have between 64 bytes and 16 MiB");
     }
+    if options.restart_interval == 0 || options.restart_interval > 1 << 10 {
+        return refuse("a key must be stored whole at every entry to every 1024th");
+    }
     if options.table_bytes > 2 << 30 {
         return refuse("a table must not have more than 2 GiB");
     }
