@@ -52,6 +52,9 @@ fn table(file: &VersionFile) -> Result<u64, Error> {
         if !file.meta.overlaps(entry.key, entry.key) || entry.seq > file.meta.max_seq {
             return Err(bad("an entry lies outside the bounds of its table"));
         }
+        if !walk.is_found_by_point_read()? {
+            return Err(bad("the filter or the hash index of the table hides an entry"));
+        }
         last = Some(entry.key.to_vec());
         walk.advance()?;
     }

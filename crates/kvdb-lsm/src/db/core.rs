@@ -21,9 +21,9 @@ use crate::memtable::Memtable;
 use crate::sabotage::{self, Bug};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex};
-use crate::table::{Compression, Table, TableOptions};
+use crate::table::{Compression, PartitionLimits, Table, TableOptions};
 use crate::version::{
-    Manifest, ManifestError, NUMBER_LIMIT, Snapshot, VersionEdit, manifest_name, write_current,
+    LEVELS, Manifest, ManifestError, NUMBER_LIMIT, Snapshot, VersionEdit, manifest_name, write_current,
 };
 
 /// A manifest is replaced when it is larger than this and than twice its snapshot.
@@ -138,10 +138,22 @@ impl Core {
 
     /// How the tables of a level are built.
     pub(crate) const fn table_options(&self, level: usize) -> TableOptions {
+        let is_last = level == LEVELS - 1;
+        let compression = match self.options.last_level_compression {
+            // What is soon rewritten is not worth the work.
+            _ if level < 2 => Compression::None,
+            Some(compression) if is_last => compression,
+            _ => self.options.compression,
+        };
         TableOptions {
             block_bytes: self.options.block_bytes,
+            restart_interval: self.options.restart_interval,
+            // The filters of the last level pay as well: they spare the read for keys that are not
+            // there.
             bloom_bits_per_key: self.options.bloom_bits_per_key,
-            compression: if level < 2 { Compression::None } else { self.options.compression },
+            compression,
+            drop_seqs: is_last,
+            partitions: PartitionLimits::DEFAULT,
         }
     }
 

@@ -28,7 +28,7 @@ pub use self::options::Options;
 pub use self::reads::{Cached, Pending};
 pub use self::stats::{DbStats, Pressure};
 pub use self::views::ReadView;
-use crate::batch::{Seq, WriteBatch};
+use crate::batch::{MAX_KEY_LEN, Seq, WriteBatch};
 use crate::checkpoint;
 use crate::entry::{KeyRange, NEWEST};
 use crate::error::Error;
@@ -49,7 +49,7 @@ pub enum AppendError {
     Backlog,
     /// The database takes no writes any more; the text is the cause.
     Stopped(Arc<str>),
-    /// The batch is larger than the log takes.
+    /// The batch is larger than the log takes, or has a key longer than [`MAX_KEY_LEN`].
     TooLarge,
 }
 
@@ -61,7 +61,9 @@ impl fmt::Display for AppendError {
             Self::Stopped(cause) => {
                 write!(f, "the database stopped after a failed write to the disk: {cause}")
             }
-            Self::TooLarge => LogError::TooLarge.fmt(f),
+            Self::TooLarge => {
+                f.write_str("the batch is larger than the log takes, or a key in it longer than 4 MiB")
+            }
         }
     }
 }
@@ -144,6 +146,10 @@ impl Db {
         let core = &**self.core();
         if let Some(reason) = core.stop_reason() {
             return Err(AppendError::Stopped(Arc::clone(reason)));
+        }
+        let ops = batch.ops_bytes().len();
+        if ops > MAX_KEY_LEN && batch.iter().any(|op| op.key().is_some_and(|key| key.len() > MAX_KEY_LEN)) {
+            return Err(AppendError::TooLarge);
         }
         let pass = core.gate.enter();
         // The active memtable cannot change while an append is inside the gate.

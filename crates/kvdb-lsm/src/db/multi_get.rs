@@ -79,7 +79,7 @@ fn search_file(file: &VersionFile, open: &mut Vec<Open<'_>>, answers: &mut Answe
     let mut unanswered = Vec::with_capacity(open.len());
     for (&Open { lookup, place }, passed) in open.iter().zip(passed) {
         let take = |value: Option<&[u8]>| answers[place] = value.map(<[u8]>::to_vec);
-        if !passed || lookups.get_with(lookup.key, take)?.is_none() {
+        if !passed || lookups.get_with(lookup.hash, lookup.key, take)?.is_none() {
             unanswered.push(Open { lookup, place });
         }
     }

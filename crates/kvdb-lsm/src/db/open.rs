@@ -17,7 +17,7 @@ use crate::log::{Log, LogOptions, Recovered};
 use crate::memtable::Memtable;
 use crate::table::Table;
 use crate::version::{
-    CURRENT, FileMeta, Manifest, Snapshot, Version, VersionEdit, parse_manifest_name, read_current,
+    CURRENT, Features, FileMeta, Manifest, Snapshot, Version, VersionEdit, parse_manifest_name, read_current,
     read_manifest, write_current,
 };
 use crate::vfs::Vfs;
@@ -44,6 +44,8 @@ pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
         Some(number) => read_manifest(vfs, &dir, number)?,
         None => create(vfs, &dir)?,
     };
+    snapshot.features.check_writable().map_err(|why| Error::Invalid(format!("{}: {why}", dir.display())))?;
+    snapshot.features.insert(Features::WRITTEN);
     let cache = BlockCache::new(options.block_cache_bytes, options.block_bytes);
     let cache = Arc::new(cache);
     let version = open_tables(vfs, &dir, &snapshot, &cache)?;
@@ -78,6 +80,9 @@ fn check_options(options: &Options) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::Invalid(why.to_owned()));
     if options.block_bytes < 64 || options.block_bytes > 16 << 20 {
         return refuse("a data block must have between 64 bytes and 16 MiB");
+    }
+    if options.restart_interval == 0 || options.restart_interval > 1 << 10 {
+        return refuse("a key must be stored whole at every entry to every 1024th");
     }
     if options.table_bytes > 2 << 30 {
         return refuse("a table must not have more than 2 GiB");

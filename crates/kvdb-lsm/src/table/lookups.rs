@@ -10,7 +10,8 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(crate) struct Lookups<'a> {
     table: &'a Table,
-    block: Option<(usize, Arc<Block>)>,
+    /// The block that was searched last, by its offset.
+    block: Option<(u64, Arc<Block>)>,
 }
 
 impl<'a> Lookups<'a> {
@@ -18,19 +19,22 @@ impl<'a> Lookups<'a> {
         Self { table, block: None }
     }
 
-    /// As [`Table::get_with`], for a key that the filter has let pass.
+    /// As [`Table::get_with`].
     pub(crate) fn get_with<R>(
         &mut self,
+        hash: u64,
         key: &[u8],
         take: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Result<Option<R>, Error> {
-        let number = self.table.index().find(key);
-        let block = match self.block.take_if(|(held, _)| *held == number) {
-            Some((_, block)) => block,
-            None => self.table.block(number, Fill::Cache)?,
+        let Some(handle) = self.table.block_of(hash, key)? else {
+            return Ok(None);
         };
-        let found = self.table.search(&block, number, key, take);
-        self.block = Some((number, block));
+        let block = match self.block.take_if(|(held, _)| *held == handle.offset) {
+            Some((_, block)) => block,
+            None => self.table.block(&handle, Fill::Cache)?,
+        };
+        let found = self.table.search(&block, &handle, hash, key, take);
+        self.block = Some((handle.offset, block));
         found
     }
 }

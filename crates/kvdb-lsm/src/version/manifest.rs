@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{FileMeta, LEVELS, NUMBER_LIMIT, VersionEdit, manifest_name};
+use super::{Features, FileMeta, LEVELS, NUMBER_LIMIT, VersionEdit, manifest_name};
 use crate::batch::Seq;
 use crate::error::Error;
 use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header, file_header};
@@ -40,6 +40,8 @@ pub(crate) struct Snapshot {
     pub(crate) flushed_seq: Seq,
     /// The counters as of `flushed_seq`.
     pub(crate) counters: BTreeMap<u16, i64>,
+    /// The features of the database.
+    pub(crate) features: Features,
 }
 
 impl Snapshot {
@@ -63,6 +65,7 @@ impl Snapshot {
         if let Some(counters) = &edit.counters {
             self.counters.clone_from(counters);
         }
+        self.features = edit.features.unwrap_or(self.features);
         Ok(())
     }
 
@@ -75,6 +78,7 @@ impl Snapshot {
             next_file: Some(self.next_file),
             flushed_seq: Some(self.flushed_seq),
             counters: Some(self.counters.clone()),
+            features: Some(self.features),
         }
     }
 
@@ -331,6 +335,7 @@ mod tests {
                 next_file: Some(number + 1),
                 flushed_seq: Some(number),
                 counters: Some(BTreeMap::from([(1, -5), (900, i64::MAX)])),
+                features: Some(Features::WRITTEN),
             };
             state.apply(&edit).expect("the edit fits");
             push(&edit.encode());

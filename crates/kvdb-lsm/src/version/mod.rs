@@ -6,11 +6,13 @@
 
 mod current;
 mod edit;
+mod features;
 mod levels;
 mod manifest;
 
 pub(crate) use self::current::{CURRENT, manifest_name, parse_manifest_name, read_current, write_current};
 pub(crate) use self::edit::{FileMeta, VersionEdit};
+pub(crate) use self::features::Features;
 pub(crate) use self::levels::{LEVELS, LevelMetas, Version, VersionFile};
 pub(crate) use self::manifest::{
     Manifest, ManifestError, Snapshot, forge as forge_manifest, parse as parse_manifest, read_manifest,

@@ -7,10 +7,12 @@
 
 use crate::db_support::Model;
 use crate::support::Rng;
-use kvdb_lsm::batch::WriteBatch;
+use kvdb_lsm::batch::{MAX_KEY_LEN, WriteBatch};
+use kvdb_lsm::error::Error;
 use kvdb_lsm::log::SyncPolicy;
+use kvdb_lsm::probe;
 use kvdb_lsm::vfs::{OsVfs, SimVfs, Vfs, VfsFileExt};
-use kvdb_lsm::{Compression, Db, Options};
+use kvdb_lsm::{AppendError, Compression, Db, Options};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -138,8 +140,29 @@ fn assert_is(db: &Db, model: &Model, context: &str) {
 }
 
 #[test]
+fn a_key_that_no_table_could_carry_is_refused() {
+    let db = Db::open(options(Arc::new(SimVfs::new()), Path::new(DB))).expect("open");
+    let mut key = vec![b'k'; MAX_KEY_LEN];
+    let mut batch = WriteBatch::new();
+    batch.put(b"before", b"value");
+    batch.put(&key, b"value");
+    db.append(&batch).expect("the longest key is taken");
+    key.push(b'k');
+    batch.clear();
+    batch.put(&key, b"value");
+    assert_eq!(db.append(&batch), Err(AppendError::TooLarge));
+    batch.clear();
+    batch.delete(&key);
+    assert_eq!(db.append(&batch), Err(AppendError::TooLarge));
+    db.flush().expect("flush");
+    key.pop();
+    assert_eq!(db.get(&key).expect("get"), Some(b"value".to_vec()));
+    assert!(db.verify().expect("verify").problems.is_empty());
+}
+
+#[test]
 fn databases_of_every_format_are_read_and_written_on() {
-    for name in ["format-1"] {
+    for name in ["format-1", "format-2"] {
         let (vfs, mut expected) = (load(name), model());
         let db = Db::open(options(Arc::new(vfs.clone()), Path::new(DB))).expect("open");
         assert_eq!(db.log().appended(), BATCHES * 4, "{name}");
@@ -155,5 +178,36 @@ fn databases_of_every_format_are_read_and_written_on() {
         db.close().expect("close");
         let db = Db::open(options(Arc::new(vfs), Path::new(DB))).expect("open");
         assert_is(&db, &expected, "opened again");
+    }
+}
+
+/// A directory whose manifest states features.
+fn with_features(ro_compat: u8, incompat: u8) -> SimVfs {
+    let vfs = SimVfs::new();
+    vfs.create_dir_all(Path::new(DB)).expect("create");
+    let state = [7, 3, 0, ro_compat, incompat, 4, 1, 9, 5, 1, 0, 3, 1, 0];
+    let name = "MANIFEST-000007";
+    let current = format!("{name}\n{:08x}\n", crc32fast::hash(name.as_bytes()));
+    for (name, bytes) in [(name, probe::manifest_of(&[&state], 7)), ("CURRENT", current.into_bytes())] {
+        let file = vfs.create(&Path::new(DB).join(name)).expect("create");
+        file.write_all_at(&bytes, 0).expect("write");
+    }
+    vfs
+}
+
+#[test]
+fn a_database_with_features_from_the_future_is_refused_by_their_name() {
+    for (ro_compat, incompat, expected) in [(0, 0x11, Some("0x10")), (0x20, 1, Some("0x20")), (0, 1, None)] {
+        let vfs = with_features(ro_compat, incompat);
+        let before = vfs.list(Path::new(DB)).expect("list");
+        match (Db::open(options(Arc::new(vfs.clone()), Path::new(DB))), expected) {
+            (Ok(db), None) => assert_eq!(db.get(b"key").expect("get"), None),
+            (Err(Error::Invalid(what)), Some(bits)) => {
+                assert!(what.contains(bits), "{what}");
+                let kept = before.iter().all(|name| vfs.exists(&Path::new(DB).join(name)).expect("look"));
+                assert!(kept, "a refused database was changed");
+            }
+            (result, _) => panic!("{ro_compat:#x} {incompat:#x}: {result:?}"),
+        }
     }
 }
