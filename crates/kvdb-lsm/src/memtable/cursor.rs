@@ -77,6 +77,7 @@ impl MemCursor {
                 self.exhausted = true;
                 break;
             }
+            self.memtable.file_all(self.partition);
             let partition = self.memtable.partitions[self.partition].read();
             let (done, sorted) = partition.fill(&self.range, self.at, &mut self.run);
             drop(partition);
