@@ -102,6 +102,7 @@
 //! layer above validates and appends one batch), no range deletions (a layer above changes a
 //! prefix instead), no repair tool, and no expiry.
 
+mod apart;
 pub mod batch;
 mod cache;
 mod checkpoint;

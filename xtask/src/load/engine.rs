@@ -81,6 +81,13 @@ impl Report {
         }
     }
 
+    /// Notes `times` replies at the moment `now` to a command sent at another.
+    fn record(&mut self, (sent, command): (u64, usize), now: u64, times: u64) {
+        if times > 0 {
+            self.latency[command].saturating_record_n(now.saturating_sub(sent).max(1), times);
+        }
+    }
+
     fn merge(&mut self, other: Self) -> Outcome {
         for (into, from) in self.latency.iter_mut().zip(&other.latency) {
             into.add(from)?;
@@ -321,11 +328,17 @@ impl<'a> Worker<'a> {
         let now = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let mut read = 0;
         let mut replies = 0;
+        // Replies to one pipeline took equally long, and recording them together costs as much as recording one.
+        let mut alike = ((0, 0), 0);
         while let Some((length, is_error)) = replies::first(&connection.input[read..])? {
             let Some((sent, command)) = connection.in_flight.pop_front() else {
                 fail!("the server sent a reply to nothing");
             };
-            self.report.latency[command].saturating_record(now.saturating_sub(sent).max(1));
+            if alike.0 != (sent, command) {
+                self.report.record(alike.0, now, alike.1);
+                alike = ((sent, command), 0);
+            }
+            alike.1 += 1;
             if is_error {
                 self.report.errors += 1;
                 let text = &connection.input[read..read + length];
@@ -335,6 +348,7 @@ impl<'a> Worker<'a> {
             read += length;
             replies += 1;
         }
+        self.report.record(alike.0, now, alike.1);
         connection.input.drain(..read);
         let done = connection.in_flight.is_empty();
         self.answered.fetch_add(replies, Ordering::Relaxed);

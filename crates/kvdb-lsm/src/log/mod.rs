@@ -39,6 +39,7 @@ pub use crate::wal::{Recovered, SegmentNumber, TornTail};
 pub use options::{LogOptions, SyncPolicy};
 pub use progress::{FullReason, LogError, LogProgress, LogState, LogStats};
 
+use crate::apart::Apart;
 use crate::batch::{BatchView, Seq, WriteBatch};
 use crate::error::Error;
 use crate::wal::format::segment_path;
@@ -112,11 +113,11 @@ impl Log {
         let marks = || Mark::new(last_seq);
         let manual = options.manual;
         let shared = Arc::new(Shared {
-            order: Mutex::new(Order::new(number, next_seq, capacity, options.segment_bytes)),
+            order: Apart::new(Mutex::new(Order::new(number, next_seq, capacity, options.segment_bytes))),
             drain: Mutex::new(Drain::new(segment, begun.framer, last_seq)),
             syncing: Mutex::new(()),
             segments: Mutex::new(segments),
-            marks: Marks { appended: marks(), written: marks(), durable: marks() },
+            marks: Apart::new(Marks { appended: marks(), written: marks(), durable: marks() }),
             flags: AtomicU32::new(if capacity == 0 { NO_SPARE } else { 0 }),
             failure: OnceLock::new(),
             policy: AtomicU8::new(options.policy.to_u8()),

@@ -7,6 +7,7 @@ use super::progress::{FullReason, LogError, LogProgress, LogState};
 use super::segments::{self, Segments};
 use super::state::{Counters, Halt, Marks, NO_SPARE, POISONED, REFUSED, SLOW, STALLED, Wake};
 use super::worker::Clock;
+use crate::apart::Apart;
 use crate::vfs::VfsFile;
 use crate::wal::SegmentNumber;
 use crate::wal::format::{framed_bound, segment_path};
@@ -21,13 +22,14 @@ pub(super) type Listener = Box<dyn Fn(&LogProgress) + Send + Sync>;
 /// Lock order: `drain`, then `syncing`, then any one of the others.
 pub(super) struct Shared {
     pub(super) options: LogOptions,
-    pub(super) order: Mutex<Order>,
+    /// Written by every append; what it stands beside is read by every append.
+    pub(super) order: Apart<Mutex<Order>>,
     pub(super) drain: Mutex<Drain>,
     /// Held over every sync of a segment. The system reports a lost page to one of two concurrent
     /// syncs only; the other must not take its own success for an answer.
     pub(super) syncing: Mutex<()>,
     pub(super) segments: Mutex<Segments>,
-    pub(super) marks: Marks,
+    pub(super) marks: Apart<Marks>,
     pub(super) flags: AtomicU32,
     pub(super) failure: OnceLock<Arc<str>>,
     pub(super) policy: AtomicU8,

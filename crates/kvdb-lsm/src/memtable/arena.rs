@@ -27,6 +27,16 @@ impl Addr {
     /// No record. Never handed out: the last chunk number is not used.
     pub(super) const NONE: Self = Self(u32::MAX);
 
+    /// The address as the index stores it.
+    pub(super) const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// The address that [`Addr::to_bits`] gave.
+    pub(super) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     const fn chunk(self) -> usize {
         (self.0 >> OFFSET_BITS) as usize
     }
@@ -153,6 +163,13 @@ impl Arena {
             self.current = number;
         }
         number
+    }
+
+    /// Some bytes of a record: reading them brings the cache lines of one of common size.
+    #[inline]
+    pub(super) fn peek(&self, at: Addr) -> u8 {
+        let bytes = &self.chunks[at.chunk()][at.offset()..];
+        [0, 64, 128].iter().filter_map(|&line| bytes.get(line)).fold(0, |all, byte| all ^ byte)
     }
 
     /// The fixed part of a record.

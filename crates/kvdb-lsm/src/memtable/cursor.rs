@@ -193,6 +193,7 @@ fn fill(
     at: Seq,
     run: &mut Run,
 ) -> bool {
+    memtable.file_all(number);
     let (done, sorted) = memtable.partitions[number].read().fill(range, direction, at, run);
     if let Some(sorted) = sorted {
         memtable.change(number, |partition| partition.keep(sorted));

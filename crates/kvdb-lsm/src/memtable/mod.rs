@@ -11,8 +11,10 @@
 mod arena;
 mod counters;
 mod cursor;
+mod index;
 mod partition;
 mod run;
+mod tail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use self::counters::Counters;
 pub(crate) use self::cursor::MemCursor;
 use self::partition::Partition;
+use crate::apart::Apart;
 use crate::batch::{Op, Ops, Seq};
 use crate::entry::{Found, KeyRange, key_hash};
 use crate::sync::RwLock;
@@ -42,11 +45,11 @@ impl Default for Partitioning {
 }
 
 /// # Invariants
-/// `allocated` is the sum over the partitions of what they allocated. Keys of partition `n` sort
+/// `allocated` is the sum over the partitions of what they allocated for filed writes. Keys of partition `n` sort
 /// before those of partition `n + 1`.
 #[derive(Debug)]
 pub(crate) struct Memtable {
-    partitions: Box<[RwLock<Partition>]>,
+    partitions: Box<[Apart<RwLock<Partition>>]>,
     partition_of: fn(&[u8]) -> usize,
     allocated: AtomicUsize,
     touched: AtomicBool,
@@ -56,7 +59,7 @@ pub(crate) struct Memtable {
 impl Memtable {
     pub(crate) fn new(partitioning: Partitioning) -> Self {
         Self {
-            partitions: (0..partitioning.count.max(1)).map(|_| RwLock::default()).collect(),
+            partitions: (0..partitioning.count.max(1)).map(|_| Apart::default()).collect(),
             partition_of: partitioning.of,
             allocated: AtomicUsize::new(0),
             touched: AtomicBool::new(false),
@@ -85,9 +88,11 @@ impl Memtable {
                 }
             };
             let hash = key_hash(key);
-            self.change(self.partition_of(key), |partition| {
-                partition.insert(hash, key, seq, value, newest_view);
-            });
+            let partition = self.partition_of(key);
+            let is_full = self.partitions[partition].write().line_up(hash, key, seq, value);
+            if is_full {
+                self.change(partition, |partition| partition.file_all(newest_view));
+            }
             seq += 1;
         }
     }
@@ -102,6 +107,14 @@ impl Memtable {
         if after != before {
             // Wrapping, because a repack shrinks a partition.
             self.allocated.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+        }
+    }
+
+    /// Files every write of a partition, so that its keys can be walked and counted.
+    fn file_all(&self, number: usize) {
+        if !self.partitions[number].read().is_filed() {
+            // Which views are live is not known here, so every version is kept.
+            self.change(number, |partition| partition.file_all(Seq::MAX));
         }
     }
 
@@ -140,7 +153,11 @@ impl Memtable {
 
     /// The number of keys, tombstones included.
     pub(crate) fn keys(&self) -> usize {
-        self.partitions.iter().map(|p| p.read().len()).sum()
+        let len = |number: usize| {
+            self.file_all(number);
+            self.partitions[number].read().len()
+        };
+        (0..self.partitions.len()).map(len).sum()
     }
 
     /// What the memtable's batches added to a counter.
@@ -297,5 +314,28 @@ mod tests {
         assert!(memtable.allocated() >= before + 4000 * size_of::<u32>());
         let exact: usize = memtable.partitions.iter().map(|p| p.read().allocated()).sum();
         assert_eq!(memtable.allocated(), exact);
+    }
+
+    #[test]
+    fn writes_that_are_not_filed_are_read_by_sequence() {
+        let memtable = Arc::new(Memtable::new(Partitioning::default()));
+        let get = |key: &[u8], at| memtable.get(key_hash(key), key, at);
+        let value = |text: &[u8]| Some(Found::Value(text.to_vec()));
+        insert(&memtable, 1, b"k", Some(b"one"), 0);
+        insert(&memtable, 3, b"k", None, 0);
+        insert(&memtable, 2, b"k", Some(b"late"), 0);
+        insert(&memtable, 4, b"kk", Some(b"other"), 0);
+        assert_eq!(get(b"k", 1), value(b"one"));
+        assert_eq!(get(b"k", 9), Some(Found::Deleted));
+        assert_eq!(get(b"kk", 9), value(b"other"));
+        assert_eq!(get(b"kk", 3), None);
+        assert_eq!(memtable.keys(), 2);
+        // Filed now; what comes next is newer, except where it is late.
+        insert(&memtable, 5, b"k", Some(b"five"), 0);
+        insert(&memtable, 3, b"kk", Some(b"late"), 0);
+        assert_eq!(get(b"k", 4), Some(Found::Deleted));
+        assert_eq!(get(b"k", 5), value(b"five"));
+        assert_eq!(get(b"kk", 9), value(b"other"));
+        assert_eq!(scan(&memtable, KeyRange::all(), 9), [(b"k".to_vec(), 5), (b"kk".to_vec(), 4)]);
     }
 }

@@ -1,38 +1,23 @@
 //! One partition of a memtable: a hash index over an arena of records.
 //!
-//! Point operations cost a probe and a copy. A key that is overwritten keeps one record as long as
+//! Writes wait in a short line ([`Tail`]) and are filed together, so that they wait for memory
+//! together. Point reads cost a look at the line and a probe. A key that is overwritten keeps one record as long as
 //! no view needs the old version (*collapse*): hot keys neither fill the memtable nor reach a
 //! table. Order is made only when somebody asks for it, and kept until the partition is repacked.
 
-use hashbrown::HashTable;
+use std::hint::black_box;
 
 use super::arena::{Addr, Arena, Header};
+use super::index::{Index, Stored};
 use super::run::Run;
+use super::tail::Tail;
 use crate::batch::Seq;
 use crate::entry::{Bounds, Direction, key_hash};
 
 /// Below this many bytes a repack is not worth its copy.
 const REPACK_MIN: usize = 16 << 10;
-
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    /// Half of the key's hash: saves the comparison on a wrong candidate, and the hashing when the
-    /// table grows.
-    hash: u32,
-    /// The newest version.
-    addr: Addr,
-}
-
-/// The half of a hash that is stored.
-const fn stored(hash: u64) -> u32 {
-    (hash >> 32) as u32
-}
-
-/// The hash a slot is filed under; the table takes its tag from the top and its bucket from the
-/// bottom.
-const fn filed(hash: u32) -> u64 {
-    (hash as u64) << 32 | hash as u64
-}
+/// How many records ahead a walk asks for: they lie in the order in which they were written.
+const AHEAD: usize = 8;
 
 /// Addresses of records in key order, one per key. A record that was replaced stays valid here,
 /// because only its key is used.
@@ -44,13 +29,15 @@ struct Order {
 }
 
 /// # Invariants
-/// `index` has one slot per key, which leads to the newest version; `prev` leads to strictly older
-/// versions of the same key. `dead` is the footprint of the records no slot leads to. If `order`
-/// exists it names every key once. `changes` rises whenever a new order would differ.
+/// Every write is in `tail` or filed. Of what is filed, `index` has one slot per key, which leads to
+/// the newest version; `prev` leads to strictly older versions of the same key. `dead` is the
+/// footprint of the records no slot leads to. If `order` exists it names every filed key once.
+/// `changes` rises whenever a new order would differ.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
+    tail: Tail,
     arena: Arena,
-    index: HashTable<Slot>,
+    index: Index,
     dead: usize,
     order: Option<Order>,
     changes: u64,
@@ -65,40 +52,72 @@ pub(super) struct Sorted {
 }
 
 impl Partition {
-    /// The bytes allocated, for the memory accounting.
+    /// The bytes allocated for what is filed, for the memory accounting. What is lined up is little,
+    /// and not counted so that lining up looks at nothing else.
     pub(super) fn allocated(&self) -> usize {
         let order = self.order.as_ref().map_or(0, |order| order.sorted.capacity() + order.fresh.capacity());
-        self.arena.capacity() + self.index.allocation_size() + order * size_of::<Addr>()
+        self.arena.capacity() + self.index.allocated() + order * size_of::<Addr>()
     }
 
-    /// The number of keys.
-    pub(super) fn len(&self) -> usize {
+    /// The number of keys filed.
+    pub(super) const fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Adds a version. `newest_view` is the sequence of the newest live view, 0 if there is none:
-    /// the version before is kept only if that view can see it.
-    pub(super) fn insert(&mut self, hash: u64, key: &[u8], seq: Seq, value: Option<&[u8]>, newest_view: Seq) {
-        let Self { arena, index, dead, order, changes } = self;
-        let hash = stored(hash);
-        let same = |slot: &Slot| slot.hash == hash && arena.key(slot.addr) == key;
-        let Some(slot) = index.find_mut(filed(hash), same) else {
+    /// Adds a version to those that are to be filed; returns whether it is time to file them.
+    #[inline]
+    pub(super) fn line_up(&mut self, hash: u64, key: &[u8], seq: Seq, value: Option<&[u8]>) -> bool {
+        self.tail.push(Stored::of(hash), key, seq, value)
+    }
+
+    /// Whether every write is filed.
+    pub(super) const fn is_filed(&self) -> bool {
+        self.tail.is_empty()
+    }
+
+    /// Files the writes that are lined up. A version that is not the newest any more is kept if
+    /// `newest_view`, 0 for none, can see it: it may be larger than that of any live view.
+    pub(super) fn file_all(&mut self, newest_view: Seq) {
+        let tail = std::mem::take(&mut self.tail);
+        self.fetch(&tail);
+        for write in tail.writes() {
+            self.file(write.hash, tail.key(write), write.seq, tail.value(write), newest_view);
+        }
+        self.tail = tail;
+        self.tail.clear();
+        if self.dead > REPACK_MIN && self.dead > self.arena.used() / 2 {
+            self.repack(newest_view);
+        }
+    }
+
+    /// Reads the slots and then the records that filing will need. No read depends on another one of
+    /// its round, so the processor waits for all of them together.
+    fn fetch(&self, tail: &Tail) {
+        let slots = tail.writes().iter().fold(0, |all, write| all ^ self.index.peek(write.hash));
+        black_box(slots);
+        let record = |hash| self.index.find(hash, |_| true).map_or(0, |(_, addr)| self.arena.peek(addr));
+        black_box(tail.writes().iter().fold(0, |all, write| all ^ record(write.hash)));
+    }
+
+    fn file(&mut self, hash: Stored, key: &[u8], seq: Seq, value: Option<&[u8]>, newest_view: Seq) {
+        let Self { arena, index, dead, order, changes, .. } = self;
+        let Some((at, newest)) = index.find(hash, |addr| arena.key(addr) == key) else {
             let addr = arena.push(key, seq, value, Addr::NONE);
-            index.insert_unique(filed(hash), Slot { hash, addr }, |slot| filed(slot.hash));
+            index.insert(hash, addr);
             *changes += 1;
             if let Some(order) = order {
                 order.fresh.push(addr);
             }
             return;
         };
-        let old = arena.header(slot.addr);
+        let old = arena.header(newest);
         if seq < old.seq {
             // Another thread appended later and got here first. A view can only be made when no
             // insert is under way, so none lies between the two.
             return;
         }
         if old.seq <= newest_view {
-            slot.addr = arena.push(key, seq, value, slot.addr);
+            index.replace(at, arena.push(key, seq, value, newest));
             return;
         }
         let prev = if newest_view == 0 {
@@ -108,13 +127,10 @@ impl Partition {
             old.prev
         };
         if value.map_or(0, <[u8]>::len) <= old.room as usize {
-            arena.overwrite(slot.addr, &old, seq, value, prev);
+            arena.overwrite(newest, &old, seq, value, prev);
         } else {
             *dead += old.footprint();
-            slot.addr = arena.push(key, seq, value, prev);
-        }
-        if self.dead > REPACK_MIN && self.dead > self.arena.used() / 2 {
-            self.repack(newest_view);
+            index.replace(at, arena.push(key, seq, value, prev));
         }
     }
 
@@ -126,11 +142,16 @@ impl Partition {
         at: Seq,
         take: impl FnOnce(Option<&[u8]>) -> R,
     ) -> Option<R> {
-        let hash = stored(hash);
-        let slot =
-            self.index.find(filed(hash), |slot| slot.hash == hash && self.arena.key(slot.addr) == key)?;
-        let (addr, header) = self.visible(slot.addr, at)?;
-        Some(take(self.arena.value(addr, &header)))
+        let hash = Stored::of(hash);
+        let filed = self.index.find(hash, |addr| self.arena.key(addr) == key);
+        let filed = filed.and_then(|(_, newest)| self.visible(newest, at));
+        let value = match (self.tail.find(hash, key, at), filed) {
+            (Some(write), filed) if filed.is_none_or(|(_, header)| header.seq < write.seq) => {
+                self.tail.value(write)
+            }
+            (_, filed) => filed.map(|(addr, header)| self.arena.value(addr, &header))?,
+        };
+        Some(take(value))
     }
 
     /// Follows a version chain to what `at` sees.
@@ -188,12 +209,16 @@ impl Partition {
     /// was full before.
     fn copy<'a>(
         &self,
-        keys: impl Iterator<Item = &'a Addr>,
+        keys: impl Iterator<Item = &'a Addr> + Clone,
         is_over: impl Fn(&[u8]) -> bool,
         at: Seq,
         run: &mut Run,
     ) -> bool {
+        let mut ahead = keys.clone().skip(AHEAD);
         for &addr in keys {
+            if let Some(&ahead) = ahead.next() {
+                black_box(self.arena.peek(ahead));
+            }
             let key = self.arena.key(addr);
             if is_over(key) {
                 break;
@@ -201,12 +226,12 @@ impl Partition {
             if run.is_full() {
                 return false;
             }
-            let hash = stored(key_hash(key));
-            let newest = self
+            let hash = Stored::of(key_hash(key));
+            let (_, newest) = self
                 .index
-                .find(filed(hash), |slot| slot.hash == hash && self.arena.key(slot.addr) == key)
+                .find(hash, |addr| self.arena.key(addr) == key)
                 .expect("every ordered key is indexed");
-            if let Some((addr, header)) = self.visible(newest.addr, at) {
+            if let Some((addr, header)) = self.visible(newest, at) {
                 run.push(key, header.seq, self.arena.value(addr, &header));
             }
         }
@@ -231,14 +256,19 @@ impl Partition {
             let key = self.arena.key(*addr);
             !range.is_before(key) && !range.is_after(key)
         };
-        let all = || self.index.iter().map(|slot| slot.addr);
-        let mut keys: Vec<Addr> = all().filter(inside).collect();
+        let mut keys: Vec<Addr> = self.index.iter().filter(inside).collect();
         let whole = keys.len() >= self.index.len() / 4;
         if whole {
             keys.clear();
-            keys.extend(all());
+            keys.extend(self.index.iter());
         }
-        keys.sort_unstable_by(by_key);
+        // Most pairs of keys differ in their first bytes, and those are compared without looking for
+        // the keys.
+        let mut prefixed: Vec<(u64, Addr)> =
+            keys.iter().map(|&addr| (prefix(self.arena.key(addr)), addr)).collect();
+        prefixed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_key(&a.1, &b.1)));
+        keys.clear();
+        keys.extend(prefixed.into_iter().map(|(_, addr)| addr));
         (keys, whole)
     }
 
@@ -246,9 +276,10 @@ impl Partition {
     fn repack(&mut self, newest_view: Seq) {
         let old = std::mem::take(&mut self.arena);
         let mut chain = Vec::new();
-        for slot in &mut self.index {
+        let Self { arena, index, .. } = self;
+        index.move_all(|newest| {
             chain.clear();
-            let mut addr = slot.addr;
+            let mut addr = newest;
             while addr != Addr::NONE {
                 let header = old.header(addr);
                 chain.push((addr, header));
@@ -260,14 +291,26 @@ impl Partition {
             let mut prev = Addr::NONE;
             for (addr, header) in chain.iter().rev() {
                 let value = old.value(*addr, header);
-                prev = self.arena.push(old.key(*addr), header.seq, value, prev);
+                prev = arena.push(old.key(*addr), header.seq, value, prev);
             }
-            slot.addr = prev;
-        }
+            prev
+        });
         self.dead = 0;
         self.order = None;
         self.changes += 1;
     }
+}
+
+/// The first eight bytes of a key as a number that sorts as the keys do.
+fn prefix(key: &[u8]) -> u64 {
+    key.first_chunk().copied().map_or_else(
+        || {
+            let mut padded = [0; 8];
+            padded[..key.len()].copy_from_slice(key);
+            u64::from_be_bytes(padded)
+        },
+        u64::from_be_bytes,
+    )
 }
 
 /// The footprint of a version and of all older ones behind it.
