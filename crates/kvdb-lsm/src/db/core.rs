@@ -202,6 +202,7 @@ impl Core {
         let mut installer = self.installer.lock();
         self.check_running()?;
         edit.next_file = Some(self.next_file.load(Ordering::Relaxed));
+        let before = sabotage::has(Bug::LostFreeze).then(|| self.state.load_full());
         let current = Arc::clone(&self.state.load().version);
         let mut snapshot = installer.snapshot.clone();
         let applied = snapshot.apply(&edit).and_then(|()| current.apply(&edit, tables));
@@ -219,7 +220,6 @@ impl Core {
         self.retire(&edit, &current, flushed);
         let version = Arc::new(version);
         let totals = edit.counters.map(Arc::new);
-        let before = sabotage::has(Bug::LostFreeze).then(|| self.state.load_full());
         self.update_state(|now| {
             let state = before.as_deref().unwrap_or(now);
             State {

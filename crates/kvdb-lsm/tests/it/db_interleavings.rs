@@ -15,13 +15,17 @@ use shuttle::{Config, Runner, thread};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// Runs `body` in many orders, half of them random, half with few but well-placed switches.
+/// Runs `body` in many orders, a third of them random, the others with one or two switches, but
+/// anywhere.
 /// Returns the distinct results of all runs: a measure of how much was explored.
 fn explore<R: Ord + Send + 'static>(runs: u64, body: fn() -> R) -> BTreeSet<R> {
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let runs = cases(runs) as usize;
-    let schedulers: [Box<dyn Scheduler + Send>; 2] =
-        [Box::new(RandomScheduler::new(runs / 2)), Box::new(PctScheduler::new(3, runs / 2))];
+    let schedulers: [Box<dyn Scheduler + Send>; 3] = [
+        Box::new(RandomScheduler::new(runs / 3)),
+        Box::new(PctScheduler::new(2, runs / 3)),
+        Box::new(PctScheduler::new(3, runs / 3)),
+    ];
     for scheduler in schedulers {
         let seen = Arc::clone(&seen);
         Runner::new(scheduler, Config::new()).run(move || {
@@ -134,6 +138,44 @@ fn no_read_falls_between_memtable_and_tables() {
     });
     println!("{} results", seen.len());
     assert!(seen.len() >= 8, "only {} different results: nothing was explored", seen.len());
+}
+
+#[test]
+fn a_compaction_and_a_freeze_do_not_undo_each_other() {
+    let seen = explore(8000, || {
+        // Few steps, so that most switches are at places that matter.
+        let mut options = small(&SimVfs::new());
+        options.level0_tables = 1;
+        options.partitioning.count = 1;
+        let db = Arc::new(Db::open(options).expect("open"));
+        write_pair(&db, 3);
+        db.flush().expect("flush");
+        write_pair(&db, 4);
+        let compaction = thread::spawn({
+            let db = Arc::clone(&db);
+            move || db.compact_step().expect("compact")
+        });
+        let flush = thread::spawn({
+            let db = Arc::clone(&db);
+            move || db.flush().expect("flush")
+        });
+        let mut shown = Vec::new();
+        for now in 5..7 {
+            write_pair(&db, now);
+            let found = round(db.get(b"k010").expect("get"));
+            assert_eq!(found, now, "a write disappeared");
+            let stats = db.stats();
+            shown.push((stats.frozen, stats.tables));
+        }
+        assert!(compaction.join().expect("the compaction ended well"), "a table is due");
+        flush.join().expect("the flush ended well");
+        assert_eq!(pair(&db, &db.view()), (6, 6));
+        db.flush().expect("flush");
+        assert_eq!(pair(&db, &db.view()), (6, 6));
+        shown
+    });
+    println!("{} results", seen.len());
+    assert!(seen.len() >= 10, "only {} different results: nothing was explored", seen.len());
 }
 
 #[test]
