@@ -86,6 +86,7 @@ mod compaction;
 mod db;
 mod entry;
 pub mod error;
+mod file_copy;
 mod file_header;
 mod flush;
 pub mod log;
@@ -93,6 +94,7 @@ mod memtable;
 mod merge;
 #[doc(hidden)]
 pub mod probe;
+mod progress;
 mod table;
 pub mod varint;
 mod verify;
@@ -102,5 +104,6 @@ mod wal;
 
 pub use crate::db::{AppendError, Cached, Db, DbStats, Iter, Options, Pressure, ReadView, Row};
 pub use crate::memtable::Partitioning;
+pub use crate::progress::{OnProgress, Progress, unwatched};
 pub use crate::table::Compression;
 pub use crate::verify::Report;

@@ -1,0 +1,63 @@
+//! Operating a database: compaction on request, copies, verification.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Db;
+use crate::batch::Seq;
+use crate::checkpoint;
+use crate::error::Error;
+use crate::progress::{OnProgress, unwatched};
+use crate::verify::{self, Report};
+
+impl Db {
+    /// Flushes, and merges all tables into one sorted run without tombstones.
+    pub fn compact(&self) -> Result<(), Error> {
+        self.compact_with(&mut unwatched)
+    }
+
+    /// As [`Db::compact`], watched. When it is canceled, the tables are as they were.
+    pub fn compact_with(&self, progress: OnProgress<'_>) -> Result<(), Error> {
+        let core = self.core();
+        core.flush_all()?;
+        core.compact_all(progress)?;
+        core.sweep();
+        Ok(())
+    }
+
+    /// Makes a copy of the database in `dir`, which must be empty or not exist: a database of its
+    /// own with everything appended before the call. Tables are shared as hard links where the
+    /// file system allows it. Returns the last sequence in the copy.
+    ///
+    /// Appends, flushes and compactions go on meanwhile.
+    ///
+    /// # Errors
+    /// The directory may hold part of a copy then, which cannot be opened.
+    pub fn checkpoint(&self, dir: &Path) -> Result<Seq, Error> {
+        self.checkpoint_with(dir, &mut unwatched)
+    }
+
+    /// As [`Db::checkpoint`], watched. When it is canceled, what was copied is removed.
+    pub fn checkpoint_with(&self, dir: &Path, progress: OnProgress<'_>) -> Result<Seq, Error> {
+        let core = self.core();
+        core.flush_all()?;
+        let seq = checkpoint::write(core, dir, progress);
+        core.sweep();
+        seq
+    }
+
+    /// Reads every table completely and checks it against its checksums, its order, and the
+    /// manifest.
+    pub fn verify(&self) -> Result<Report, Error> {
+        self.verify_with(&mut unwatched)
+    }
+
+    /// As [`Db::verify`], watched.
+    pub fn verify_with(&self, progress: OnProgress<'_>) -> Result<Report, Error> {
+        let version = Arc::clone(&self.core().state.load().version);
+        let report = verify::verify(&version, progress);
+        drop(version);
+        self.core().sweep();
+        report
+    }
+}
