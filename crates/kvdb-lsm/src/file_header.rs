@@ -17,6 +17,8 @@ pub(crate) enum FileKind {
     Table = 2,
     /// A manifest.
     Manifest = 3,
+    /// The description of a backup.
+    Backup = 4,
 }
 
 /// The version of the format that this code writes and reads, the same for both kinds so far.

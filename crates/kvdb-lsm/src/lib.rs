@@ -79,6 +79,7 @@
 //! layer above validates and appends one batch), no range deletions (a layer above changes a
 //! prefix instead), no repair tool, and no expiry.
 
+pub mod backup;
 pub mod batch;
 mod cache;
 mod checkpoint;

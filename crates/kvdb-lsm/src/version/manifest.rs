@@ -79,7 +79,7 @@ impl Snapshot {
     }
 
     /// Checks what every state of a sound database has.
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let highest = self.next_file.max(self.flushed_seq).max(self.min_segment);
         if highest >= NUMBER_LIMIT {
             return Err(format!("the number {highest} cannot have been given out"));

@@ -1,5 +1,6 @@
 //! Integration tests of the storage engine, in one binary.
 
+mod db_backup;
 mod db_checkpoint;
 mod db_crash;
 mod db_damage;
