@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::background::Signals;
 use super::gate::Gate;
@@ -135,6 +135,16 @@ impl Core {
     /// A number for a new file.
     pub(crate) fn next_file(&self) -> u64 {
         self.next_file.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Numbers for `count` new files; returns the first.
+    pub(crate) fn next_files(&self, count: u64) -> u64 {
+        self.next_file.fetch_add(count, Ordering::Relaxed)
+    }
+
+    /// Keeps compactions out for as long as the guard lives.
+    pub(crate) fn compacting(&self) -> MutexGuard<'_, ()> {
+        self.compacting.lock()
     }
 
     /// How the tables of a level are built.

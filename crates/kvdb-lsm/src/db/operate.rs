@@ -7,8 +7,10 @@ use super::Db;
 use crate::batch::Seq;
 use crate::checkpoint;
 use crate::error::Error;
+use crate::ingest;
 use crate::progress::{OnProgress, unwatched};
 use crate::verify::{self, Report};
+use crate::vfs::Vfs;
 
 impl Db {
     /// Flushes, and merges all tables into one sorted run without tombstones.
@@ -59,5 +61,38 @@ impl Db {
         drop(version);
         self.core().sweep();
         report
+    }
+
+    /// Makes tables that [`SstWriter`](crate::SstWriter) built part of the database, all at once.
+    /// The files are read and left as they are. Their keys must not overlap. Returns the sequence
+    /// that the entries get.
+    ///
+    /// Everything appended before the call is older than the entries. What is appended during the
+    /// call is newer: a key that is written meanwhile keeps that. The entries become visible at
+    /// the end, all of them at one moment, and are durable when this returns. Counters do not
+    /// change. Appends and flushes go on meanwhile, compactions wait.
+    ///
+    /// # Errors
+    /// Nothing was taken, or, after [`Error::Poisoned`] and a failed write of the manifest, it is
+    /// unknown until the database is opened again. [`Error::Corruption`] names a file that is
+    /// damaged, [`Error::Invalid`] files that overlap.
+    pub fn ingest<P: AsRef<Path>>(&self, files: &[P]) -> Result<Seq, Error> {
+        let vfs = Arc::clone(&self.core().options.vfs);
+        self.ingest_with(&*vfs, files, &mut unwatched)
+    }
+
+    /// As [`Db::ingest`], of files on any file system, and watched. When it is canceled, nothing
+    /// was taken.
+    pub fn ingest_with<P: AsRef<Path>>(
+        &self,
+        vfs: &dyn Vfs,
+        files: &[P],
+        progress: OnProgress<'_>,
+    ) -> Result<Seq, Error> {
+        let core = self.core();
+        let seq = ingest::ingest(core, vfs, &ingest::to_paths(files), progress)?;
+        core.sweep();
+        core.signals.request_compaction();
+        Ok(seq)
     }
 }

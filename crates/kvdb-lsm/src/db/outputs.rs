@@ -56,16 +56,7 @@ impl<'a> Outputs<'a> {
         let built = builder.finish().map_err(Error::io("write", &path))?;
         let table =
             Table::open(&*self.core.options.vfs, &path, number, built.size, Arc::clone(&self.core.cache))?;
-        let meta = FileMeta {
-            number,
-            size: built.size,
-            crc: built.crc,
-            entries: built.properties.entries,
-            tombstones: built.properties.tombstones,
-            max_seq: built.properties.max_seq,
-            smallest: built.properties.smallest,
-            largest: built.properties.largest,
-        };
+        let meta = FileMeta::of(number, built);
         self.finished.push((meta, Arc::new(table)));
         Ok(())
     }

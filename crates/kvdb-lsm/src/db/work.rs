@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::compact;
 use super::core::{Core, table_path};
 use crate::compaction::{Choice, choose, choose_all};
@@ -14,12 +16,18 @@ use crate::progress::{OnProgress, unwatched};
 impl Core {
     /// Flushes everything that was appended before the call.
     pub(crate) fn flush_all(&self) -> Result<(), Error> {
-        let _flushing = self.flushing.lock();
+        self.flush_all_locked().map(drop)
+    }
+
+    /// As [`Core::flush_all`], and keeps further flushes out for as long as the guard lives.
+    pub(crate) fn flush_all_locked(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        let flushing = self.flushing.lock();
         self.check_running()?;
         // What waits already comes first: on a full disk it may make the room for the rest.
         self.flush_frozen()?;
         self.freeze()?;
-        self.flush_frozen()
+        self.flush_frozen()?;
+        Ok(flushing)
     }
 
     /// Flushes if a memtable waits, or if the active one or the log has grown too large. Returns

@@ -26,7 +26,7 @@ mod properties;
 mod reader;
 
 pub(crate) use self::block::Block;
-pub(crate) use self::builder::{TableBuilder, TableOptions};
+pub(crate) use self::builder::{Built, TableBuilder, TableOptions};
 pub use self::envelope::Compression;
 pub use self::forge::TableParts;
 pub(crate) use self::forge::forge;
@@ -68,7 +68,7 @@ mod tests {
         format!("k{:06}", n * 2).into_bytes()
     }
 
-    fn build(path: &std::path::Path, compression: Compression) -> builder::Built {
+    fn build(path: &std::path::Path, compression: Compression) -> Built {
         let options = TableOptions { block_bytes: 256, bloom_bits_per_key: 10, compression };
         let file = OsVfs.create(path).expect("create");
         let mut builder = TableBuilder::new(file, NUMBER, options);

@@ -6,6 +6,7 @@ mod db_crash;
 mod db_damage;
 mod db_faults;
 mod db_hostile;
+mod db_ingest;
 mod db_model;
 mod db_support;
 mod db_threads;
