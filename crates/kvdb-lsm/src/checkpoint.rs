@@ -28,6 +28,7 @@ pub(crate) fn write(core: &Core, dir: &Path, progress: OnProgress<'_>) -> Result
     let mut made = Made { vfs, paths: Vec::new() };
     let mut watch = Watch::begin(total, progress)?;
     for (_, file) in state.version.files() {
+        file.table.check_readable()?;
         let to = tables.join(table_name(file.meta.number));
         let linked = vfs.hard_link(file.table.path(), &to).is_ok();
         if linked {

@@ -105,7 +105,7 @@ mod version;
 pub mod vfs;
 mod wal;
 
-pub use crate::db::{AppendError, Cached, Db, DbStats, Iter, Options, Pressure, ReadView, Row};
+pub use crate::db::{AppendError, Cached, Db, DbStats, Iter, Options, Pressure, ReadOnlyDb, ReadView, Row};
 pub use crate::memtable::Partitioning;
 pub use crate::progress::{OnProgress, Progress, unwatched};
 pub use crate::sst_writer::{SstWriter, WrittenTable};

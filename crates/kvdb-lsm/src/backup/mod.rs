@@ -241,6 +241,7 @@ impl Backups {
         let (mut copied_tables, mut copied_bytes) = (0, 0);
         for (_, file) in state.version.files() {
             let meta = &*file.meta;
+            file.table.check_readable()?;
             let tail = hash_of_end(source, file.table.path(), meta)?;
             let name = stored_name(meta, Content { hash: 0, tail });
             let content = match there.get(&name) {

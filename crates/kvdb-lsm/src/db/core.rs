@@ -294,6 +294,11 @@ impl Core {
         (self.state.load_full(), installer.snapshot.clone())
     }
 
+    /// The tables that are known to be damaged.
+    pub(crate) fn quarantined(&self) -> Vec<u64> {
+        self.damaged.lock().iter().copied().collect()
+    }
+
     /// The number of tables that a compaction could not read.
     pub(crate) fn damaged_tables(&self) -> usize {
         self.damaged.lock().len()

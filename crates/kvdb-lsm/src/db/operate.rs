@@ -95,4 +95,12 @@ impl Db {
         core.signals.request_compaction();
         Ok(seq)
     }
+
+    /// The numbers of the tables that are known to be damaged: from the opening with
+    /// [`Options::quarantine`](super::Options::quarantine), and from compactions.
+    /// They are part of the database as before and take part in no compaction.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<u64> {
+        self.core().quarantined()
+    }
 }

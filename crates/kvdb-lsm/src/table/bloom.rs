@@ -11,7 +11,7 @@ const PROBES: u32 = 6;
 const MAX_BITS_PER_KEY: usize = 32;
 
 /// The filter of one table.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Bloom {
     lines: Vec<[u8; LINE]>,
 }

@@ -22,6 +22,7 @@ mod footer;
 mod forge;
 mod index;
 mod iter;
+mod no_file;
 mod properties;
 mod reader;
 
@@ -31,6 +32,7 @@ pub use self::envelope::Compression;
 pub use self::forge::TableParts;
 pub(crate) use self::forge::forge;
 pub(crate) use self::iter::TableIter;
+pub(crate) use self::properties::Properties;
 pub(crate) use self::reader::{CacheOnly, Fill, Table};
 use crate::file_header::FILE_HEADER_LEN;
 

@@ -10,6 +10,7 @@ use super::block::{Block, BlockCursor, Malformed};
 use super::bloom::Bloom;
 use super::footer::{FOOTER_LEN, Footer, Section};
 use super::index::Index;
+use super::no_file::NoFile;
 use super::properties::Properties;
 use super::{Handle, envelope};
 use crate::cache::BlockCache;
@@ -40,6 +41,8 @@ pub(crate) struct Table {
     bloom: Bloom,
     properties: Properties,
     cache: Arc<BlockCache>,
+    /// Why nothing of the table may be read.
+    quarantine: Option<Box<str>>,
 }
 
 impl std::fmt::Debug for Table {
@@ -95,7 +98,38 @@ impl Table {
             .map_err(|what| Error::corruption(path, footer.index.0, what))?;
         let properties = Properties::decode(&section(footer.properties)?)
             .map_err(|what| Error::corruption(path, footer.properties.0, what))?;
-        Ok(Self { path: path.to_owned(), file, file_number, index, bloom, properties, cache })
+        let path = path.to_owned();
+        Ok(Self { path, file, file_number, index, bloom, properties, cache, quarantine: None })
+    }
+
+    /// A table that cannot be opened, in its place: whoever asks it for a key that may be in it is
+    /// told why it cannot answer. Without it, an older version of the key would be taken for the
+    /// newest.
+    pub(crate) fn quarantined(
+        path: &Path,
+        file_number: u64,
+        properties: Properties,
+        why: &str,
+        cache: Arc<BlockCache>,
+    ) -> Self {
+        Self {
+            path: path.to_owned(),
+            file: Arc::new(NoFile),
+            file_number,
+            index: Index::default(),
+            bloom: Bloom::default(),
+            properties,
+            cache,
+            quarantine: Some(why.into()),
+        }
+    }
+
+    /// Fails for a table in quarantine.
+    pub(crate) fn check_readable(&self) -> Result<(), Error> {
+        match &self.quarantine {
+            Some(why) => Err(Error::corruption(&self.path, 0, format!("the table is in quarantine: {why}"))),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -147,6 +181,7 @@ impl Table {
 
     /// Block `number`, from the cache or from the file.
     pub(super) fn block(&self, number: usize, fill: Fill) -> Result<Arc<Block>, Error> {
+        self.check_readable()?;
         let handle = self.index.handle(number).expect("blocks are asked for by their number in the index");
         if let Some(block) = self.cache.get(self.file_number, handle.offset) {
             return Ok(block);
@@ -176,6 +211,7 @@ impl Table {
 
     /// The checksum of the whole file, read from the disk.
     pub(crate) fn checksum_file(&self) -> Result<u32, Error> {
+        self.check_readable()?;
         let mut hasher = crc32fast::Hasher::new();
         let mut buf = vec![0; 256 << 10];
         let mut offset = 0;

@@ -228,15 +228,38 @@ pub(crate) fn read_manifest(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<Sn
     if !vfs.exists(&path).map_err(Error::io("look for", &path))? {
         return Err(Error::corruption(&path, 0, "CURRENT names it, but it is missing"));
     }
-    let file = vfs.open_read(&path).map_err(Error::io("open", &path))?;
-    let len = file.len().map_err(Error::io("measure", &path))?;
+    // What a bad read returned may have been a fault of the transfer: read once more. A torn tail
+    // may have been one as well; the reading that gets further is right, as checksums do not match
+    // by accident.
+    match read_once(vfs, &path, number) {
+        Ok((state, false)) => Ok(state),
+        Ok((state, true)) => {
+            let (again, _) = read_once(vfs, &path, number)?;
+            Ok(if again.next_file >= state.next_file { again } else { state })
+        }
+        Err(_) => read_once(vfs, &path, number).map(|(state, _)| state),
+    }
+}
+
+/// The state, and whether the manifest has a tail that was not read.
+fn read_once(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<(Snapshot, bool), Error> {
+    let bytes = read_bytes(vfs, path)?;
+    let (state, end) =
+        parse_to_end(&bytes, number).map_err(|(offset, what)| Error::corruption(path, offset, what))?;
+    Ok((state, end < bytes.len()))
+}
+
+/// The bytes of a manifest.
+fn read_bytes(vfs: &dyn Vfs, path: &Path) -> Result<Vec<u8>, Error> {
+    let file = vfs.open_read(path).map_err(Error::io("open", path))?;
+    let len = file.len().map_err(Error::io("measure", path))?;
     let len = usize::try_from(len)
         .ok()
         .filter(|&len| len <= 1 << 30)
-        .ok_or_else(|| Error::corruption(&path, 0, "the manifest is impossibly long"))?;
+        .ok_or_else(|| Error::corruption(path, 0, "the manifest is impossibly long"))?;
     let mut bytes = vec![0; len];
-    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-    parse(&bytes, number).map_err(|(offset, what)| Error::corruption(&path, offset, what))
+    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", path))?;
+    Ok(bytes)
 }
 
 /// The record at `at`, if there is an intact one: what it promises to be durable, and its payload.
@@ -256,6 +279,11 @@ fn record_at(bytes: &[u8], at: usize, number: u64) -> Option<(u64, &[u8])> {
 /// The state that the bytes of manifest `number` describe, or the offset and the kind of the
 /// damage.
 pub(crate) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)> {
+    parse_to_end(bytes, number).map(|(state, _)| state)
+}
+
+/// As [`parse`], with the offset of the first byte that was not read.
+fn parse_to_end(bytes: &[u8], number: u64) -> Result<(Snapshot, usize), (u64, String)> {
     check_file_header(bytes, FileKind::Manifest).map_err(|what| (0, what.to_owned()))?;
     let mut state = Snapshot::default();
     let mut at = FILE_HEADER_LEN;
@@ -277,7 +305,7 @@ pub(crate) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)
         }
     }
     state.check().map_err(|what| (at as u64, what))?;
-    Ok(state)
+    Ok((state, at))
 }
 
 /// The bytes of manifest `number` with these edits, checksums included: what a reader must survive
