@@ -97,6 +97,7 @@ mod merge;
 #[doc(hidden)]
 pub mod probe;
 mod progress;
+mod scrub;
 mod sst_writer;
 mod table;
 pub mod varint;
@@ -108,6 +109,7 @@ mod wal;
 pub use crate::db::{AppendError, Cached, Db, DbStats, Iter, Options, Pressure, ReadOnlyDb, ReadView, Row};
 pub use crate::memtable::Partitioning;
 pub use crate::progress::{OnProgress, Progress, unwatched};
+pub use crate::scrub::{Scrub, ScrubStep};
 pub use crate::sst_writer::{SstWriter, WrittenTable};
 pub use crate::table::Compression;
 pub use crate::verify::Report;

@@ -294,6 +294,11 @@ impl Core {
         (self.state.load_full(), installer.snapshot.clone())
     }
 
+    /// Leaves a damaged table out of compactions from now on.
+    pub(crate) fn quarantine(&self, number: u64) {
+        self.damaged.lock().insert(number);
+    }
+
     /// The tables that are known to be damaged.
     pub(crate) fn quarantined(&self) -> Vec<u64> {
         self.damaged.lock().iter().copied().collect()

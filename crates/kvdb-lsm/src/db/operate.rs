@@ -9,6 +9,7 @@ use crate::checkpoint;
 use crate::error::Error;
 use crate::ingest;
 use crate::progress::{OnProgress, unwatched};
+use crate::scrub::{self, Scrub, ScrubStep};
 use crate::verify::{self, Report};
 use crate::vfs::Vfs;
 
@@ -96,8 +97,18 @@ impl Db {
         Ok(seq)
     }
 
+    /// Reads about `budget` bytes of tables from the disk, to find damage early. Where it stands is
+    /// in `scrub`; see [`Scrub`]. A caller that gives so many bytes a second bounds the rate.
+    pub fn scrub_step(&self, scrub: &mut Scrub, budget: u64) -> ScrubStep {
+        let version = Arc::clone(&self.core().state.load().version);
+        let step = scrub::step(self.core(), &version, scrub, budget);
+        drop(version);
+        self.core().sweep();
+        step
+    }
+
     /// The numbers of the tables that are known to be damaged: from the opening with
-    /// [`Options::quarantine`](super::Options::quarantine), and from compactions.
+    /// [`Options::quarantine`](super::Options::quarantine), from compactions and from scrubbing.
     /// They are part of the database as before and take part in no compaction.
     #[must_use]
     pub fn quarantined(&self) -> Vec<u64> {

@@ -81,7 +81,8 @@ impl Index {
         }
     }
 
-    fn low(&self, n: usize) -> &[u8] {
+    /// The low key of a block.
+    pub(super) fn low(&self, n: usize) -> &[u8] {
         let start = n.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.keys[start as usize..self.ends[n] as usize]
     }

@@ -25,6 +25,7 @@ mod iter;
 mod no_file;
 mod properties;
 mod reader;
+mod salvage;
 
 pub(crate) use self::block::Block;
 pub(crate) use self::builder::{Built, TableBuilder, TableOptions};

@@ -9,6 +9,7 @@ mod db_hostile;
 mod db_ingest;
 mod db_model;
 mod db_read_only;
+mod db_scrub;
 mod db_support;
 mod db_threads;
 mod log_basic;
