@@ -77,14 +77,17 @@
 //! It knows nothing of Redis, of networks, of time or of chance, and it has no async: what may
 //! block says so, and [`Db::get_cached`] and [`Db::append`] never do. It has no transactions (a
 //! layer above validates and appends one batch), no range deletions (a layer above changes a
-//! prefix instead), no repair tool, and no expiry.
+//! prefix instead), and no expiry. It never repairs anything by itself: [`repair`] is a call.
 
 pub mod backup;
 pub mod batch;
 mod cache;
 mod checkpoint;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod compaction;
 mod db;
+pub mod dump;
 mod entry;
 pub mod error;
 mod file_copy;
@@ -97,6 +100,7 @@ mod merge;
 #[doc(hidden)]
 pub mod probe;
 mod progress;
+pub mod repair;
 mod scrub;
 mod sst_writer;
 mod table;

@@ -5,7 +5,7 @@ mod compact;
 pub(crate) mod core;
 mod gate;
 mod iter;
-mod open;
+pub(crate) mod open;
 mod operate;
 mod options;
 pub(crate) mod outputs;

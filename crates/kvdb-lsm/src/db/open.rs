@@ -156,7 +156,7 @@ pub(super) fn open_tables(
 }
 
 /// Opens a table and checks that it is the one that `meta` describes.
-fn open_table(
+pub(crate) fn open_table(
     vfs: &dyn Vfs,
     path: &Path,
     meta: &FileMeta,

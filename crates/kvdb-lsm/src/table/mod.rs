@@ -35,6 +35,7 @@ pub(crate) use self::forge::forge;
 pub(crate) use self::iter::TableIter;
 pub(crate) use self::properties::Properties;
 pub(crate) use self::reader::{CacheOnly, Fill, Table};
+pub(crate) use self::salvage::LostRange;
 use crate::file_header::FILE_HEADER_LEN;
 
 /// Where the data blocks begin.

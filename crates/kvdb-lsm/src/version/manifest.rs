@@ -250,7 +250,7 @@ fn read_once(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<(Snapshot, bool)
 }
 
 /// The bytes of a manifest.
-fn read_bytes(vfs: &dyn Vfs, path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read_bytes(vfs: &dyn Vfs, path: &Path) -> Result<Vec<u8>, Error> {
     let file = vfs.open_read(path).map_err(Error::io("open", path))?;
     let len = file.len().map_err(Error::io("measure", path))?;
     let len = usize::try_from(len)
@@ -274,6 +274,44 @@ fn record_at(bytes: &[u8], at: usize, number: u64) -> Option<(u64, &[u8])> {
     let payload = rest.get(..usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
     let durable = u64::from_le_bytes(*durable);
     (checksum(number, at as u64, durable, payload).to_le_bytes() == *crc).then_some((durable, payload))
+}
+
+/// A record of a manifest, or bytes that are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ManifestRecord {
+    /// An edit.
+    Edit { offset: u64, durable: u64, edit: Box<VersionEdit> },
+    /// A promise that everything before it is durable.
+    Mark { offset: u64, durable: u64 },
+    /// Something that cannot be read, up to the next record or the end.
+    Unreadable { offset: u64, len: u64, why: &'static str },
+}
+
+/// Everything that can be read of manifest `number`, whatever is damaged between.
+pub(crate) fn records(bytes: &[u8], number: u64) -> Vec<ManifestRecord> {
+    let mut records = Vec::new();
+    if let Err(why) = check_file_header(bytes, FileKind::Manifest) {
+        records.push(ManifestRecord::Unreadable { offset: 0, len: FILE_HEADER_LEN as u64, why });
+    }
+    let mut at = FILE_HEADER_LEN;
+    while at < bytes.len() {
+        let offset = at as u64;
+        if let Some((durable, payload)) = record_at(bytes, at, number) {
+            let len = RECORD_HEADER + payload.len();
+            records.push(match VersionEdit::decode(payload) {
+                Ok(_) if payload.is_empty() => ManifestRecord::Mark { offset, durable },
+                Ok(edit) => ManifestRecord::Edit { offset, durable, edit: Box::new(edit) },
+                Err(why) => ManifestRecord::Unreadable { offset, len: len as u64, why },
+            });
+            at += len;
+        } else {
+            let next = (at + 1..bytes.len()).find(|&next| record_at(bytes, next, number).is_some());
+            at = next.unwrap_or(bytes.len());
+            let why = "there is no intact record";
+            records.push(ManifestRecord::Unreadable { offset, len: at as u64 - offset, why });
+        }
+    }
+    records
 }
 
 /// The state that the bytes of manifest `number` describe, or the offset and the kind of the

@@ -413,7 +413,7 @@ fn rewrite(file: &dyn VfsFile, from: u64, to: u64) -> std::io::Result<()> {
 }
 
 /// The offset behind the last byte at or after `from` that is not zero; `from` if there is none.
-fn last_nonzero(file: &dyn VfsFile, from: u64) -> std::io::Result<u64> {
+pub(super) fn last_nonzero(file: &dyn VfsFile, from: u64) -> std::io::Result<u64> {
     let len = file.len()?;
     let mut end = from.max(FILE_HEADER_LEN);
     let mut at = from;

@@ -1,5 +1,7 @@
 //! Integration tests of the storage engine, in one binary.
 
+#[cfg(feature = "cli")]
+mod cli;
 mod db_backup;
 mod db_checkpoint;
 mod db_crash;
@@ -9,6 +11,7 @@ mod db_hostile;
 mod db_ingest;
 mod db_model;
 mod db_read_only;
+mod db_repair;
 mod db_scrub;
 mod db_support;
 mod db_threads;
