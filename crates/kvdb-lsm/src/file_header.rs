@@ -17,6 +17,8 @@ pub(crate) enum FileKind {
     Table = 2,
     /// A manifest.
     Manifest = 3,
+    /// The description of a backup.
+    Backup = 4,
 }
 
 impl FileKind {
@@ -24,7 +26,7 @@ impl FileKind {
     const fn newest(self) -> u8 {
         match self {
             Self::Table => 2,
-            Self::Manifest => 1,
+            Self::Manifest | Self::Backup => 1,
         }
     }
 }

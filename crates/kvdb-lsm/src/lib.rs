@@ -100,24 +100,34 @@
 //! It knows nothing of Redis, of networks, of time or of chance, and it has no async: what may
 //! block says so, and [`Db::get_cached`] and [`Db::append`] never do. It has no transactions (a
 //! layer above validates and appends one batch), no range deletions (a layer above changes a
-//! prefix instead), no repair tool, and no expiry.
+//! prefix instead), and no expiry. It never repairs anything by itself: [`repair`] is a call.
 
 mod apart;
+pub mod backup;
 pub mod batch;
 mod cache;
 mod checkpoint;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod compaction;
 mod db;
+pub mod dump;
 mod entry;
 pub mod error;
+mod file_copy;
 mod file_header;
 mod flush;
+mod ingest;
 pub mod log;
 mod memtable;
 mod merge;
 #[doc(hidden)]
 pub mod probe;
+mod progress;
+pub mod repair;
 mod sabotage;
+mod scrub;
+mod sst_writer;
 mod sync;
 mod table;
 pub mod varint;
@@ -127,8 +137,11 @@ pub mod vfs;
 mod wal;
 
 pub use crate::db::{
-    AppendError, Cached, Db, DbStats, Descending, Iter, Options, Pending, Pressure, ReadView, Row,
+    AppendError, Cached, Db, DbStats, Descending, Iter, Options, Pending, Pressure, ReadOnlyDb, ReadView, Row,
 };
 pub use crate::memtable::Partitioning;
+pub use crate::progress::{OnProgress, Progress, unwatched};
+pub use crate::scrub::{Scrub, ScrubStep};
+pub use crate::sst_writer::{SstWriter, WrittenTable};
 pub use crate::table::Compression;
 pub use crate::verify::Report;

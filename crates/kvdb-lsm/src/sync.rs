@@ -16,7 +16,7 @@ mod real {
     pub(crate) use std::sync::atomic;
 
     pub(crate) use arc_swap::ArcSwap;
-    pub(crate) use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+    pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
     use std::cell::Cell;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ mod simulated {
     use std::sync::{Arc, PoisonError};
 
     pub(crate) use shuttle::sync::atomic;
-    pub(crate) use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
+    pub(crate) use shuttle::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
     /// A number of the calling thread, counted from 0.
     pub(crate) fn thread_number() -> usize {
@@ -58,7 +58,7 @@ mod simulated {
             Self(shuttle::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> shuttle::sync::MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }

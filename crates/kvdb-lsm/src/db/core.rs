@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::memtable::Memtable;
 use crate::sabotage::{self, Bug};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{ArcSwap, Mutex};
+use crate::sync::{ArcSwap, Mutex, MutexGuard};
 use crate::table::{Compression, PartitionLimits, Table, TableOptions};
 use crate::version::{
     LEVELS, Manifest, ManifestError, NUMBER_LIMIT, Snapshot, VersionEdit, manifest_name, write_current,
@@ -134,6 +134,16 @@ impl Core {
     /// A number for a new file.
     pub(crate) fn next_file(&self) -> u64 {
         self.next_file.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Numbers for `count` new files; returns the first.
+    pub(crate) fn next_files(&self, count: u64) -> u64 {
+        self.next_file.fetch_add(count, Ordering::Relaxed)
+    }
+
+    /// Keeps compactions out for as long as the guard lives.
+    pub(crate) fn compacting(&self) -> MutexGuard<'_, ()> {
+        self.compacting.lock()
     }
 
     /// How the tables of a level are built.
@@ -297,6 +307,16 @@ impl Core {
     pub(crate) fn installed(&self) -> (Arc<State>, Snapshot) {
         let installer = self.installer.lock();
         (self.state.load_full(), installer.snapshot.clone())
+    }
+
+    /// Leaves a damaged table out of compactions from now on.
+    pub(crate) fn quarantine(&self, number: u64) {
+        self.damaged.lock().insert(number);
+    }
+
+    /// The tables that are known to be damaged.
+    pub(crate) fn quarantined(&self) -> Vec<u64> {
+        self.damaged.lock().iter().copied().collect()
     }
 
     /// The number of tables that a compaction could not read.

@@ -6,9 +6,11 @@ pub(crate) mod core;
 mod gate;
 mod iter;
 mod multi_get;
-mod open;
+pub(crate) mod open;
+mod operate;
 mod options;
 pub(crate) mod outputs;
+mod read_only;
 mod reads;
 pub(crate) mod state;
 mod stats;
@@ -17,7 +19,6 @@ mod work;
 
 use std::fmt;
 use std::ops::RangeBounds;
-use std::path::Path;
 use std::sync::Arc;
 
 use self::background::Threads;
@@ -25,16 +26,15 @@ use self::core::Core;
 pub use self::iter::{Descending, Iter, Row};
 use self::open::Lock;
 pub use self::options::Options;
+pub use self::read_only::ReadOnlyDb;
 pub use self::reads::{Cached, Pending};
 pub use self::stats::{DbStats, Pressure};
 pub use self::views::ReadView;
 use crate::batch::{MAX_KEY_LEN, Seq, WriteBatch};
-use crate::checkpoint;
 use crate::entry::{KeyRange, NEWEST};
 use crate::error::Error;
 use crate::log::{FullReason, Log, LogError, LogState, Recovered};
 use crate::sabotage::{self, Bug};
-use crate::verify::{self, Report};
 use crate::version::LEVELS;
 
 /// The pressure begins to be felt at this share of what is allowed.
@@ -116,7 +116,7 @@ impl Db {
         Ok(db)
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         self.core.as_ref().expect("the core is taken out only when the database is closed")
     }
 
@@ -235,36 +235,6 @@ impl Db {
         let worked = self.core().compact_once()?;
         self.core().sweep();
         Ok(worked)
-    }
-
-    /// Flushes, and merges all tables into one sorted run without tombstones.
-    pub fn compact(&self) -> Result<(), Error> {
-        let core = self.core();
-        core.flush_all()?;
-        core.compact_all()?;
-        core.sweep();
-        Ok(())
-    }
-
-    /// Makes a copy of the database in `dir`, which must be empty or not exist: a database of its
-    /// own with everything appended before the call. Tables are shared as hard links where the
-    /// file system allows it. Returns the last sequence in the copy.
-    ///
-    /// # Errors
-    /// The directory may hold part of a copy then, which cannot be opened.
-    pub fn checkpoint(&self, dir: &Path) -> Result<Seq, Error> {
-        let core = self.core();
-        core.flush_all()?;
-        let seq = checkpoint::write(core, dir);
-        core.sweep();
-        seq
-    }
-
-    /// Reads every table completely and checks it against its checksums, its order, and the
-    /// manifest.
-    pub fn verify(&self) -> Result<Report, Error> {
-        let version = Arc::clone(&self.core().state.load().version);
-        Ok(verify::verify(&version))
     }
 
     /// How far writes are ahead of flushes and compactions.

@@ -54,6 +54,11 @@ pub struct Options {
     /// [`Db::flush`](super::Db::flush), [`Db::compact_step`](super::Db::compact_step) and
     /// [`Log::tick`](crate::log::Log::tick): for simulation.
     pub background: bool,
+    /// Open the database although tables are damaged or missing. Each of them is in *quarantine*:
+    /// it stays part of the database, reads of keys in its range that nothing newer answers fail
+    /// with [`Error::Corruption`](crate::error::Error::Corruption), and it takes part in no
+    /// compaction, checkpoint or backup. Everything else goes on.
+    pub quarantine: bool,
 }
 
 impl Options {
@@ -79,6 +84,7 @@ impl Options {
             level1_bytes: 256 << 20,
             partitioning: Partitioning::default(),
             background: true,
+            quarantine: false,
         }
     }
 }

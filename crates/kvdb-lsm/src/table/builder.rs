@@ -8,6 +8,7 @@ use super::footer::{self, Footer};
 use super::index_builder::{IndexBuilder, PartitionLimits};
 use super::properties::{MAX_USER_BYTES, Properties};
 use super::{Compression, DATA_START, Format, envelope};
+use crate::batch::Seq;
 use crate::entry::{Entry, key_hash};
 use crate::file_header::{FileKind, file_header};
 use crate::vfs::{VfsFile, VfsFileExt};
@@ -109,6 +110,11 @@ impl TableBuilder {
             self.cut_block()?;
         }
         Ok(())
+    }
+
+    /// Notes that entries without a sequence come from writes with sequences from `min` to `max`.
+    pub(crate) fn cover_seqs(&mut self, min: Seq, max: Seq) {
+        self.properties.cover_seqs(min, max);
     }
 
     /// Notes something about the table that only its owner understands; whether it is taken, of

@@ -31,13 +31,15 @@ mod index_builder;
 mod iter;
 mod lookups;
 mod lows;
+mod no_file;
 mod properties;
 mod reader;
+mod salvage;
 mod top;
 
 pub(crate) use self::block::Block;
 pub(crate) use self::bloom::Bloom;
-pub(crate) use self::builder::{TableBuilder, TableOptions};
+pub(crate) use self::builder::{Built, TableBuilder, TableOptions};
 pub use self::compression::Compression;
 pub use self::forge::TableParts;
 pub(crate) use self::forge::forge;
@@ -45,7 +47,9 @@ pub(crate) use self::index::Index;
 pub(crate) use self::index_builder::PartitionLimits;
 pub(crate) use self::iter::TableIter;
 pub(crate) use self::lookups::Lookups;
+pub(crate) use self::properties::Properties;
 pub(crate) use self::reader::{CacheOnly, Fill, Table};
+pub(crate) use self::salvage::LostRange;
 use crate::file_header::FILE_HEADER_LEN;
 
 /// Where the data blocks begin.

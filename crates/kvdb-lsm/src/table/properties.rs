@@ -26,7 +26,8 @@ pub(crate) struct Properties {
     pub(crate) raw_bytes: u64,
     /// The bytes of all keys; 0 if not counted, as in format 1.
     pub(crate) raw_key_bytes: u64,
-    /// The smallest sequence that was written to the table, even if it stores none.
+    /// The smallest sequence of the writes in the table, as far as they are known: they count also
+    /// if the table does not store them, or was made from tables that did not. 0 if none is known.
     pub(crate) min_seq: Seq,
     /// The largest one.
     pub(crate) max_seq: Seq,
@@ -66,20 +67,28 @@ impl Properties {
     pub(super) fn count(&mut self, key: &[u8], seq: Seq, value: Option<&[u8]>, deadline: Option<u64>) {
         if self.entries == 0 {
             self.smallest = key.to_vec();
-            self.min_seq = seq;
         }
         self.entries += 1;
         self.tombstones += u64::from(value.is_none());
         self.raw_key_bytes += key.len() as u64;
         self.raw_bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-        self.min_seq = self.min_seq.min(seq);
-        self.max_seq = self.max_seq.max(seq);
+        self.cover_seqs(seq, seq);
         if let Some(deadline) = deadline {
             let is_first = self.with_deadline == 0;
             self.min_deadline = if is_first { deadline } else { self.min_deadline.min(deadline) };
             self.max_deadline = self.max_deadline.max(deadline);
             self.with_deadline += 1;
         }
+    }
+
+    /// Counts in that the table holds writes with sequences from `min` to `max`. 0 is no sequence:
+    /// who has only that has nothing to add.
+    pub(super) fn cover_seqs(&mut self, min: Seq, max: Seq) {
+        if max == 0 {
+            return;
+        }
+        self.min_seq = if self.max_seq == 0 { min } else { self.min_seq.min(min) };
+        self.max_seq = self.max_seq.max(max);
     }
 
     /// The deadline after which no entry of the table is alive; `None` if some entry has none.

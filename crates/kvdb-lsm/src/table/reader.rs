@@ -12,6 +12,7 @@ use super::block::{Block, Malformed};
 use super::bloom::Bloom;
 use super::footer::{Footer, FooterError};
 use super::index::Index;
+use super::no_file::NoFile;
 use super::properties::Properties;
 use super::top::Top;
 use super::{DATA_START, Format, Handle, envelope};
@@ -45,6 +46,8 @@ enum TableIndex {
     Whole { index: Arc<Index>, bloom: Bloom },
     /// In partitions.
     Partitioned(Top),
+    /// None: nothing of the table may be read, and this is why.
+    Quarantined(Box<str>),
 }
 
 /// An open table.
@@ -118,6 +121,40 @@ impl Table {
         Ok(Self { path, file, file_number, format: footer.format, index, properties, cache })
     }
 
+    /// A table that cannot be opened, in its place: whoever asks it for a key that may be in it is
+    /// told why it cannot answer. Without it, an older version of the key would be taken for the
+    /// newest.
+    pub(crate) fn quarantined(
+        path: &Path,
+        file_number: u64,
+        properties: Properties,
+        why: &str,
+        cache: Arc<BlockCache>,
+    ) -> Self {
+        Self {
+            path: path.to_owned(),
+            file: Arc::new(NoFile),
+            file_number,
+            format: Format::V2,
+            index: TableIndex::Quarantined(why.into()),
+            properties,
+            cache,
+        }
+    }
+
+    /// Fails for a table in quarantine.
+    pub(crate) fn check_readable(&self) -> Result<(), Error> {
+        match &self.index {
+            TableIndex::Quarantined(why) => Err(self.refuse(why)),
+            TableIndex::Whole { .. } | TableIndex::Partitioned(_) => Ok(()),
+        }
+    }
+
+    /// The error for whoever asks a table in quarantine.
+    fn refuse(&self, why: &str) -> Error {
+        Error::corruption(&self.path, 0, format!("the table is in quarantine: {why}"))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -131,13 +168,14 @@ impl Table {
         match &self.index {
             TableIndex::Whole { index, bloom } => index.memory() + bloom.memory(),
             TableIndex::Partitioned(top) => top.memory(),
+            TableIndex::Quarantined(_) => 0,
         }
     }
 
     /// The number of partitions of the index: 1 if it is whole.
     pub(super) const fn partitions(&self) -> usize {
         match &self.index {
-            TableIndex::Whole { .. } => 1,
+            TableIndex::Whole { .. } | TableIndex::Quarantined(_) => 1,
             TableIndex::Partitioned(top) => top.len(),
         }
     }
@@ -145,8 +183,17 @@ impl Table {
     /// The partition that can hold `key`.
     pub(super) fn partition_of(&self, key: &[u8]) -> usize {
         match &self.index {
-            TableIndex::Whole { .. } => 0,
+            TableIndex::Whole { .. } | TableIndex::Quarantined(_) => 0,
             TableIndex::Partitioned(top) => top.find(key),
+        }
+    }
+
+    /// The low key of a partition: that of the first may be below every key of the table. `None` if
+    /// there is no partition of this number.
+    pub(super) fn low_of(&self, partition: usize) -> Option<&[u8]> {
+        match &self.index {
+            TableIndex::Whole { .. } | TableIndex::Quarantined(_) => (partition == 0).then_some(&[]),
+            TableIndex::Partitioned(top) => (partition < top.len()).then(|| top.low(partition)),
         }
     }
 
@@ -158,6 +205,7 @@ impl Table {
                 let index = self.index_partition(top, partition, Reach::File(fill))?;
                 Ok(index.expect("what may be read from the file is there"))
             }
+            TableIndex::Quarantined(why) => Err(self.refuse(why)),
         }
     }
 
@@ -230,6 +278,7 @@ impl Table {
                 };
                 index.handle(index.find(key))
             }
+            TableIndex::Quarantined(why) => return Err(self.refuse(why)),
         };
         Ok(CacheOnly::Known(Some(handle)))
     }
@@ -260,7 +309,7 @@ impl Table {
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         match &self.index {
             TableIndex::Whole { bloom, .. } => bloom.may_contain(hash),
-            TableIndex::Partitioned(_) => true,
+            TableIndex::Partitioned(_) | TableIndex::Quarantined(_) => true,
         }
     }
 
@@ -272,6 +321,7 @@ impl Table {
                 let allows = self.filter_allows(top, partition, hash, Reach::File(Fill::Cache))?;
                 Ok(allows.expect("what may be read from the file is there"))
             }
+            TableIndex::Quarantined(why) => Err(self.refuse(why)),
         }
     }
 
@@ -376,6 +426,7 @@ impl Table {
 
     /// The checksum of the whole file, read from the disk.
     pub(crate) fn checksum_file(&self) -> Result<u32, Error> {
+        self.check_readable()?;
         let mut hasher = crc32fast::Hasher::new();
         let mut buf = vec![0; 256 << 10];
         let mut offset = 0;

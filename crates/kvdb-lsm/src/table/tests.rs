@@ -37,7 +37,7 @@ const CUT: PartitionLimits = PartitionLimits {
     partition_bytes: 60,
 };
 
-fn build(path: &Path, options: TableOptions, entries: u32) -> builder::Built {
+fn build(path: &Path, options: TableOptions, entries: u32) -> Built {
     let file = OsVfs.create(path).expect("create");
     let mut builder = TableBuilder::new(file, NUMBER, options);
     for n in 0..entries {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Features, LEVELS};
 use crate::batch::Seq;
+use crate::table::Built;
 use crate::varint;
 
 /// A tag with this bit may be skipped by a reader that does not know it.
@@ -44,6 +45,20 @@ pub(crate) struct FileMeta {
 }
 
 impl FileMeta {
+    /// The description of a table that was just built.
+    pub(crate) fn of(number: u64, built: Built) -> Self {
+        Self {
+            number,
+            size: built.size,
+            crc: built.crc,
+            entries: built.properties.entries,
+            tombstones: built.properties.tombstones,
+            max_seq: built.properties.max_seq,
+            smallest: built.properties.smallest,
+            largest: built.properties.largest,
+        }
+    }
+
     /// Whether the key ranges of two tables meet.
     pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
         self.smallest.as_slice() <= largest && smallest <= self.largest.as_slice()

@@ -53,9 +53,14 @@ impl Features {
         ))
     }
 
+    /// The sets: compat, ro_compat, incompat.
+    pub(crate) const fn bits(self) -> [u64; 3] {
+        [self.compat, self.ro_compat, self.incompat]
+    }
+
     /// The body of the field of an edit.
     pub(super) fn encode(&self, body: &mut Vec<u8>) {
-        for bits in [self.compat, self.ro_compat, self.incompat] {
+        for bits in self.bits() {
             varint::write(body, bits);
         }
     }
