@@ -212,6 +212,19 @@ mod tests {
     }
 
     #[test]
+    fn entries_without_a_sequence_leave_the_span_to_what_covers_them() {
+        let mut properties = Properties::default();
+        properties.count(b"a", 0, None, None);
+        assert_eq!((properties.min_seq, properties.max_seq), (0, 0));
+        properties.count(b"b", 7, None, None);
+        properties.count(b"c", 0, None, None);
+        assert_eq!((properties.min_seq, properties.max_seq), (7, 7));
+        properties.cover_seqs(0, 0);
+        properties.cover_seqs(3, 5);
+        assert_eq!((properties.min_seq, properties.max_seq), (3, 7));
+    }
+
+    #[test]
     fn a_table_is_dead_after_its_last_deadline_if_every_entry_has_one() {
         let mut properties = Properties::default();
         properties.count(b"a", 1, Some(b"x"), Some(5));

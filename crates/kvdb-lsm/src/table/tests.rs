@@ -165,6 +165,68 @@ fn a_lookup_that_must_not_read_says_so_for_every_part_that_is_missing() {
 }
 
 #[test]
+fn salvage_gives_every_entry_that_it_does_not_call_lost() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("table");
+    for options in [OPTIONS, TableOptions { partitions: CUT, ..OPTIONS }] {
+        let built = build(&path, options, 1000);
+        let sound = std::fs::read(&path).expect("read");
+        let (mut opened, mut with_loss, mut largest) = (0, 0, 0);
+        for at in (0..sound.len()).step_by(37) {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&path, &bytes).expect("write");
+            let Ok(table) = open(&path, built.size) else {
+                continue;
+            };
+            opened += 1;
+            let mut found = Vec::new();
+            let mut each = |entry: Entry<'_>| {
+                found.push((entry.key.to_vec(), entry.seq, entry.value.map(<[u8]>::to_vec)));
+                Ok(())
+            };
+            let lost = table.salvage(&mut each).expect("only a callback ends it");
+            with_loss += usize::from(!lost.is_empty());
+            let is_lost = |key: &[u8]| {
+                lost.iter().any(|range| {
+                    range.from.as_slice() <= key && range.to.as_deref().is_none_or(|to| key < to)
+                })
+            };
+            let all = (0..1000).map(|n| (key(n), u64::from(n) + 1, value(n)));
+            let expected: Vec<_> = all.filter(|(key, ..)| !is_lost(key)).collect();
+            assert!(found == expected, "the flip at {at}: {lost:?}");
+            largest = largest.max(1000 - found.len());
+        }
+        // Most of a table is data. A partition of the index takes several blocks with it.
+        assert!(with_loss * 2 > opened && opened * 37 > sound.len() / 2, "{with_loss} of {opened}");
+        let is_cut = options.partitions.partition_bytes == CUT.partition_bytes;
+        assert!(if is_cut { (20..200).contains(&largest) } else { largest < 40 }, "{largest}");
+        std::fs::remove_file(&path).expect("remove");
+    }
+}
+
+#[test]
+fn a_table_in_quarantine_answers_nothing_and_says_why() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("table");
+    let properties = build(&path, OPTIONS, 10).properties;
+    let cache = Arc::new(BlockCache::new(4 << 20, 256));
+    let table = Arc::new(Table::quarantined(&path, NUMBER, properties, "it is torn", cache));
+    let (key, says) = (key(3), |error: Error| error.to_string().contains("quarantine: it is torn"));
+    assert!(table.check_readable().is_err_and(says));
+    assert!(table.get(key_hash(&key), &key).is_err_and(says));
+    assert!(table.get_cached(key_hash(&key), &key, |_| ()).is_err_and(says));
+    assert!(Lookups::new(&table).get_with(key_hash(&key), &key, |_| ()).is_err_and(says));
+    assert!(table.checksum_file().is_err_and(says));
+    assert!(table.salvage(&mut |_| Ok(())).is_ok_and(|lost| lost.len() == 1 && lost[0].to.is_none()));
+    let mut walk = TableIter::new(table, Fill::Cache);
+    assert!(walk.seek(&key).is_err_and(says));
+    assert!(walk.seek_to_last().is_err_and(says));
+    assert!(walk.seek_back(&key, true).is_err_and(says));
+    assert_eq!(walk.entry(), None);
+}
+
+#[test]
 fn properties_tell_of_tombstones_deadlines_and_sizes() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("table");

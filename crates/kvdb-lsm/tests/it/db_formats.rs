@@ -11,8 +11,9 @@ use kvdb_lsm::batch::{MAX_KEY_LEN, WriteBatch};
 use kvdb_lsm::error::Error;
 use kvdb_lsm::log::SyncPolicy;
 use kvdb_lsm::probe;
+use kvdb_lsm::repair::repair;
 use kvdb_lsm::vfs::{OsVfs, SimVfs, Vfs, VfsFileExt};
-use kvdb_lsm::{AppendError, Compression, Db, Options};
+use kvdb_lsm::{AppendError, Compression, Db, Options, ReadOnlyDb, unwatched};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -200,6 +201,18 @@ fn a_database_with_features_from_the_future_is_refused_by_their_name() {
     for (ro_compat, incompat, expected) in [(0, 0x11, Some("0x10")), (0x20, 1, Some("0x20")), (0, 1, None)] {
         let vfs = with_features(ro_compat, incompat);
         let before = vfs.list(Path::new(DB)).expect("list");
+        // What forbids only writing lets it be read.
+        vfs.create_dir_all(&Path::new(DB).join("wal")).expect("create");
+        vfs.create_dir_all(&Path::new(DB).join("sst")).expect("create");
+        match ReadOnlyDb::open(&options(Arc::new(vfs.clone()), Path::new(DB))) {
+            Ok(db) => assert!(incompat == 1 && db.get(b"key").expect("get").is_none()),
+            Err(Error::Invalid(what)) => assert!(incompat != 1 && what.contains("0x10"), "{what}"),
+            Err(error) => panic!("{ro_compat:#x} {incompat:#x}: {error}"),
+        }
+        if let Some(bits) = expected {
+            let repaired = repair(&options(Arc::new(vfs.clone()), Path::new(DB)), &mut unwatched);
+            assert!(matches!(&repaired, Err(Error::Invalid(what)) if what.contains(bits)), "{repaired:?}");
+        }
         match (Db::open(options(Arc::new(vfs.clone()), Path::new(DB))), expected) {
             (Ok(db), None) => assert_eq!(db.get(b"key").expect("get"), None),
             (Err(Error::Invalid(what)), Some(bits)) => {

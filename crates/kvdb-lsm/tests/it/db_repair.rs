@@ -8,8 +8,9 @@ use kvdb_lsm::dump::{self, LogEntry, ManifestEntry};
 use kvdb_lsm::error::Error;
 use kvdb_lsm::repair::{RepairReport, repair};
 use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs, VfsFileExt};
-use kvdb_lsm::{Db, unwatched};
+use kvdb_lsm::{Compression, Db, SstWriter, unwatched};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A database with tables on several levels and a log, as the death of its process left it.
@@ -135,6 +136,63 @@ fn without_current_or_manifest_every_row_comes_back() {
         drop(db);
         assert_eq!(judge(&copy, &history, &context), KEYS);
     }
+}
+
+#[test]
+fn the_last_level_is_the_oldest_when_no_manifest_tells() {
+    let vfs = SimVfs::new();
+    vfs.create_dir_all(Path::new("/in")).expect("create");
+    let db = Db::open(small(&vfs)).expect("open");
+    let mut expected = BTreeMap::new();
+    let mut write = |keys: Range<u64>, value: &[u8]| {
+        for n in keys {
+            let mut batch = WriteBatch::new();
+            batch.put(&key(n), value);
+            db.append(&batch).expect("append");
+            expected.insert(key(n), value.to_vec());
+        }
+        db.flush().expect("flush");
+    };
+    let ingest = |name: &str, keys: Range<u64>, value: &[u8]| {
+        let path = Path::new("/in").join(name);
+        let mut writer = SstWriter::create(&vfs, &path, Compression::None).expect("create");
+        for n in keys {
+            writer.put(&key(n), value).expect("put");
+        }
+        writer.finish().expect("finish");
+        db.ingest(&[path]).expect("ingest");
+    };
+    // Into the last level twice, so that entries that have no sequence any more are written anew,
+    // in tables that reach beyond those that the newer entries came from.
+    write(0..100, b"first");
+    ingest("last.sst", 100..101, b"first");
+    db.compact().expect("compact");
+    write(50..60, b"second");
+    db.compact().expect("compact");
+    let stats = db.stats();
+    assert_eq!(stats.tables.iter().sum::<usize>(), stats.tables[6]);
+    // Above it: a table that was ingested, and one that was flushed.
+    ingest("new.sst", 40..55, b"third");
+    write(54..55, b"fourth");
+    expected.insert(key(100), b"first".to_vec());
+    expected.extend((40..54).map(|n| (key(n), b"third".to_vec())));
+    assert!(db.stats().tables[0] == 1 && db.stats().tables[1..6].contains(&1), "{:?}", db.stats().tables);
+    let flushed = db.stats().flushed_seq;
+    db.close().expect("close");
+
+    vfs.remove(&manifest(&vfs)).expect("remove");
+    let report = run(&vfs, "no manifest");
+    assert_eq!((report.manifest, report.flushed_seq), (None, flushed));
+    assert_eq!(rows(&vfs), expected);
+
+    // Once more, when the last level is all there is: its tables say where the sequences end.
+    let db = Db::open(small(&vfs)).expect("open");
+    db.compact().expect("compact");
+    db.compact().expect("compact");
+    db.close().expect("close");
+    vfs.remove(&manifest(&vfs)).expect("remove");
+    assert_eq!(run(&vfs, "the last level alone").flushed_seq, flushed);
+    assert_eq!(rows(&vfs), expected);
 }
 
 #[test]
