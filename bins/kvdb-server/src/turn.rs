@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use kvdb_commands::exec::{self, Outcome};
+use kvdb_commands::exec::{self, Missing, Outcome};
 use kvdb_commands::session::{Offload, Then};
 use kvdb_commands::{
     CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session, SessionCx,
@@ -300,11 +300,16 @@ impl Run<'_> {
         }
         match outcome {
             Ok(Outcome::Done(depends_on)) => {
+                self.session.unpin();
                 *self.gate = (*self.gate).max(depends_on);
                 Ok(Flow::Next)
             }
-            Ok(Outcome::NeedIo(db, key)) => Ok(Flow::Again(Park::Load(db, key))),
+            Ok(Outcome::NeedIo(Missing { db, key, pins })) => {
+                self.session.pin(pins);
+                Ok(Flow::Again(Park::Load(db, key)))
+            }
             Err(failed) => {
+                self.session.unpin();
                 *self.gate = (*self.gate).max(failed.depends_on);
                 Err(failed.error)
             }

@@ -133,11 +133,11 @@ impl Store {
                 Ok(found) => {
                     // FLUSHDB and SWAPDB change which rows the database has; those that were read may be another's now,
                     // or have been changed under another number. Who waits asks again.
-                    if let Some((value, deadline)) = found
-                        && self.epoch() == epoch
-                        && !shard.knows(db, place, key)
-                    {
-                        value.install(&mut shard, db, place, key, deadline, now);
+                    if self.epoch() == epoch && !shard.knows(db, place, key) {
+                        if let Some((value, deadline)) = found {
+                            value.install(&mut shard, db, place, key, deadline, now);
+                        }
+                        shard.pins.loaded(db, key);
                     }
                     Ok(())
                 }
@@ -332,7 +332,7 @@ fn evict_from(shard: &mut Shard, databases: u16, table: usize, settled: u64, now
             .iter_from(from)
             .map(|(_, entry)| entry)
             .take(LOOK_AT)
-            .filter(|e| e.seq() <= settled)
+            .filter(|e| e.seq() <= settled && (shard.pins.is_empty() || !shard.pins.holds(db, e.key())))
             .map(|e| {
                 (
                     clock.wrapping_sub(e.access()) & ACCESS_MASK,
