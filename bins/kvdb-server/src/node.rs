@@ -174,7 +174,7 @@ impl Node {
         if spec.name == "client" || spec.name == "unpause" || spec.flags.has(Flags::NO_AUTH) {
             return false;
         }
-        !self.paused_writes_only.load(Ordering::Relaxed) || spec.is_write()
+        !self.paused_writes_only.load(Ordering::Relaxed) || spec.may_write()
     }
 
     /// Shows a command to those who watch.

@@ -7,7 +7,7 @@ use kvdb_store::{Env, Guards, Located, Pins, Place, ReadCx, Residency, Scratch, 
 use smallvec::SmallVec;
 
 use crate::errors::{self, CommandError};
-use crate::spec::{CommandSpec, Handler};
+use crate::spec::{CommandSpec, Flags, Handler};
 
 /// The longest key, in bytes. Keys stand in the indexes of tables and in the manifest, which are held in memory.
 pub const MAX_KEY_BYTES: usize = 1 << 20;
@@ -104,10 +104,15 @@ pub fn run(
             let result = handler(&mut cx, args, reply);
             let needs = if result.is_err() { cx.needs() } else { None };
             // Looking at a key that was past its deadline has deleted it, and that is to be kept if the handler failed.
-            let committed = cx.commit().map_err(|refusal| {
-                reply.truncate(mark);
-                CommandError::new(refusal.to_string())
-            })?;
+            let seen = cx.depends_on();
+            let committed = match cx.commit() {
+                Ok(seq) => seq,
+                Err(_) if spec.flags.has(Flags::READONLY) => seen,
+                Err(refusal) => {
+                    reply.truncate(mark);
+                    return Err(CommandError::new(refusal.to_string()).into());
+                }
+            };
             if let Some((db, key)) = needs {
                 reply.truncate(mark);
                 let mut pins = Pins::new(store);

@@ -61,7 +61,8 @@ impl Flags {
     pub const DENYOOM: Self = Self(1 << 6);
     /// May write although its handler is not a writer (FLUSHALL, SWAPDB).
     pub const WRITE: Self = Self(1 << 7);
-    /// Only reads although its handler could do more (SCAN, DBSIZE).
+    /// Only reads although its handler could do more (SCAN, DBSIZE). A keyed command with this and a handler that writes
+    /// stores nothing but what it has found out (PFCOUNT): it replies also where the log takes no writes.
     pub const READONLY: Self = Self(1 << 8);
     /// Its reply depends on more than the keys (RANDOMKEY, TIME).
     pub const RANDOM: Self = Self(1 << 9);
@@ -191,6 +192,11 @@ impl CommandSpec {
 
     /// Whether it changes data.
     pub fn is_write(&self) -> bool {
+        self.may_write() && !self.flags.has(Flags::READONLY)
+    }
+
+    /// Whether it may store anything at all, if only what it has found out.
+    pub fn may_write(&self) -> bool {
         matches!(self.handler, Handler::Write(_)) || self.flags.has(Flags::WRITE)
     }
 

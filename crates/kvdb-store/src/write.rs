@@ -41,6 +41,11 @@ impl<'r> WriteCx<'r> {
     /// Limits on values.
     pub fn limits(&self) -> &ValueLimits {
         &self.env.limits
+    /// The highest sequence that the reply depends on so far, what the run itself has changed aside.
+    pub fn depends_on(&self) -> u64 {
+        self.depends_on
+    }
+
     }
 
     /// Random bits, different for every run.
