@@ -64,8 +64,6 @@ impl Flags {
     /// Only reads although its handler could do more (SCAN, DBSIZE). A keyed command with this and a handler that writes
     /// stores nothing but what it has found out (PFCOUNT): it replies also where the log takes no writes.
     pub const READONLY: Self = Self(1 << 8);
-    /// Its reply depends on more than the keys (RANDOMKEY, TIME).
-    pub const RANDOM: Self = Self(1 << 9);
     /// Works on keys that can only be known by looking (not used for routing).
     pub const MOVABLE_KEYS: Self = Self(1 << 10);
     /// Allowed while another client's script is busy.
@@ -75,6 +73,10 @@ impl Flags {
     /// Not `FAST` by Redis' count, but its cost grows only with its own arguments; like a fast command it is not timed on
     /// its own.
     pub const CHEAP: Self = Self(1 << 13);
+    /// Not between MULTI and EXEC.
+    pub const NO_MULTI: Self = Self(1 << 14);
+    /// Not while a replica takes over its primary's data.
+    pub const NO_ASYNC_LOADING: Self = Self(1 << 15);
 
     /// Both.
     pub const fn with(self, other: Self) -> Self {

@@ -14,7 +14,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "dump",
         arity: 2,
-        flags: Flags::RANDOM,
+        flags: Flags::NONE,
         keys: &[KeySpec::one(&["RO", "access"])],
         categories: &["@keyspace"],
         group: Group::Generic,
