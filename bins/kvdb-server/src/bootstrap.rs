@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use kvdb_lsm::log::{LogState, SyncPolicy};
 use kvdb_lsm::{Db, Options};
-use kvdb_store::{LocalLog, Store, StoreOptions, row};
+use kvdb_store::{LocalLog, Store, StoreOptions, Usage, row};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -16,7 +16,7 @@ use crate::listener::Listeners;
 use crate::maintenance::{self, Stopper};
 use crate::node::{Node, Parts, Stop};
 use crate::serve::{self, WorkerStart};
-use crate::settings::{Compression, Config, Fsync, Settings, Warning};
+use crate::settings::{Compression, Config, Fsync, MemoryPolicy, Settings, Warning};
 
 /// Write buffers are at most this large by themselves: a larger one makes a restart replay more.
 const MAX_WRITE_BUFFER: u64 = 256 << 20;
@@ -37,6 +37,16 @@ pub fn sync_policy(fsync: Fsync) -> SyncPolicy {
         Fsync::Always => SyncPolicy::Always,
         Fsync::EverySecond => SyncPolicy::EverySec,
         Fsync::No => SyncPolicy::No,
+    }
+}
+
+/// How the use of keys is remembered under the policy in force.
+pub fn usage(settings: &Settings) -> Usage {
+    match settings.maxmemory_policy {
+        MemoryPolicy::AllKeysLfu | MemoryPolicy::VolatileLfu => {
+            Usage::Frequency { log_factor: settings.lfu_log_factor, decay_minutes: settings.lfu_decay_time }
+        }
+        _ => Usage::Moment,
     }
 }
 
@@ -235,6 +245,7 @@ fn open(settings: &Settings, fresh_seed: u64) -> Result<(Arc<Store>, Arc<Db>), S
     let store = Store::open(rows.clone(), log, &StoreOptions { databases, fresh_seed, io_threads })
         .map_err(|e| format!("cannot open the keyspace in {}: {e}", settings.dir.display()))?;
     Ok((Arc::new(store), rows))
+    store.set_usage(usage(settings));
 }
 
 fn explain(error: &kvdb_lsm::error::Error, dir: &Path) -> String {

@@ -210,6 +210,7 @@ impl Node {
     /// As [`Self::count_monitors`], when there were any.
     pub fn count_monitors_if_needed(&self) {
         if self.monitors.load(Ordering::Relaxed) != 0 {
+        self.store.set_usage(crate::bootstrap::usage(config.settings()));
             self.count_monitors();
         }
     }

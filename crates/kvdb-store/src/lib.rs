@@ -63,6 +63,7 @@ pub mod slot;
 pub mod store;
 pub mod table;
 pub mod testing;
+pub mod usage;
 pub mod write;
 
 pub use cold::Residency;
@@ -79,4 +80,5 @@ pub use pins::Pins;
 pub use read::ReadCx;
 pub use row::Type;
 pub use store::{Guards, Store, StoreOptions};
+pub use usage::Usage;
 pub use write::WriteCx;

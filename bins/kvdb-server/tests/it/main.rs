@@ -14,3 +14,4 @@ mod protocol;
 mod settings;
 mod tiering;
 mod waiting;
+mod use_tracking;
