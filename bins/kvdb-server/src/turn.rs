@@ -336,8 +336,10 @@ impl Run<'_> {
         if spec.flags.has(Flags::SLOW) {
             return Ok(Flow::After(Park::Keyspace(Running::new(spec, args))));
         }
+        // Commands of one turn have their moment in common, but not their luck.
+        let env = Env { random: self.worker.draw(), ..self.env };
         let Worker { node, out, .. } = &mut *self.worker;
-        let mut cx = KeyspaceCx { store: &node.store, db: self.session.db, env: self.env, may_wait: false };
+        let mut cx = KeyspaceCx { store: &node.store, db: self.session.db, env, may_wait: false };
         let mark = out.len();
         let mut reply = Reply::new(out, self.session.protocol);
         match handler(&mut cx, args, &mut reply) {

@@ -347,3 +347,14 @@ fn idle_clients_are_closed_after_the_timeout() {
     assert_eq!(idle.rest(), "");
     assert_eq!(Client::tcp(silent).rest(), "");
 }
+
+#[test]
+fn random_keys_of_one_pipeline_differ() {
+    let server = Server::start();
+    let mut client = server.client();
+    let sets: Vec<String> = (0..1_000).map(|i| format!("SET key:{i} v")).collect();
+    client.pipeline(&sets);
+    let drawn: std::collections::HashSet<String> =
+        client.pipeline(&vec!["RANDOMKEY"; 100]).iter().map(text).collect();
+    assert!(drawn.len() > 50, "{} different keys in 100 draws", drawn.len());
+}
