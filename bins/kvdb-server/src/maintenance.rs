@@ -115,6 +115,7 @@ impl Rounds {
         }
         let began = Instant::now();
         let slice = self.pace.slice();
+        self.close_slow_clients(now);
         let cycle =
             self.node.store.expire_due(now, self.next_shard, &mut self.scratch, || began.elapsed() < slice);
         self.next_shard = (self.next_shard + 1) % kvdb_store::key::SHARDS;
@@ -210,3 +211,19 @@ impl Rounds {
         }
     }
 }
+    /// Closes clients that are above the soft limit of their output for longer than they may.
+    fn close_slow_clients(&self, now: u64) {
+        let limit = self.node.config.lock().settings().client_output_buffer_limit.normal;
+        if limit.soft == 0 {
+            return;
+        }
+        let (soft, millis) =
+            (usize::try_from(limit.soft).unwrap_or(usize::MAX), limit.soft_for.as_millis() as u64);
+        for client in self.node.clients.matching(&Default::default(), now) {
+            if client.is_behind(soft, millis, now) {
+                self.node.warn_of_slow_client(&client);
+                client.kill();
+            }
+        }
+    }
+
