@@ -43,6 +43,7 @@
 //! key.
 
 pub mod cold;
+pub mod cold_expiry;
 pub mod commit_log;
 pub mod context;
 pub mod effect;
@@ -67,6 +68,7 @@ pub mod usage;
 pub mod write;
 
 pub use cold::Residency;
+pub use cold_expiry::ColdWalk;
 pub use commit_log::{CommitLog, LocalLog, Refusal};
 pub use context::{Env, Scratch, ValueLimits, text_of};
 pub use effect::{Effect, StringValue};

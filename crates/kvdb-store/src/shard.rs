@@ -90,6 +90,11 @@ impl DbShard {
         self.resident.as_ref().map_or(0, |resident| resident.keys)
     }
 
+    /// The number of resident keys with a deadline.
+    pub fn expiring(&self) -> usize {
+        self.resident.as_ref().map_or(0, |resident| resident.expiring)
+    }
+
     /// Bytes held by entries.
     pub fn bytes(&self) -> usize {
         self.resident.as_ref().map_or(0, |resident| resident.bytes)
