@@ -20,7 +20,7 @@ use crate::version::{
     CURRENT, FileMeta, Manifest, Snapshot, Version, VersionEdit, parse_manifest_name, read_current,
     read_manifest, write_current,
 };
-use crate::vfs::Vfs;
+use crate::vfs::{Vfs, create_dir_durably};
 
 /// Keeps other processes out for as long as it lives.
 pub(super) type Lock = Box<dyn Send + Sync>;
@@ -31,12 +31,8 @@ pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
     let vfs = Arc::clone(&options.vfs);
     let (vfs, dir) = (&*vfs, options.dir.clone());
     for dir in [dir.clone(), dir.join(TABLE_DIR), dir.join(LOG_DIR)] {
-        vfs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        create_dir_durably(vfs, &dir).map_err(Error::io("create", &dir))?;
     }
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        vfs.sync_dir(parent).map_err(Error::io("sync", parent))?;
-    }
-    vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
     let lock_path = dir.join("LOCK");
     let lock = vfs.lock(&lock_path).map_err(Error::io("lock", &lock_path))?;
 

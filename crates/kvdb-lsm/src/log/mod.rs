@@ -42,6 +42,7 @@ pub use progress::{FullReason, LogError, LogProgress, LogState, LogStats};
 use crate::apart::Apart;
 use crate::batch::{BatchView, Seq, WriteBatch};
 use crate::error::Error;
+use crate::vfs::create_dir_durably;
 use crate::wal::format::segment_path;
 use crate::wal::recovery;
 use drain::Drain;
@@ -80,7 +81,7 @@ impl Log {
             let why = "a log needs a first sequence number above 0 and segments of 4 KiB or more";
             return Err(Error::Invalid(why.to_owned()));
         }
-        vfs.create_dir_all(dir).map_err(Error::io("create", dir))?;
+        create_dir_durably(vfs, dir).map_err(Error::io("create", dir))?;
         let start = recovery::Start { min_segment: options.min_segment, first_seq: options.first_seq };
         let found = recovery::recover(vfs, dir, start, &mut replay)?;
         segments::clean(vfs, dir, options.min_segment).map_err(Error::io("clean", dir))?;
