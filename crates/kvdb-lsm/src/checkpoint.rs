@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::batch::Seq;
 use crate::db::core::{Core, LOG_DIR, TABLE_DIR, table_name};
 use crate::error::Error;
-use crate::version::{Manifest, write_current};
+use crate::version::{Manifest, ManifestError, write_current};
 use crate::vfs::{Vfs, VfsFileExt, create_dir_durably};
 
 const COPY_UNIT: usize = 1 << 20;
@@ -44,7 +44,7 @@ pub(crate) fn write(core: &Core, dir: &Path) -> Result<Seq, Error> {
     let number = snapshot.next_file;
     snapshot.next_file = number + 1;
     Manifest::create(vfs, dir, number, &snapshot)?;
-    write_current(vfs, dir, number)?;
+    write_current(vfs, dir, number).map_err(ManifestError::into_error)?;
     Ok(snapshot.flushed_seq)
 }
 

@@ -17,8 +17,8 @@ use crate::log::{Log, LogOptions, Recovered};
 use crate::memtable::Memtable;
 use crate::table::Table;
 use crate::version::{
-    CURRENT, FileMeta, Manifest, Snapshot, Version, VersionEdit, parse_manifest_name, read_current,
-    read_manifest, write_current,
+    CURRENT, FileMeta, Manifest, ManifestError, Snapshot, Version, VersionEdit, parse_manifest_name,
+    read_current, read_manifest, write_current,
 };
 use crate::vfs::{Vfs, create_dir_durably};
 
@@ -105,7 +105,7 @@ fn begin_manifest(vfs: &dyn Vfs, dir: &Path, snapshot: &mut Snapshot) -> Result<
     let number = snapshot.next_file;
     snapshot.next_file = number + 1;
     let manifest = Manifest::create(vfs, dir, number, snapshot)?;
-    write_current(vfs, dir, number)?;
+    write_current(vfs, dir, number).map_err(ManifestError::into_error)?;
     Ok(manifest)
 }
 
