@@ -228,7 +228,11 @@ impl Log {
         if self.written() >= up_to {
             return Ok(());
         }
-        shared.advance(&mut drain)
+        match shared.advance(&mut drain) {
+            // The disk filled up behind what was asked for.
+            Err(LogError::Full(_)) if self.written() >= up_to => Ok(()),
+            other => other,
+        }
     }
 
     /// Asks the log's thread to write and sync everything appended so far; returns at once.
