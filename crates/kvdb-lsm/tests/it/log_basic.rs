@@ -287,3 +287,20 @@ fn files_that_are_no_segments_are_left_alone() {
     drop::<Log>(log);
     assert_eq!(vfs.list(Path::new(DIR)).expect("listed"), ["000001.wal", "notes.txt"]);
 }
+
+#[test]
+fn a_finished_segment_keeps_no_preallocated_space() {
+    let vfs = SimVfs::new();
+    for n in 0..20 {
+        let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("opened");
+        log.append(&batch(n), |_| ()).expect("appended");
+        if n % 2 == 0 {
+            log.rotate(|_| ()).expect("rotated");
+        }
+        log.close().expect("closed");
+    }
+    let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("opened");
+    let live = log.stats().live_bytes;
+    let room = options(&vfs, SyncPolicy::No).segment_bytes;
+    assert!(vfs.used_bytes() <= live + room, "{} bytes for {live}", vfs.used_bytes());
+}
