@@ -96,8 +96,14 @@ fn create(vfs: &dyn Vfs, dir: &Path) -> Result<Snapshot, Error> {
         }
     }
     let mut snapshot = Snapshot { next_file: highest_number(vfs, dir)? + 1, ..Snapshot::default() };
-    begin_manifest(vfs, dir, &mut snapshot)?;
-    Ok(snapshot)
+    match begin_manifest(vfs, dir, &mut snapshot) {
+        Ok(_) => Ok(snapshot),
+        Err(error) => {
+            // Perhaps it has its name in the cache only, and must not be taken for durable.
+            let _ = vfs.remove(&dir.join(CURRENT));
+            Err(error)
+        }
+    }
 }
 
 /// Writes the state into a new manifest and makes that the one in use.

@@ -84,7 +84,7 @@ impl Log {
         create_dir_durably(vfs, dir).map_err(Error::io("create", dir))?;
         let start = recovery::Start { min_segment: options.min_segment, first_seq: options.first_seq };
         let found = recovery::recover(vfs, dir, start, &mut replay)?;
-        segments::clean(vfs, dir, options.min_segment).map_err(Error::io("clean", dir))?;
+        let obsolete = segments::clean(vfs, dir, options.min_segment).map_err(Error::io("clean", dir))?;
 
         let number = found.next_segment;
         let next_seq = found.recovered.last_seq + 1;
@@ -106,9 +106,11 @@ impl Log {
         let last_seq = next_seq - 1;
         let synced = AtomicU64::new(begun.framer.offset());
         let segment = Segment { number, file: begun.file, synced };
+        // What is obsolete has no length that anybody would count.
+        let obsolete = obsolete.into_iter().map(|number| (number, 0));
         let segments = Segments {
-            finished: found.segments.iter().copied().collect(),
-            obsolete_below: options.min_segment,
+            finished: obsolete.chain(found.segments.iter().copied()).collect(),
+            obsolete_below: 0,
             spare: None,
         };
         let marks = || Mark::new(last_seq);

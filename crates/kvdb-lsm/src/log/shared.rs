@@ -195,10 +195,12 @@ impl Shared {
     }
 
     pub(super) fn remove_obsolete(&self) {
-        let obsolete = self.segments.lock().take_obsolete();
-        for number in obsolete {
+        loop {
+            let taken = self.segments.lock().take_obsolete();
+            let Some((number, len)) = taken else { return };
             if segments::remove(&*self.options.vfs, &self.options.dir, number).is_err() {
-                // It is obsolete all the same, and removed at the next opening.
+                // The next tick tries again.
+                self.segments.lock().finished.insert(number, len);
                 return;
             }
         }

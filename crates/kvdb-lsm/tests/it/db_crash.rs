@@ -7,7 +7,7 @@ use crate::support::{Rng, cases};
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::log::SyncPolicy;
 use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
-use kvdb_lsm::{Db, Options};
+use kvdb_lsm::{Db, Options, Pressure};
 use std::path::Path;
 use std::time::Duration;
 
@@ -148,4 +148,53 @@ fn a_new_database_is_there_with_every_directory_above_it() {
             assert_eq!(db.get(b"k001").expect("get").as_deref(), Some(&b"v"[..]), "{dir}, seed {seed}");
         }
     }
+}
+
+/// A sync fails during a flush, the next process finds in the cache what may not be on the disk,
+/// and the power fails while it opens the database.
+#[test]
+fn a_power_cut_during_the_opening_after_a_failed_sync_loses_nothing() {
+    let mut died = 0;
+    for nth in 1.. {
+        let vfs = SimVfs::new();
+        let db = Db::open(small(&vfs)).expect("open");
+        let mut history = History::default();
+        let mut rng = Rng::new(3);
+        for n in 0..12 {
+            let batch = random_batch(&mut rng);
+            let seq = db.append(&batch).expect("appended");
+            history.push(batch, seq);
+            if n == 5 {
+                db.flush().expect("flush");
+            }
+        }
+        db.log().sync().expect("synced");
+        vfs.fail(FaultPlan::once(nth, FaultKind::Io));
+        let _ = db.flush();
+        if vfs.heal() == 0 {
+            break;
+        }
+        if !matches!(db.pressure(), Pressure::Hard(_)) {
+            continue;
+        }
+        drop(db);
+        let left = vfs.process_crash();
+        for stop_at in 1.. {
+            let again = left.process_crash();
+            again.fail(FaultPlan::from(stop_at, FaultKind::Io));
+            drop(Db::open(small(&again)));
+            let whole = again.heal() == 0;
+            for seed in 0..6 {
+                let context = format!("fault {nth}, stopped at {stop_at}, seed {seed}");
+                let cut = again.crash(seed);
+                let db = Db::open(small(&cut)).unwrap_or_else(|e| panic!("{context}: {e}"));
+                history.model.assert_equals(&db, &context);
+            }
+            died += 1;
+            if whole {
+                break;
+            }
+        }
+    }
+    assert!(died > 50, "{died}");
 }
