@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::batch::Seq;
 use crate::db::core::{Core, LOG_DIR, TABLE_DIR, table_name};
 use crate::error::Error;
-use crate::version::{Manifest, write_current};
-use crate::vfs::{Vfs, VfsFileExt};
+use crate::version::{Manifest, ManifestError, write_current};
+use crate::vfs::{Vfs, VfsFileExt, create_dir_durably};
 
 const COPY_UNIT: usize = 1 << 20;
 
@@ -18,7 +18,7 @@ pub(crate) fn write(core: &Core, dir: &Path) -> Result<Seq, Error> {
     let vfs = &*core.options.vfs;
     let tables = dir.join(TABLE_DIR);
     for path in [dir, &tables, &dir.join(LOG_DIR)] {
-        vfs.create_dir_all(path).map_err(Error::io("create", path))?;
+        create_dir_durably(vfs, path).map_err(Error::io("create", path))?;
     }
     for path in [dir, &tables, &dir.join(LOG_DIR)] {
         let names = vfs.list(path).map_err(Error::io("list", path))?;
@@ -44,10 +44,7 @@ pub(crate) fn write(core: &Core, dir: &Path) -> Result<Seq, Error> {
     let number = snapshot.next_file;
     snapshot.next_file = number + 1;
     Manifest::create(vfs, dir, number, &snapshot)?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        vfs.sync_dir(parent).map_err(Error::io("sync", parent))?;
-    }
-    write_current(vfs, dir, number)?;
+    write_current(vfs, dir, number).map_err(ManifestError::into_error)?;
     Ok(snapshot.flushed_seq)
 }
 

@@ -5,6 +5,7 @@ mod db_damage;
 mod db_faults;
 mod db_hostile;
 mod db_model;
+mod db_nemesis;
 mod db_support;
 mod db_threads;
 mod log_basic;
