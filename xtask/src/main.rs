@@ -18,6 +18,7 @@ mod markdown;
 mod miri;
 mod powerloss;
 mod process;
+mod rigs;
 mod rng;
 mod server;
 mod setup;
@@ -45,6 +46,12 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Runs the tests of the unsafe code under Miri; needs a nightly toolchain.
     Miri(miri::Options),
+    /// Runs the model, metamorphic and crash tests of the storage engine over many seeds.
+    Rigs(rigs::Options),
+    /// Runs the tests of the storage engine's threads in many orders of their steps.
+    Shuttle(rigs::Shuttle),
+    /// Checks that the tests of the storage engine catch bugs that are built in on purpose.
+    Broken(rigs::Broken),
     /// Kills the server under load many times and checks that no acknowledged write is lost.
     Crash(crash::Options),
     /// Cuts the power of a file system under load many times and checks the same; needs root.
@@ -68,6 +75,9 @@ fn main() -> ExitCode {
         Command::Coverage(options) => coverage::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Miri(options) => miri::run(&options),
+        Command::Rigs(options) => rigs::rigs(&options),
+        Command::Shuttle(options) => rigs::shuttle(&options),
+        Command::Broken(options) => rigs::broken(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Load(options) => load::run(&options),
         Command::Powerloss(options) => powerloss::run(&options),

@@ -1,7 +1,8 @@
 //! What the hot path costs: a memtable insert, an append, and point reads from memory, from the
 //! block cache, and past the filters.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::log::SyncPolicy;
 use kvdb_lsm::probe::MemtableProbe;
@@ -93,6 +94,8 @@ fn database(c: &mut Criterion) {
             black_box(db.get_cached(&key(n.wrapping_mul(7919) % KEYS)).expect("get"))
         });
     });
+    group.bench_function("make a view", |b| b.iter(|| black_box(db.view())));
+    scans(&mut group, &db, "memtable");
     db.flush().expect("flush");
     for n in 0..KEYS {
         black_box(db.get(&key(n)).expect("get"));
@@ -103,6 +106,30 @@ fn database(c: &mut Criterion) {
             black_box(db.get_cached(&key(n.wrapping_mul(7919) % KEYS)).expect("get"))
         });
     });
+    let mut buffer = Vec::new();
+    group.bench_function("get from the block cache into a buffer", |b| {
+        b.iter(|| {
+            n += 1;
+            black_box(db.get_into(&key(n.wrapping_mul(7919) % KEYS), &mut buffer).expect("get"))
+        });
+    });
+    group.throughput(Throughput::Elements(100));
+    group.bench_function("get 100 keys at once from the block cache", |b| {
+        b.iter(|| {
+            n += 100;
+            let keys: Vec<_> = (n..n + 100).map(|n| key(n.wrapping_mul(7919) % KEYS)).collect();
+            black_box(db.multi_get(&keys).expect("get"))
+        });
+    });
+    group.throughput(Throughput::Elements(1));
+    scans(&mut group, &db, "one table");
+    // Six sources: five tables of a fifth of the keys each, and a memtable.
+    for part in 0..5 {
+        (0..KEYS).filter(|n| n % 7 == part).for_each(|n| append(n, 3));
+        db.flush().expect("flush");
+    }
+    (0..KEYS).filter(|n| n % 7 == 5).for_each(|n| append(n, 4));
+    scans(&mut group, &db, "six overlapping sources");
     group.bench_function("get a key that is not there", |b| {
         b.iter(|| {
             n += 1;
@@ -110,6 +137,33 @@ fn database(c: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// Steps and seeks of an iterator.
+fn scans(group: &mut BenchmarkGroup<'_, WallTime>, db: &Db, over: &str) {
+    let view = db.view();
+    let mut iter = db.iter_all(&view);
+    group.bench_function(format!("step forward over {over}"), |b| {
+        b.iter(|| {
+            if iter.next_entry().expect("step").is_none() {
+                iter.seek_first().expect("seek");
+            }
+        });
+    });
+    group.bench_function(format!("step backward over {over}"), |b| {
+        b.iter(|| {
+            if iter.prev_entry().expect("step").is_none() {
+                iter.seek_last().expect("seek");
+            }
+        });
+    });
+    let mut n = 0u64;
+    group.bench_function(format!("seek in {over}"), |b| {
+        b.iter(|| {
+            n += 1;
+            black_box(iter.seek(&key(n.wrapping_mul(7919) % KEYS)).expect("seek").is_some())
+        });
+    });
 }
 
 criterion_group!(benches, memtable, database);

@@ -21,6 +21,10 @@ pub type Seq = u64;
 /// The bytes in front of the operations of an encoded batch.
 pub const BATCH_HEADER_LEN: usize = 16;
 
+/// The longest key that a database takes, in bytes: keys are repeated in the indexes of tables and
+/// in the manifest, which have to fit into memory.
+pub const MAX_KEY_LEN: usize = 4 << 20;
+
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const COUNTER: u8 = 3;
@@ -47,6 +51,17 @@ pub enum Op<'a> {
         /// What is added.
         delta: i64,
     },
+}
+
+impl<'a> Op<'a> {
+    /// The key of the operation, if it has one.
+    #[must_use]
+    pub const fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Put { key, .. } | Self::Delete { key } => Some(key),
+            Self::Counter { .. } => None,
+        }
+    }
 }
 
 /// An ordered set of operations that is applied as a whole or not at all.

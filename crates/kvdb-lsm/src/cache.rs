@@ -1,15 +1,33 @@
-//! The block cache: decompressed, checked data blocks, shared by all tables of a database.
+//! The block cache: decompressed, checked blocks, shared by all tables of a database.
+//!
+//! Partitions of indexes and filters have a pool of their own, so that data blocks never push them
+//! out: without them, a data block cannot even be asked for.
 
 use std::sync::Arc;
+use std::sync::Once;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::table::Block;
+use crate::table::{Block, Bloom, Index};
 
 /// A block by the number of its table and its offset. Numbers are never reused, so an entry never
 /// goes stale; those of removed tables age out.
 type Key = (u64, u64);
+
+/// The share of the capacity that partitions get, if there are any.
+const PARTITION_SHARE: u64 = 4;
+/// A partition takes about this much memory.
+const PARTITION_BYTES: u64 = 8 << 10;
+
+/// A partition of the index of a table, or of its filter.
+#[derive(Debug, Clone)]
+pub(crate) enum PartitionBlock {
+    /// Of the index.
+    Index(Arc<Index>),
+    /// Of the filter.
+    Filter(Arc<Bloom>),
+}
 
 #[derive(Debug, Clone)]
 struct ByMemory;
@@ -20,25 +38,43 @@ impl Weighter<Key, Arc<Block>> for ByMemory {
     }
 }
 
+impl Weighter<Key, PartitionBlock> for ByMemory {
+    fn weight(&self, _: &Key, partition: &PartitionBlock) -> u64 {
+        // The weight must not be 0.
+        1 + match partition {
+            PartitionBlock::Index(index) => index.memory() as u64,
+            PartitionBlock::Filter(bloom) => bloom.memory() as u64,
+        }
+    }
+}
+
 /// A bounded cache that keeps what is used often, and resists scans.
+///
+/// # Invariants
+/// The capacities of both pools are `capacity` together, once there is a partition; until then
+/// `blocks` has all of it.
 #[derive(Debug)]
 pub(crate) struct BlockCache {
+    capacity: u64,
     blocks: Cache<Key, Arc<Block>, ByMemory>,
+    partitions: Cache<Key, PartitionBlock, ByMemory>,
+    split: Once,
 }
 
 impl BlockCache {
     /// A cache of `capacity` bytes for blocks of about `block_bytes` each.
     pub(crate) fn new(capacity: u64, block_bytes: usize) -> Self {
-        let blocks = capacity / block_bytes.max(64) as u64;
+        let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX >> 1);
+        let share = capacity / PARTITION_SHARE;
         Self {
-            blocks: Cache::with_weighter(
-                usize::try_from(blocks).unwrap_or(usize::MAX >> 1),
-                capacity,
-                ByMemory,
-            ),
+            capacity,
+            blocks: Cache::with_weighter(items(capacity, block_bytes.max(64) as u64), capacity, ByMemory),
+            partitions: Cache::with_weighter(items(share, PARTITION_BYTES), share, ByMemory),
+            split: Once::new(),
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, file_number: u64, offset: u64) -> Option<Arc<Block>> {
         self.blocks.get(&(file_number, offset))
     }
@@ -47,12 +83,21 @@ impl BlockCache {
         self.blocks.insert((file_number, offset), block);
     }
 
-    /// The bytes in the cache.
-    pub(crate) fn weight(&self) -> u64 {
-        self.blocks.weight()
+    pub(crate) fn get_partition(&self, file_number: u64, offset: u64) -> Option<PartitionBlock> {
+        self.partitions.get(&(file_number, offset))
     }
 
-    /// Lookups that found their block, and those that did not.
+    pub(crate) fn insert_partition(&self, file_number: u64, offset: u64, partition: PartitionBlock) {
+        self.split.call_once(|| self.blocks.set_capacity(self.capacity - self.capacity / PARTITION_SHARE));
+        self.partitions.insert((file_number, offset), partition);
+    }
+
+    /// The bytes in the cache.
+    pub(crate) fn weight(&self) -> u64 {
+        self.blocks.weight() + self.partitions.weight()
+    }
+
+    /// Lookups of data blocks that found their block, and those that did not.
     pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         (self.blocks.hits(), self.blocks.misses())
     }

@@ -42,13 +42,56 @@ impl Found {
     }
 }
 
+/// Which way a walk goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// To larger keys.
+    Forward,
+    /// To smaller keys.
+    Backward,
+}
+
+/// A range of keys, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds<'a> {
+    /// Where the range begins.
+    pub(crate) lower: Bound<&'a [u8]>,
+    /// Where the range ends.
+    pub(crate) upper: Bound<&'a [u8]>,
+}
+
+impl Bounds<'_> {
+    /// Whether `key` lies before the range.
+    #[inline]
+    pub(crate) fn is_before(&self, key: &[u8]) -> bool {
+        match self.lower {
+            Bound::Included(lower) => key < lower,
+            Bound::Excluded(lower) => key <= lower,
+            Bound::Unbounded => false,
+        }
+    }
+
+    /// Whether `key` lies behind the range.
+    #[inline]
+    pub(crate) fn is_after(&self, key: &[u8]) -> bool {
+        match self.upper {
+            Bound::Included(upper) => key > upper,
+            Bound::Excluded(upper) => key >= upper,
+            Bound::Unbounded => false,
+        }
+    }
+
+    /// Whether some key between `smallest` and `largest` (both included) can lie in the range.
+    pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
+        !self.is_after(smallest) && !self.is_before(largest)
+    }
+}
+
 /// An owned range of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyRange {
-    /// Where the range begins.
-    pub(crate) lower: Bound<Vec<u8>>,
-    /// Where the range ends.
-    pub(crate) upper: Bound<Vec<u8>>,
+    lower: Bound<Vec<u8>>,
+    upper: Bound<Vec<u8>>,
 }
 
 impl KeyRange {
@@ -62,34 +105,27 @@ impl KeyRange {
         Self { lower: range.start_bound().map(<[u8]>::to_vec), upper: range.end_bound().map(<[u8]>::to_vec) }
     }
 
-    /// Whether `key` lies before the range.
-    pub(crate) fn is_before(&self, key: &[u8]) -> bool {
-        match &self.lower {
-            Bound::Included(lower) => key < lower.as_slice(),
-            Bound::Excluded(lower) => key <= lower.as_slice(),
-            Bound::Unbounded => false,
-        }
+    /// The keys that begin with `prefix`.
+    pub(crate) fn prefix(prefix: &[u8]) -> Self {
+        // The first key behind them all: the prefix without what cannot be raised, and then raised.
+        let mut end = prefix.to_vec();
+        while end.pop_if(|last| *last == u8::MAX).is_some() {}
+        let upper = match end.last_mut() {
+            Some(last) => {
+                *last += 1;
+                Bound::Excluded(end)
+            }
+            None => Bound::Unbounded,
+        };
+        Self { lower: Bound::Included(prefix.to_vec()), upper }
     }
 
-    /// Whether `key` lies behind the range.
-    pub(crate) fn is_after(&self, key: &[u8]) -> bool {
-        match &self.upper {
-            Bound::Included(upper) => key > upper.as_slice(),
-            Bound::Excluded(upper) => key >= upper.as_slice(),
-            Bound::Unbounded => false,
-        }
-    }
-
-    /// Whether some key between `smallest` and `largest` (both included) can lie in the range.
-    pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
-        !self.is_after(smallest) && !self.is_before(largest)
-    }
-
-    /// The smallest key to seek to.
-    pub(crate) fn seek_key(&self) -> &[u8] {
-        match &self.lower {
-            Bound::Included(lower) | Bound::Excluded(lower) => lower,
-            Bound::Unbounded => &[],
+    /// The range, borrowed.
+    #[inline]
+    pub(crate) fn bounds(&self) -> Bounds<'_> {
+        Bounds {
+            lower: self.lower.as_ref().map(Vec::as_slice),
+            upper: self.upper.as_ref().map(Vec::as_slice),
         }
     }
 }
@@ -99,4 +135,22 @@ impl KeyRange {
 #[inline]
 pub(crate) fn key_hash(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_covers_what_begins_with_it_and_nothing_else() {
+        let keys: [&[u8]; 9] =
+            [b"", b"a", b"a\xff", b"a\xff\xff", b"a\xff\xff\0", b"b", b"\xff", b"\xff\xff", b"\xff\xff\x01"];
+        for prefix in keys {
+            let range = KeyRange::prefix(prefix);
+            for key in keys {
+                let inside = !range.bounds().is_before(key) && !range.bounds().is_after(key);
+                assert_eq!(inside, key.starts_with(prefix), "{prefix:?}, {key:?}");
+            }
+        }
+    }
 }

@@ -32,9 +32,37 @@ pub enum Error {
     /// The caller asked for something that cannot be: options that contradict each other, a
     /// directory that is in use by another process.
     Invalid(String),
+    /// The caller ended a long operation through its progress callback. What was begun is undone
+    /// or is harmless, as the operation says.
+    Canceled,
+}
+
+/// How bad an error is, by what helps against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The operation failed and nothing else did: it can be tried again, or asked differently.
+    Soft,
+    /// Part of the data cannot be read, or there is no space. What is not concerned goes on.
+    Hard,
+    /// Nothing can be written until the database is opened anew.
+    Fatal,
 }
 
 impl Error {
+    /// How bad the error is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Invalid(_) | Self::Canceled => Severity::Soft,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Severity::Hard,
+                _ => Severity::Soft,
+            },
+            Self::Corruption { .. } => Severity::Hard,
+            Self::Poisoned(_) => Severity::Fatal,
+        }
+    }
+
     /// An [`Error::Io`], for `map_err`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
@@ -59,6 +87,7 @@ impl fmt::Display for Error {
                 write!(f, "the store stopped after a failed write to the disk: {why}")
             }
             Self::Invalid(why) => f.write_str(why),
+            Self::Canceled => f.write_str("the operation was canceled"),
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
     core.log.sync()?;
     let mut outputs = Outputs::new(core, 0);
     let mut cursor = frozen.memtable.cursor(KeyRange::all(), NEWEST);
+    cursor.seek_first();
     while let Some(entry) = cursor.entry() {
         outputs.add(entry)?;
         cursor.advance();

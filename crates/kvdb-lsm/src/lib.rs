@@ -25,6 +25,29 @@
 //!   table never needs more than one version of a key.
 //! * A *counter* is a number that batches add to, exact across crashes.
 //!
+//! # Reading
+//!
+//! A *point read* asks the memtables and then the tables that can hold the key, newest first, and
+//! stops at the first that knows it. [`Db::get`] may wait for the disk; [`Db::get_into`] does so
+//! into a buffer of the caller's; [`Db::multi_get`] goes through every table once for many keys,
+//! its filter first. [`Db::get_cached`] never touches a file: where only the disk can tell, it
+//! answers with a [`Pending`] that another thread finishes from the block that was missing.
+//!
+//! A *scan* ([`Iter`]) merges all of them, and is a position rather than a stream: it is sent to a
+//! key or to an end, moved on or back in any order, and bounded by a range or a prefix. The merge
+//! is a heap of the sources. On the way forward every source stands on its first key that is not
+//! below the current one, on the way back on its last that is not above it. So to turn around is to
+//! move *every* source by one, across the current key: to move only the one that is on top would
+//! skip what the others hold between. A step allocates nothing and compares eight bytes of the keys
+//! before it compares the keys.
+//!
+//! Reads of a memtable in a scan are copies of short runs of entries, so that no lock is held while
+//! the caller thinks, and writes go on meanwhile. What keeps such a scan exact is its view: writes
+//! after it are skipped, and what they replace is kept as long as the view lives.
+//!
+//! Only reads of the memtable write to memory that is shared between cores (the lock of a
+//! partition); state and version are found without.
+//!
 //! # What holds after a crash
 //!
 //! What is recovered is exactly the batches up to some point, no hole among them and no half of
@@ -65,8 +88,8 @@
 //! db.flush()?;
 //! db.close()?;
 //! let db = Db::open(options)?;
-//! assert_eq!(db.get_cached(b"pear")?, Cached::NeedIo);
-//! assert_eq!(db.get(b"pear")?, Some(b"green".to_vec()));
+//! let Cached::NeedIo(pending) = db.get_cached(b"pear")? else { panic!("nothing is cached yet") };
+//! assert_eq!(pending.finish()?, Some(b"green".to_vec()));
 //! assert_eq!(db.counter(1), 2);
 //! # Ok(())
 //! # }
@@ -77,23 +100,35 @@
 //! It knows nothing of Redis, of networks, of time or of chance, and it has no async: what may
 //! block says so, and [`Db::get_cached`] and [`Db::append`] never do. It has no transactions (a
 //! layer above validates and appends one batch), no range deletions (a layer above changes a
-//! prefix instead), no repair tool, and no expiry.
+//! prefix instead), and no expiry. It never repairs anything by itself: [`repair`] is a call.
 
 mod apart;
+pub mod backup;
 pub mod batch;
 mod cache;
 mod checkpoint;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod compaction;
 mod db;
+pub mod dump;
 mod entry;
 pub mod error;
+mod file_copy;
 mod file_header;
 mod flush;
+mod ingest;
 pub mod log;
 mod memtable;
 mod merge;
 #[doc(hidden)]
 pub mod probe;
+mod progress;
+pub mod repair;
+mod sabotage;
+mod scrub;
+mod sst_writer;
+mod sync;
 mod table;
 pub mod varint;
 mod verify;
@@ -101,7 +136,12 @@ mod version;
 pub mod vfs;
 mod wal;
 
-pub use crate::db::{AppendError, Cached, Db, DbStats, Iter, Options, Pressure, ReadView, Row};
+pub use crate::db::{
+    AppendError, Cached, Db, DbStats, Descending, Iter, Options, Pending, Pressure, ReadOnlyDb, ReadView, Row,
+};
 pub use crate::memtable::Partitioning;
+pub use crate::progress::{OnProgress, Progress, unwatched};
+pub use crate::scrub::{Scrub, ScrubStep};
+pub use crate::sst_writer::{SstWriter, WrittenTable};
 pub use crate::table::Compression;
 pub use crate::verify::Report;

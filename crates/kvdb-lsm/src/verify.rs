@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::progress::{OnProgress, Watch};
 use crate::table::{Fill, TableIter};
 use crate::version::{Version, VersionFile};
 
@@ -20,8 +21,9 @@ pub struct Report {
 }
 
 /// Checks every table of a version. The levels themselves were checked when the version was made.
-pub(crate) fn verify(version: &Version) -> Report {
+pub(crate) fn verify(version: &Version, progress: OnProgress<'_>) -> Result<Report, Error> {
     let mut report = Report::default();
+    let mut watch = Watch::begin(version.files().map(|(_, file)| file.meta.size).sum(), progress)?;
     for (_, file) in version.files() {
         report.tables += 1;
         report.bytes += file.meta.size;
@@ -29,12 +31,14 @@ pub(crate) fn verify(version: &Version) -> Report {
             Ok(entries) => report.entries += entries,
             Err(problem) => report.problems.push(problem),
         }
+        watch.add(file.meta.size)?;
     }
-    report
+    watch.end();
+    Ok(report)
 }
 
 /// Checks one table; returns its entries.
-fn table(file: &VersionFile) -> Result<u64, Error> {
+pub(crate) fn table(file: &VersionFile) -> Result<u64, Error> {
     let bad = |what: &str| Error::corruption(file.table.path(), 0, what);
     if file.table.checksum_file()? != file.meta.crc {
         return Err(bad("the checksum of the file is not that of the manifest"));
@@ -51,6 +55,9 @@ fn table(file: &VersionFile) -> Result<u64, Error> {
         }
         if !file.meta.overlaps(entry.key, entry.key) || entry.seq > file.meta.max_seq {
             return Err(bad("an entry lies outside the bounds of its table"));
+        }
+        if !walk.is_found_by_point_read()? {
+            return Err(bad("the filter or the hash index of the table hides an entry"));
         }
         last = Some(entry.key.to_vec());
         walk.advance()?;

@@ -69,7 +69,7 @@ impl Store {
         let row_key = row::meta_key(place, self.space(db), key);
         match self.rows.get_cached(&row_key).map_err(|e| e.to_string())? {
             Cached::Absent => Ok(Residency::Ready),
-            Cached::NeedIo => Ok(Residency::NeedIo),
+            Cached::NeedIo(_) => Ok(Residency::NeedIo),
             Cached::Found(value) => {
                 let meta = row::decode_meta(&value).ok_or("a row does not decode: the data is damaged")?;
                 let value = match meta.body {

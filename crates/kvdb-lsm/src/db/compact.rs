@@ -7,11 +7,13 @@ use super::outputs::Outputs;
 use crate::compaction::Choice;
 use crate::error::Error;
 use crate::merge::{LevelIter, Merge, Source};
+use crate::progress::{OnProgress, Watch};
+use crate::sabotage::{self, Bug};
 use crate::table::{Fill, TableIter};
 use crate::version::{LEVELS, Version, VersionEdit, VersionFile};
 
 /// Merges the chosen tables and installs the result. The caller is the only one who compacts.
-pub(super) fn compact(core: &Core, choice: &Choice) -> Result<(), Error> {
+pub(super) fn compact(core: &Core, choice: &Choice, progress: OnProgress<'_>) -> Result<(), Error> {
     let version = Arc::clone(&core.state.load().version);
     let inputs = |level: usize| -> Vec<VersionFile> {
         let files = version.level(level).iter();
@@ -20,28 +22,36 @@ pub(super) fn compact(core: &Core, choice: &Choice) -> Result<(), Error> {
     if choice.is_move {
         return move_tables(core, choice, &(0..LEVELS).flat_map(inputs).collect::<Vec<_>>());
     }
+    let mut outputs = Outputs::new(core, choice.output_level);
     let mut sources = Vec::new();
-    let mut read = 0;
+    let (mut read, mut entries) = (0, 0);
     for level in 0..LEVELS {
         let files = inputs(level);
         read += files.iter().map(|file| file.meta.size).sum::<u64>();
+        entries += files.iter().map(|file| file.meta.entries).sum::<u64>();
         if level == 0 {
             for file in files {
-                let mut table = TableIter::new(file.table, Fill::Bypass);
-                table.seek(&[])?;
-                sources.push(Source::Table(table));
+                sources.push(Source::Table(TableIter::new(file.table, Fill::Bypass)));
             }
         } else if !files.is_empty() {
-            sources.push(Source::Level(LevelIter::seek(Arc::new(files), &[], Fill::Bypass)?));
+            if level == LEVELS - 1 {
+                // These do not store the sequences of their entries.
+                files.iter().for_each(|file| outputs.cover_seqs_of(&file.table));
+            }
+            sources.push(Source::Level(LevelIter::new(Arc::new(files), Fill::Bypass)));
         }
     }
+    let mut merge = Merge::over(sources);
+    // Before anything else: a source that cannot be read must not look like a disk without room.
+    merge.seek_first()?;
     leave_room(core, read)?;
-    let mut merge = Merge::new(sources);
-    let mut outputs = Outputs::new(core, choice.output_level);
     let mut below = Below::new(&version, choice.output_level);
+    let mut watch = Watch::begin(read, progress)?;
     while let Some(entry) = merge.entry() {
+        watch.add(read / entries.max(1))?;
         // No view is in the way: a view reads the tables it was made over.
-        if entry.value.is_some() || below.may_hold(entry.key) {
+        let keeps_tombstones = !sabotage::has(Bug::EarlyTombstone);
+        if entry.value.is_some() || (keeps_tombstones && below.may_hold(entry.key)) {
             outputs.add(entry)?;
         }
         merge.advance()?;
@@ -53,6 +63,7 @@ pub(super) fn compact(core: &Core, choice: &Choice) -> Result<(), Error> {
     if installed.is_ok() || core.stop_reason().is_some() {
         outputs.keep();
     }
+    watch.end();
     core.activity.compacted(read, outputs.bytes());
     installed
 }

@@ -5,11 +5,7 @@
 //! obsolete is removed when the last reader has let go of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::background::Signals;
 use super::gate::Gate;
@@ -22,9 +18,12 @@ use crate::compaction;
 use crate::error::Error;
 use crate::log::Log;
 use crate::memtable::Memtable;
-use crate::table::{Compression, Table, TableOptions};
+use crate::sabotage::{self, Bug};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{ArcSwap, Mutex, MutexGuard};
+use crate::table::{Compression, PartitionLimits, Table, TableOptions};
 use crate::version::{
-    Manifest, ManifestError, NUMBER_LIMIT, Snapshot, VersionEdit, manifest_name, write_current,
+    LEVELS, Manifest, ManifestError, NUMBER_LIMIT, Snapshot, VersionEdit, manifest_name, write_current,
 };
 
 /// A manifest is replaced when it is larger than this and than twice its snapshot.
@@ -137,12 +136,34 @@ impl Core {
         self.next_file.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Numbers for `count` new files; returns the first.
+    pub(crate) fn next_files(&self, count: u64) -> u64 {
+        self.next_file.fetch_add(count, Ordering::Relaxed)
+    }
+
+    /// Keeps compactions out for as long as the guard lives.
+    pub(crate) fn compacting(&self) -> MutexGuard<'_, ()> {
+        self.compacting.lock()
+    }
+
     /// How the tables of a level are built.
     pub(crate) const fn table_options(&self, level: usize) -> TableOptions {
+        let is_last = level == LEVELS - 1;
+        let compression = match self.options.last_level_compression {
+            // What is soon rewritten is not worth the work.
+            _ if level < 2 => Compression::None,
+            Some(compression) if is_last => compression,
+            _ => self.options.compression,
+        };
         TableOptions {
             block_bytes: self.options.block_bytes,
+            restart_interval: self.options.restart_interval,
+            // The filters of the last level pay as well: they spare the read for keys that are not
+            // there.
             bloom_bits_per_key: self.options.bloom_bits_per_key,
-            compression: if level < 2 { Compression::None } else { self.options.compression },
+            compression,
+            drop_seqs: is_last,
+            partitions: PartitionLimits::DEFAULT,
         }
     }
 
@@ -191,6 +212,7 @@ impl Core {
         let mut installer = self.installer.lock();
         self.check_running()?;
         edit.next_file = Some(self.next_file.load(Ordering::Relaxed));
+        let before = sabotage::has(Bug::LostFreeze).then(|| self.state.load_full());
         let current = Arc::clone(&self.state.load().version);
         let mut snapshot = installer.snapshot.clone();
         let applied = snapshot.apply(&edit).and_then(|()| current.apply(&edit, tables));
@@ -208,16 +230,19 @@ impl Core {
         self.retire(&edit, &current, flushed);
         let version = Arc::new(version);
         let totals = edit.counters.map(Arc::new);
-        self.update_state(|state| State {
-            active: Arc::clone(&state.active),
-            frozen: state
-                .frozen
-                .iter()
-                .filter(|frozen| flushed.is_none_or(|flushed| !Arc::ptr_eq(frozen, flushed)))
-                .cloned()
-                .collect(),
-            version,
-            totals: totals.unwrap_or_else(|| Arc::clone(&state.totals)),
+        self.update_state(|now| {
+            let state = before.as_deref().unwrap_or(now);
+            State {
+                active: Arc::clone(&state.active),
+                frozen: state
+                    .frozen
+                    .iter()
+                    .filter(|frozen| flushed.is_none_or(|flushed| !Arc::ptr_eq(frozen, flushed)))
+                    .cloned()
+                    .collect(),
+                version,
+                totals: totals.unwrap_or_else(|| Arc::clone(&state.totals)),
+            }
         });
         self.roll_manifest(&mut installer);
         Ok(())
@@ -290,6 +315,16 @@ impl Core {
     pub(crate) fn installed(&self) -> (Arc<State>, Snapshot) {
         let installer = self.installer.lock();
         (self.state.load_full(), installer.snapshot.clone())
+    }
+
+    /// Leaves a damaged table out of compactions from now on.
+    pub(crate) fn quarantine(&self, number: u64) {
+        self.damaged.lock().insert(number);
+    }
+
+    /// The tables that are known to be damaged.
+    pub(crate) fn quarantined(&self) -> Vec<u64> {
+        self.damaged.lock().iter().copied().collect()
     }
 
     /// The number of tables that a compaction could not read.

@@ -9,10 +9,9 @@
 //! core writes twice. So the gate is striped: an append takes the lock of its thread's stripe, and
 //! closing takes all of them.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::sabotage::{self, Bug};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, thread_number};
 
 const STRIPES: usize = 16;
 
@@ -40,35 +39,22 @@ pub(super) struct Pass<'a> {
 /// A closed gate.
 #[derive(Debug)]
 pub(super) struct Closed<'a> {
-    _stripes: [RwLockWriteGuard<'a, ()>; STRIPES],
-}
-
-/// The stripe of the calling thread.
-fn stripe_of_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    STRIPE.with(|stripe| {
-        if stripe.get() == usize::MAX {
-            stripe.set(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
-        }
-        stripe.get()
-    })
+    _stripes: [Option<RwLockWriteGuard<'a, ()>>; STRIPES],
 }
 
 impl Gate {
     /// Enters for an append; waits while the gate is closed.
     #[inline]
     pub(super) fn enter(&self) -> Pass<'_> {
-        let stripe = &self.stripes[stripe_of_thread()];
+        let stripe = &self.stripes[thread_number() % STRIPES];
         Pass { stripe, _inside: stripe.lock.read() }
     }
 
     /// Closes the gate: waits for the appends under way, holds up new ones.
     pub(super) fn close(&self) -> Closed<'_> {
         // In order, so that two that close do not wait for each other.
-        Closed { _stripes: std::array::from_fn(|n| self.stripes[n].lock.write()) }
+        let close = |n: usize| (!sabotage::has(Bug::OpenGate)).then(|| self.stripes[n].lock.write());
+        Closed { _stripes: std::array::from_fn(close) }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Ordered iteration over a view.
+//! Ordered iteration over a view, either way.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::views::Pin;
@@ -12,94 +13,245 @@ use crate::version::LEVELS;
 /// A key and its value.
 pub type Row<'a> = (&'a [u8], &'a [u8]);
 
-/// The keys of a range and their values, in key order, as a view sees them. It may read the disk.
+/// Where an iterator stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before the first row of the range.
+    Start,
+    /// On a row: the merge stands on a value inside the range.
+    Row,
+    /// Behind the last row of the range.
+    End,
+    /// Nowhere, after an error.
+    Lost,
+}
+
+/// A position among the rows of a range, as a view sees them. It may read the disk.
 ///
-/// An iterator is an [`Iterator`] of owned pairs; [`Iter::next_entry`] borrows instead of copying.
-/// After an error it has ended.
+/// A new iterator stands before the first row. It can be moved one row on or back, in any order,
+/// and it can be placed anew at any time. A row is borrowed until the next move. Whoever goes over
+/// the end of the range stands behind it, and one row back is the last row; the start is alike.
+/// After an error the iterator has no position, and every step answers `None` until it is placed
+/// anew.
+///
+/// It is also an [`Iterator`] of owned pairs, upwards; [`Iter::descending`] goes downwards. It is no
+/// [`DoubleEndedIterator`], because it has one position and that has two.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use kvdb_lsm::{Db, Options, batch::WriteBatch, vfs::SimVfs};
+/// # fn main() -> Result<(), kvdb_lsm::error::Error> {
+/// # let mut options = Options::new("/data");
+/// # options.vfs = Arc::new(SimVfs::new());
+/// # let db = Db::open(options)?;
+/// let mut batch = WriteBatch::new();
+/// for key in [b"a1", b"a3", b"a5", b"b2"] {
+///     batch.put(key, b"");
+/// }
+/// db.append(&batch).expect("the database is new");
+/// let mut iter = db.iter_prefix(b"a", &db.view());
+/// assert_eq!(iter.seek(b"a2")?, Some((&b"a3"[..], &b""[..])));
+/// assert_eq!(iter.prev_entry()?, Some((&b"a1"[..], &b""[..])));
+/// assert_eq!(iter.seek_for_prev(b"a9")?, Some((&b"a5"[..], &b""[..])));
+/// assert_eq!(iter.next_entry()?, None);
+/// assert_eq!(iter.prev_entry()?, Some((&b"a5"[..], &b""[..])));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Invariants
+/// The merge is at most one row ahead of what `place` says: it stands on the row, or on what showed
+/// that there is none.
 #[derive(Debug)]
 pub struct Iter {
     merge: Merge,
     range: KeyRange,
-    /// The current entry has been given out.
-    given: bool,
-    failed: bool,
-    /// An error of the start, given out first.
-    error: Option<Error>,
+    place: Place,
     _pin: Arc<Pin>,
 }
 
 impl Iter {
     pub(super) fn new(pin: Arc<Pin>, range: KeyRange) -> Self {
-        let (merge, error) = match sources(&pin, &range) {
-            Ok(sources) => (Merge::new(sources), None),
-            Err(error) => (Merge::new(Vec::new()), Some(error)),
-        };
-        Self { merge, range, given: false, failed: false, error, _pin: pin }
+        let merge = Merge::over(sources(&pin, &range));
+        Self { merge, range, place: Place::Start, _pin: pin }
     }
 
-    /// The next key and value, borrowed until the next call; `None` at the end.
-    pub fn next_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
-        if let Some(error) = self.error.take() {
-            self.failed = true;
-            return Err(error);
+    /// The row that the iterator stands on.
+    #[must_use]
+    pub fn current(&self) -> Option<Row<'_>> {
+        if self.place != Place::Row {
+            return None;
         }
-        if self.failed {
+        self.merge.entry().and_then(|entry| Some((entry.key, entry.value?)))
+    }
+
+    /// Goes to the first row.
+    pub fn seek_first(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.lose();
+        match self.range.bounds().lower {
+            Bound::Included(lower) => self.merge.seek(lower)?,
+            Bound::Excluded(lower) => {
+                self.merge.seek(lower)?;
+                if self.merge.entry().is_some_and(|entry| entry.key == lower) {
+                    self.merge.advance()?;
+                }
+            }
+            Bound::Unbounded => self.merge.seek_first()?,
+        }
+        self.settle_forward()
+    }
+
+    /// Goes to the last row.
+    pub fn seek_last(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.lose();
+        match self.range.bounds().upper {
+            Bound::Included(upper) => self.merge.seek_back(upper, true)?,
+            Bound::Excluded(upper) => self.merge.seek_back(upper, false)?,
+            Bound::Unbounded => self.merge.seek_last()?,
+        }
+        self.settle_backward()
+    }
+
+    /// Goes to the first row of the range with a key not below `key`.
+    pub fn seek(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
+        let range = self.range.bounds();
+        if range.is_before(key) {
+            return self.seek_first();
+        }
+        if range.is_after(key) {
+            self.place = Place::End;
             return Ok(None);
         }
-        if std::mem::take(&mut self.given) {
-            self.advance()?;
-        }
-        while let Some(entry) = self.merge.entry() {
-            if self.range.is_after(entry.key) {
-                return Ok(None);
-            }
-            if entry.value.is_some() && !self.range.is_before(entry.key) {
-                break;
-            }
-            self.advance()?;
-        }
-        self.given = true;
-        let current = self.merge.entry();
-        Ok(current.and_then(|entry| Some((entry.key, entry.value?))))
+        self.lose();
+        self.merge.seek(key)?;
+        self.settle_forward()
     }
 
-    fn advance(&mut self) -> Result<(), Error> {
-        self.merge.advance().inspect_err(|_| self.failed = true)
+    /// Goes to the last row of the range with a key not above `key`.
+    pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
+        let range = self.range.bounds();
+        if range.is_after(key) {
+            return self.seek_last();
+        }
+        if range.is_before(key) {
+            self.place = Place::Start;
+            return Ok(None);
+        }
+        self.lose();
+        self.merge.seek_back(key, true)?;
+        self.settle_backward()
     }
+
+    /// Goes to the next row; `None` at the end of the range.
+    #[inline]
+    pub fn next_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
+        match self.place {
+            Place::Start => self.seek_first(),
+            Place::Row => {
+                self.lose();
+                self.merge.advance()?;
+                self.settle_forward()
+            }
+            Place::End | Place::Lost => Ok(None),
+        }
+    }
+
+    /// Goes to the row before; `None` at the start of the range.
+    #[inline]
+    pub fn prev_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
+        match self.place {
+            Place::End => self.seek_last(),
+            Place::Row => {
+                self.lose();
+                self.merge.retreat()?;
+                self.settle_backward()
+            }
+            Place::Start | Place::Lost => Ok(None),
+        }
+    }
+
+    /// The rows of the range from the last to the first, wherever the iterator stands.
+    #[must_use]
+    pub const fn descending(mut self) -> Descending {
+        self.place = Place::End;
+        Descending(self)
+    }
+
+    /// Whatever goes wrong from here on takes the position.
+    const fn lose(&mut self) {
+        self.place = Place::Lost;
+    }
+
+    /// Goes on to the next value, if the merge does not stand on one.
+    #[inline]
+    fn settle_forward(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.place = loop {
+            match self.merge.entry() {
+                None => break Place::End,
+                Some(entry) if self.range.bounds().is_after(entry.key) => break Place::End,
+                Some(entry) if entry.value.is_some() => break Place::Row,
+                Some(_) => self.merge.advance()?,
+            }
+        };
+        Ok(self.current())
+    }
+
+    /// Goes back to the value before, if the merge does not stand on one.
+    #[inline]
+    fn settle_backward(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.place = loop {
+            match self.merge.entry() {
+                None => break Place::Start,
+                Some(entry) if self.range.bounds().is_before(entry.key) => break Place::Start,
+                Some(entry) if entry.value.is_some() => break Place::Row,
+                Some(_) => self.merge.retreat()?,
+            }
+        };
+        Ok(self.current())
+    }
+}
+
+fn owned((key, value): Row<'_>) -> (Vec<u8>, Vec<u8>) {
+    (key.to_vec(), value.to_vec())
 }
 
 impl Iterator for Iter {
     type Item = Result<(Vec<u8>, Vec<u8>), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_entry().map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec()))).transpose()
+        self.next_entry().map(|row| row.map(owned)).transpose()
     }
 }
 
-/// Everything that may hold keys of the range, newest first, placed at its start.
-fn sources(pin: &Pin, range: &KeyRange) -> Result<Vec<Source>, Error> {
+/// The rows of a range from the last to the first; see [`Iter::descending`].
+#[derive(Debug)]
+pub struct Descending(Iter);
+
+impl Iterator for Descending {
+    type Item = Result<(Vec<u8>, Vec<u8>), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.prev_entry().map(|row| row.map(owned)).transpose()
+    }
+}
+
+/// Everything that may hold keys of the range, newest first, unplaced.
+fn sources(pin: &Pin, range: &KeyRange) -> Vec<Source> {
     let state = &pin.state;
     let frozen = state.frozen.iter().map(|frozen| &frozen.memtable);
     let mut sources: Vec<Source> = std::iter::once(&state.active)
         .chain(frozen)
         .map(|memtable| Source::Memtable(memtable.cursor(range.clone(), pin.seq)))
         .collect();
-    let key = range.seek_key();
+    let bounds = range.bounds();
     for file in state.version.level(0).iter() {
-        if range.overlaps(&file.meta.smallest, &file.meta.largest) {
-            let mut table = TableIter::new(Arc::clone(&file.table), Fill::Cache);
-            table.seek(key)?;
-            sources.push(Source::Table(table));
+        if bounds.overlaps(&file.meta.smallest, &file.meta.largest) {
+            sources.push(Source::Table(TableIter::new(Arc::clone(&file.table), Fill::Cache)));
         }
     }
     for level in 1..LEVELS {
-        let files = state.version.level(level);
-        let at = files.partition_point(|file| file.meta.largest.as_slice() < key);
-        let reaches = |file: &crate::version::VersionFile| !range.is_after(&file.meta.smallest);
-        if files.get(at).is_some_and(reaches) {
-            let level = LevelIter::seek(Arc::clone(files), key, Fill::Cache)?;
-            sources.push(Source::Level(level));
-        }
+        let level = LevelIter::within(state.version.level(level), bounds, Fill::Cache);
+        sources.extend(level.map(Source::Level));
     }
-    Ok(sources)
+    sources
 }

@@ -5,9 +5,13 @@ mod compact;
 pub(crate) mod core;
 mod gate;
 mod iter;
-mod open;
+mod multi_get;
+pub(crate) mod open;
+mod operate;
 mod options;
 pub(crate) mod outputs;
+mod read_only;
+mod reads;
 pub(crate) mod state;
 mod stats;
 mod views;
@@ -15,23 +19,22 @@ mod work;
 
 use std::fmt;
 use std::ops::RangeBounds;
-use std::path::Path;
 use std::sync::Arc;
 
 use self::background::Threads;
 use self::core::Core;
-pub use self::iter::{Iter, Row};
+pub use self::iter::{Descending, Iter, Row};
 use self::open::Lock;
 pub use self::options::Options;
+pub use self::read_only::ReadOnlyDb;
+pub use self::reads::{Cached, Pending};
 pub use self::stats::{DbStats, Pressure};
 pub use self::views::ReadView;
-use crate::batch::{Seq, WriteBatch};
-use crate::checkpoint;
-use crate::entry::{KeyRange, NEWEST, key_hash};
+use crate::batch::{MAX_KEY_LEN, Seq, WriteBatch};
+use crate::entry::{KeyRange, NEWEST};
 use crate::error::Error;
 use crate::log::{FullReason, Log, LogError, LogState, Recovered};
-use crate::table::CacheOnly;
-use crate::verify::{self, Report};
+use crate::sabotage::{self, Bug};
 use crate::version::LEVELS;
 
 /// The pressure begins to be felt at this share of what is allowed.
@@ -46,7 +49,7 @@ pub enum AppendError {
     Backlog,
     /// The database takes no writes any more; the text is the cause.
     Stopped(Arc<str>),
-    /// The batch is larger than the log takes.
+    /// The batch is larger than the log takes, or has a key longer than [`MAX_KEY_LEN`].
     TooLarge,
 }
 
@@ -58,7 +61,9 @@ impl fmt::Display for AppendError {
             Self::Stopped(cause) => {
                 write!(f, "the database stopped after a failed write to the disk: {cause}")
             }
-            Self::TooLarge => LogError::TooLarge.fmt(f),
+            Self::TooLarge => {
+                f.write_str("the batch is larger than the log takes, or a key in it longer than 4 MiB")
+            }
         }
     }
 }
@@ -73,17 +78,6 @@ impl From<LogError> for AppendError {
             LogError::TooLarge => Self::TooLarge,
         }
     }
-}
-
-/// The answer of a lookup that must not touch a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cached {
-    /// The key has this value.
-    Found(Vec<u8>),
-    /// The key does not exist.
-    Absent,
-    /// Only the disk can tell: ask [`Db::get`], on a thread that may wait.
-    NeedIo,
 }
 
 /// A database. See the [crate documentation](crate).
@@ -122,7 +116,7 @@ impl Db {
         Ok(db)
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         self.core.as_ref().expect("the core is taken out only when the database is closed")
     }
 
@@ -153,6 +147,10 @@ impl Db {
         if let Some(reason) = core.stop_reason() {
             return Err(AppendError::Stopped(Arc::clone(reason)));
         }
+        let ops = batch.ops_bytes().len();
+        if ops > MAX_KEY_LEN && batch.iter().any(|op| op.key().is_some_and(|key| key.len() > MAX_KEY_LEN)) {
+            return Err(AppendError::TooLarge);
+        }
         let pass = core.gate.enter();
         // The active memtable cannot change while an append is inside the gate.
         let state = core.state.load();
@@ -178,42 +176,25 @@ impl Db {
         Ok(last)
     }
 
-    /// The newest value of a key. May read the disk.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let state = self.core().state.load();
-        state.get(key_hash(key), key, NEWEST)
-    }
-
-    /// The newest value of a key, if memory can tell: memtables, filters and the block cache.
-    /// Never touches a file.
-    pub fn get_cached(&self, key: &[u8]) -> Result<Cached, Error> {
-        let state = self.core().state.load();
-        Ok(match state.get_cached(key_hash(key), key, NEWEST)? {
-            CacheOnly::NeedIo => Cached::NeedIo,
-            CacheOnly::Known(found) => match found.and_then(|found| found.into_value()) {
-                Some(value) => Cached::Found(value),
-                None => Cached::Absent,
-            },
-        })
-    }
-
     /// The database as it is now, for reads that must fit together.
     #[must_use]
     pub fn view(&self) -> ReadView {
         let core = self.core();
         let _closed = core.gate.close();
-        core.views.pin(core.log.appended(), core.state.load_full())
+        let seq = if sabotage::has(Bug::LeakyView) { NEWEST } else { core.log.appended() };
+        core.views.pin(seq, core.state.load_full())
     }
 
-    /// The value of a key as a view sees it. May read the disk.
-    pub fn get_at(&self, key: &[u8], view: &ReadView) -> Result<Option<Vec<u8>>, Error> {
-        view.pin.state.get(key_hash(key), key, view.pin.seq)
-    }
-
-    /// The keys of a range in order, as a view sees them. May read the disk.
+    /// The rows of a range in key order, as a view sees them. Does no I/O; the iterator may.
     #[must_use]
     pub fn iter(&self, range: impl RangeBounds<[u8]>, view: &ReadView) -> Iter {
         Iter::new(Arc::clone(&view.pin), KeyRange::new(&range))
+    }
+
+    /// As [`Db::iter`], over the keys that begin with `prefix`.
+    #[must_use]
+    pub fn iter_prefix(&self, prefix: &[u8], view: &ReadView) -> Iter {
+        Iter::new(Arc::clone(&view.pin), KeyRange::prefix(prefix))
     }
 
     /// As [`Db::iter`], over all keys.
@@ -254,36 +235,6 @@ impl Db {
         let worked = self.core().compact_once()?;
         self.core().sweep();
         Ok(worked)
-    }
-
-    /// Flushes, and merges all tables into one sorted run without tombstones.
-    pub fn compact(&self) -> Result<(), Error> {
-        let core = self.core();
-        core.flush_all()?;
-        core.compact_all()?;
-        core.sweep();
-        Ok(())
-    }
-
-    /// Makes a copy of the database in `dir`, which must be empty or not exist: a database of its
-    /// own with everything appended before the call. Tables are shared as hard links where the
-    /// file system allows it. Returns the last sequence in the copy.
-    ///
-    /// # Errors
-    /// The directory may hold part of a copy then, which cannot be opened.
-    pub fn checkpoint(&self, dir: &Path) -> Result<Seq, Error> {
-        let core = self.core();
-        core.flush_all()?;
-        let seq = checkpoint::write(core, dir);
-        core.sweep();
-        seq
-    }
-
-    /// Reads every table completely and checks it against its checksums, its order, and the
-    /// manifest.
-    pub fn verify(&self) -> Result<Report, Error> {
-        let version = Arc::clone(&self.core().state.load().version);
-        Ok(verify::verify(&version))
     }
 
     /// How far writes are ahead of flushes and compactions.

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use super::core::{Core, Installer, LOG_DIR, TABLE_DIR, parse_table_name, table_path};
 use super::options::Options;
 use super::state::State;
-use crate::batch::Seq;
+use crate::batch::{BatchView, Seq};
 use crate::cache::BlockCache;
+use crate::compaction::Damaged;
 use crate::error::Error;
 use crate::log::{Log, LogOptions, Recovered};
 use crate::memtable::Memtable;
-use crate::table::Table;
+use crate::table::{Properties, Table};
 use crate::version::{
-    CURRENT, FileMeta, Manifest, ManifestError, Snapshot, Version, VersionEdit, parse_manifest_name,
-    read_current, read_manifest, write_current,
+    CURRENT, Features, FileMeta, Manifest, ManifestError, Snapshot, Version, VersionEdit,
+    parse_manifest_name, read_current, read_manifest, write_current,
 };
 use crate::vfs::{Vfs, create_dir_durably};
 
@@ -40,9 +41,11 @@ pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
         Some(number) => read_manifest(vfs, &dir, number)?,
         None => create(vfs, &dir)?,
     };
+    snapshot.features.check_writable().map_err(|why| Error::Invalid(format!("{}: {why}", dir.display())))?;
+    snapshot.features.insert(Features::WRITTEN);
     let cache = BlockCache::new(options.block_cache_bytes, options.block_bytes);
     let cache = Arc::new(cache);
-    let version = open_tables(vfs, &dir, &snapshot, &cache)?;
+    let (version, damaged) = open_tables(&options, &snapshot, &cache)?;
     let memtable = Memtable::new(options.partitioning);
     let (log, recovered, min_segment) = open_log(&options, &snapshot, &memtable)?;
 
@@ -67,13 +70,17 @@ pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
     };
     let installer = Installer { fresh_len: manifest.len(), manifest, snapshot };
     let core = Core::new(options, log, cache, installer, state);
+    *core.damaged.lock() = damaged;
     Ok((core, recovered, lock))
 }
 
-fn check_options(options: &Options) -> Result<(), Error> {
+pub(super) fn check_options(options: &Options) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::Invalid(why.to_owned()));
     if options.block_bytes < 64 || options.block_bytes > 16 << 20 {
         return refuse("a data block must have between 64 bytes and 16 MiB");
+    }
+    if options.restart_interval == 0 || options.restart_interval > 1 << 10 {
+        return refuse("a key must be stored whole at every entry to every 1024th");
     }
     if options.table_bytes > 2 << 30 {
         return refuse("a table must not have more than 2 GiB");
@@ -125,30 +132,65 @@ fn highest_number(vfs: &dyn Vfs, dir: &Path) -> Result<u64, Error> {
     Ok(manifests.chain(tables).max().unwrap_or_default())
 }
 
-fn open_tables(
-    vfs: &dyn Vfs,
-    dir: &Path,
+/// Opens the tables of a database. Those that are damaged end that, or get into quarantine if the
+/// options say so.
+pub(super) fn open_tables(
+    options: &Options,
     snapshot: &Snapshot,
     cache: &Arc<BlockCache>,
-) -> Result<Version, Error> {
+) -> Result<(Version, Damaged), Error> {
+    let (vfs, dir) = (&*options.vfs, options.dir.as_path());
     let mut tables = Vec::with_capacity(snapshot.files.len());
+    let mut damaged = Damaged::new();
     for (_, meta) in snapshot.files.values() {
         let path = table_path(dir, meta.number);
-        let there = vfs.exists(&path).map_err(Error::io("look for", &path))?;
-        if !there {
-            let what = "the manifest names the table, but it is missing";
-            return Err(Error::corruption(&path, 0, what));
-        }
-        let table = Table::open(vfs, &path, meta.number, meta.size, Arc::clone(cache))?;
-        if !describes(meta, &table) {
-            let what = "the table is not what the manifest describes";
-            return Err(Error::corruption(&path, 0, what));
-        }
+        // What a bad read returned may have been a fault of the transfer: read once more.
+        let opened = open_table(vfs, &path, meta, cache).or_else(|_| open_table(vfs, &path, meta, cache));
+        let table = match opened {
+            Err(error @ Error::Corruption { .. }) if options.quarantine => {
+                damaged.insert(meta.number);
+                let cache = Arc::clone(cache);
+                Table::quarantined(&path, meta.number, properties(meta), &error.to_string(), cache)
+            }
+            other => other?,
+        };
         tables.push(Arc::new(table));
     }
     let edit = VersionEdit { added: snapshot.files.values().cloned().collect(), ..VersionEdit::default() };
     let version = Version::default().apply(&edit, &tables);
-    version.map_err(|what| Error::corruption(&dir.join(CURRENT), 0, what))
+    let version = version.map_err(|what| Error::corruption(&dir.join(CURRENT), 0, what))?;
+    Ok((version, damaged))
+}
+
+/// Opens a table and checks that it is the one that `meta` describes.
+pub(crate) fn open_table(
+    vfs: &dyn Vfs,
+    path: &Path,
+    meta: &FileMeta,
+    cache: &Arc<BlockCache>,
+) -> Result<Table, Error> {
+    if !vfs.exists(path).map_err(Error::io("look for", path))? {
+        let what = "the manifest names the table, but it is missing";
+        return Err(Error::corruption(path, 0, what));
+    }
+    let table = Table::open(vfs, path, meta.number, meta.size, Arc::clone(cache))?;
+    if !describes(meta, &table) {
+        let what = "the table is not what the manifest describes";
+        return Err(Error::corruption(path, 0, what));
+    }
+    Ok(table)
+}
+
+/// What the manifest knows of a table that cannot tell itself.
+fn properties(meta: &FileMeta) -> Properties {
+    Properties {
+        entries: meta.entries,
+        tombstones: meta.tombstones,
+        max_seq: meta.max_seq,
+        smallest: meta.smallest.clone(),
+        largest: meta.largest.clone(),
+        ..Properties::default()
+    }
 }
 
 fn describes(meta: &FileMeta, table: &Table) -> bool {
@@ -175,35 +217,57 @@ fn open_log(
     log_options.min_segment = snapshot.min_segment;
     log_options.first_seq = snapshot.flushed_seq + 1;
     log_options.manual = !options.background;
-    let mut expected: Seq = snapshot.flushed_seq + 1;
-    let mut first_segment = None;
-    let (log, recovered) = Log::open(log_options, |segment, batch| {
-        if batch.first_seq() != expected {
-            let what = format!(
-                "the log goes on at sequence {}, the tables end before {expected}",
-                batch.first_seq()
-            );
-            return Err(Error::corruption(&dir, 0, what));
-        }
-        expected = batch.last_seq() + 1;
-        first_segment.get_or_insert(segment);
-        memtable.insert(batch.first_seq(), batch.iter(), 0);
-        Ok(())
-    })?;
-    if log.appended() != expected - 1 {
-        let what = format!(
-            "the log ends at sequence {}, the tables and its batches at {}",
-            log.appended(),
-            expected - 1
-        );
-        return Err(Error::corruption(&dir, 0, what));
-    }
-    let min_segment = match first_segment {
+    let mut replay = Replay::new(&dir, snapshot.flushed_seq, memtable);
+    let (log, recovered) = Log::open(log_options, |segment, batch| replay.apply(segment, batch))?;
+    replay.check_end(log.appended())?;
+    let min_segment = match replay.first_segment {
         Some(segment) => segment,
         // The segment just begun is empty, so this only tells its number.
         None => log.rotate(|_| ())?.0,
     };
     Ok((log, recovered, min_segment))
+}
+
+/// Puts the batches of a log into a memtable, which must go on where the tables end.
+///
+/// # Invariants
+/// `expected` is the sequence behind the tables and the batches so far.
+pub(super) struct Replay<'a> {
+    dir: &'a Path,
+    memtable: &'a Memtable,
+    expected: Seq,
+    /// The segment of the first batch.
+    first_segment: Option<u64>,
+}
+
+impl<'a> Replay<'a> {
+    /// Begins behind tables that end at `flushed_seq`.
+    pub(super) const fn new(dir: &'a Path, flushed_seq: Seq, memtable: &'a Memtable) -> Self {
+        Self { dir, memtable, expected: flushed_seq + 1, first_segment: None }
+    }
+
+    /// Applies a batch.
+    pub(super) fn apply(&mut self, segment: u64, batch: BatchView<'_>) -> Result<(), Error> {
+        if batch.first_seq() != self.expected {
+            let (found, expected) = (batch.first_seq(), self.expected);
+            let what = format!("the log goes on at sequence {found}, the tables end before {expected}");
+            return Err(Error::corruption(self.dir, 0, what));
+        }
+        self.expected = batch.last_seq() + 1;
+        self.first_segment.get_or_insert(segment);
+        self.memtable.insert(batch.first_seq(), batch.iter(), 0);
+        Ok(())
+    }
+
+    /// Checks that a log that ends at `last_seq` ends with the batches.
+    pub(super) fn check_end(&self, last_seq: Seq) -> Result<(), Error> {
+        if last_seq == self.expected - 1 {
+            return Ok(());
+        }
+        let expected = self.expected - 1;
+        let what = format!("the log ends at sequence {last_seq}, the tables and its batches at {expected}");
+        Err(Error::corruption(self.dir, 0, what))
+    }
 }
 
 /// Removes tables, manifests and temporary files that the state does not name. With no manifest

@@ -36,6 +36,12 @@ pub struct Options {
     pub bloom_bits_per_key: usize,
     /// How tables are compressed. Levels 0 and 1, which are soon rewritten, never are.
     pub compression: Compression,
+    /// How tables of the last level are compressed, if not like the others: nearly everything is
+    /// there, and nothing is rewritten less often.
+    pub last_level_compression: Option<Compression>,
+    /// Every so many entries of a data block, a key is stored whole: fewer make a block smaller and
+    /// point reads slower.
+    pub restart_interval: usize,
     /// The size after which a table is finished and the next one begun, in bytes.
     pub table_bytes: u64,
     /// The number of tables on level 0 that starts a compaction.
@@ -48,6 +54,11 @@ pub struct Options {
     /// [`Db::flush`](super::Db::flush), [`Db::compact_step`](super::Db::compact_step) and
     /// [`Log::tick`](crate::log::Log::tick): for simulation.
     pub background: bool,
+    /// Open the database although tables are damaged or missing. Each of them is in *quarantine*:
+    /// it stays part of the database, reads of keys in its range that nothing newer answers fail
+    /// with [`Error::Corruption`](crate::error::Error::Corruption), and it takes part in no
+    /// compaction, checkpoint or backup. Everything else goes on.
+    pub quarantine: bool,
 }
 
 impl Options {
@@ -66,11 +77,14 @@ impl Options {
             block_cache_bytes: 64 << 20,
             bloom_bits_per_key: 10,
             compression: Compression::Lz4,
+            last_level_compression: None,
+            restart_interval: 16,
             table_bytes: 64 << 20,
             level0_tables: 4,
             level1_bytes: 256 << 20,
             partitioning: Partitioning::default(),
             background: true,
+            quarantine: false,
         }
     }
 }

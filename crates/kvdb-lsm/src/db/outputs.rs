@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::core::{Core, table_path};
+use crate::batch::Seq;
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::table::{Table, TableBuilder};
+use crate::table::{Properties, Table, TableBuilder};
 use crate::version::FileMeta;
 
 /// # Invariants
@@ -19,12 +20,23 @@ pub(crate) struct Outputs<'a> {
     finished: Vec<(FileMeta, Arc<Table>)>,
     /// Files made; cleared when they are kept.
     paths: Vec<PathBuf>,
+    /// The sequences of the writes that entries without a sequence come from.
+    seqs: (Seq, Seq),
 }
 
 impl<'a> Outputs<'a> {
     /// Output for a level.
     pub(crate) const fn new(core: &'a Core, level: usize) -> Self {
-        Self { core, level, building: None, finished: Vec::new(), paths: Vec::new() }
+        Self { core, level, building: None, finished: Vec::new(), paths: Vec::new(), seqs: (0, 0) }
+    }
+
+    /// Notes that entries without a sequence may come from this table, for the outputs to come.
+    pub(crate) fn cover_seqs_of(&mut self, table: &Table) {
+        let Properties { min_seq, max_seq, .. } = *table.properties();
+        if max_seq > 0 {
+            let (min, max) = self.seqs;
+            self.seqs = (if max == 0 { min_seq } else { min.min(min_seq) }, max.max(max_seq));
+        }
     }
 
     /// Adds an entry; keys ascend strictly.
@@ -49,23 +61,15 @@ impl<'a> Outputs<'a> {
     }
 
     fn cut(&mut self) -> Result<(), Error> {
-        let Some((number, builder)) = self.building.take() else {
+        let Some((number, mut builder)) = self.building.take() else {
             return Ok(());
         };
         let path = table_path(&self.core.options.dir, number);
+        builder.cover_seqs(self.seqs.0, self.seqs.1);
         let built = builder.finish().map_err(Error::io("write", &path))?;
         let table =
             Table::open(&*self.core.options.vfs, &path, number, built.size, Arc::clone(&self.core.cache))?;
-        let meta = FileMeta {
-            number,
-            size: built.size,
-            crc: built.crc,
-            entries: built.properties.entries,
-            tombstones: built.properties.tombstones,
-            max_seq: built.properties.max_seq,
-            smallest: built.properties.smallest,
-            largest: built.properties.largest,
-        };
+        let meta = FileMeta::of(number, built);
         self.finished.push((meta, Arc::new(table)));
         Ok(())
     }

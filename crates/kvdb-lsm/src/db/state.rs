@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::Seq;
-use crate::entry::Found;
+use crate::entry::key_hash;
 use crate::error::Error;
 use crate::memtable::Memtable;
 use crate::table::CacheOnly;
@@ -18,6 +18,33 @@ pub(crate) struct Frozen {
     pub(crate) last_seq: Seq,
     /// The log segment that begins behind it: once it is in tables, older segments can go.
     pub(crate) next_segment: u64,
+}
+
+/// A key that is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lookup<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) hash: u64,
+    /// Newer versions are not seen.
+    pub(crate) at: Seq,
+}
+
+impl<'a> Lookup<'a> {
+    #[inline]
+    pub(crate) fn new(key: &'a [u8], at: Seq) -> Self {
+        Self { key, hash: key_hash(key), at }
+    }
+}
+
+/// The answer of a lookup that must not touch a file.
+#[derive(Debug)]
+pub(crate) enum FromMemory<R> {
+    Known(Option<R>),
+    /// This candidate among the tables (by its number) would have to read a block; those before it
+    /// do not know the key.
+    NeedIo {
+        candidate: usize,
+    },
 }
 
 /// A picture of the database, replaced as a whole.
@@ -43,37 +70,61 @@ impl State {
         self.frozen.iter().map(|f| f.memtable.allocated()).sum()
     }
 
-    fn in_memory(&self, hash: u64, key: &[u8], at: Seq) -> Option<Found> {
-        self.active
-            .get(hash, key, at)
-            .or_else(|| self.frozen.iter().find_map(|frozen| frozen.memtable.get(hash, key, at)))
+    /// The memtables, newest first.
+    pub(super) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        std::iter::once(&self.active).chain(self.frozen.iter().map(|frozen| &frozen.memtable))
     }
 
-    /// The value of `key` that `at` sees; reads the disk if it must.
-    pub(crate) fn get(&self, hash: u64, key: &[u8], at: Seq) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(found) = self.in_memory(hash, key, at) {
-            return Ok(found.into_value());
+    fn in_memory<R>(&self, lookup: Lookup<'_>, mut take: impl FnMut(Option<&[u8]>) -> R) -> Option<R> {
+        let Lookup { hash, key, at } = lookup;
+        self.memtables().find_map(|memtable| memtable.get_with(hash, key, at, &mut take))
+    }
+
+    /// Hands what `lookup` finds to `take`: a value, or `None` for a tombstone. Reads the disk if it
+    /// must. `None` means that nothing was ever written under the key.
+    pub(crate) fn get_with<R>(
+        &self,
+        lookup: Lookup<'_>,
+        mut take: impl FnMut(Option<&[u8]>) -> R,
+    ) -> Result<Option<R>, Error> {
+        match self.in_memory(lookup, &mut take) {
+            Some(found) => Ok(Some(found)),
+            None => self.get_from_tables(lookup, 0, take),
         }
-        for table in self.version.candidates(key) {
-            if let Some(found) = table.get(hash, key)? {
-                return Ok(found.into_value());
+    }
+
+    /// As [`State::get_with`], but asks only tables, and not the first `skip` candidates among them.
+    pub(super) fn get_from_tables<R>(
+        &self,
+        lookup: Lookup<'_>,
+        skip: usize,
+        mut take: impl FnMut(Option<&[u8]>) -> R,
+    ) -> Result<Option<R>, Error> {
+        for table in self.version.candidates(lookup.key).skip(skip) {
+            if let Some(found) = table.get_with(lookup.hash, lookup.key, &mut take)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    /// As [`State::get`], without ever touching a file.
-    pub(crate) fn get_cached(&self, hash: u64, key: &[u8], at: Seq) -> Result<CacheOnly, Error> {
-        if let Some(found) = self.in_memory(hash, key, at) {
-            return Ok(CacheOnly::Known(Some(found)));
+    /// As [`State::get_with`], without ever touching a file.
+    pub(crate) fn get_cached<R>(
+        &self,
+        lookup: Lookup<'_>,
+        mut take: impl FnMut(Option<&[u8]>) -> R,
+    ) -> Result<FromMemory<R>, Error> {
+        if let Some(found) = self.in_memory(lookup, &mut take) {
+            return Ok(FromMemory::Known(Some(found)));
         }
-        for table in self.version.candidates(key) {
-            match table.get_cached(hash, key)? {
+        for (n, table) in self.version.candidates(lookup.key).enumerate() {
+            match table.get_cached(lookup.hash, lookup.key, &mut take)? {
                 CacheOnly::Known(None) => {}
-                other => return Ok(other),
+                CacheOnly::Known(found) => return Ok(FromMemory::Known(found)),
+                CacheOnly::NeedIo => return Ok(FromMemory::NeedIo { candidate: n }),
             }
         }
-        Ok(CacheOnly::Known(None))
+        Ok(FromMemory::Known(None))
     }
 
     /// The value of a counter.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use super::state::State;
 use crate::batch::Seq;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The live views.
 ///
@@ -70,8 +69,14 @@ impl Drop for Pin {
 /// The database as it was when the view was made: later writes are invisible through it.
 ///
 /// A view keeps the memtables and tables it was made over, and so their memory and disk space, for
-/// as long as it (or an iterator made from it) lives. Making one costs a short wait for the
-/// appends that are under way; reading through it costs no more than reading without.
+/// as long as it (or an iterator made from it) lives. Making one copies nothing, however large the
+/// database is: it costs a short wait for the appends that are under way. Reading through it costs
+/// no more than reading without, and any number may be alive; [`DbStats`](super::DbStats) tells how
+/// many are, and where the oldest stands.
+///
+/// A view is always of now. One of a sequence in the past cannot be made, because overwritten
+/// versions are kept only for views that were there at the time; to come back to a moment, keep a
+/// view of it.
 #[derive(Debug, Clone)]
 pub struct ReadView {
     pub(super) pin: Arc<Pin>,

@@ -9,16 +9,24 @@ use crate::compaction::{Choice, choose, choose_all};
 use crate::error::Error;
 use crate::flush;
 use crate::log::{FullReason, LogState};
+use crate::progress::{OnProgress, unwatched};
+use crate::sync::MutexGuard;
 
 impl Core {
     /// Flushes everything that was appended before the call.
     pub(crate) fn flush_all(&self) -> Result<(), Error> {
-        let _flushing = self.flushing.lock();
+        self.flush_all_locked().map(drop)
+    }
+
+    /// As [`Core::flush_all`], and keeps further flushes out for as long as the guard lives.
+    pub(crate) fn flush_all_locked(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        let flushing = self.flushing.lock();
         self.check_running()?;
         // What waits already comes first: on a full disk it may make the room for the rest.
         self.flush_frozen()?;
         self.freeze()?;
-        self.flush_frozen()
+        self.flush_frozen()?;
+        Ok(flushing)
     }
 
     /// Flushes if a memtable waits, or if the active one or the log has grown too large. Returns
@@ -63,26 +71,26 @@ impl Core {
         let levels = self.state.load().version.metas();
         let choice = choose(&levels, &self.compaction_config(), &self.damaged.lock());
         match choice {
-            Some(choice) => self.compact_and_note(&choice).map(|()| true),
+            Some(choice) => self.compact_and_note(&choice, &mut unwatched).map(|()| true),
             None => Ok(false),
         }
     }
 
     /// Merges all tables into one sorted run.
-    pub(crate) fn compact_all(&self) -> Result<(), Error> {
+    pub(crate) fn compact_all(&self, progress: OnProgress<'_>) -> Result<(), Error> {
         let _compacting = self.compacting.lock();
         self.check_running()?;
         let levels = self.state.load().version.metas();
         match choose_all(&levels) {
-            Some(choice) => self.compact_and_note(&choice),
+            Some(choice) => self.compact_and_note(&choice, progress),
             None => Ok(()),
         }
     }
 
     /// Carries out a compaction. An input that cannot be read is noted as damaged, so that the
     /// next choice leaves it out.
-    fn compact_and_note(&self, choice: &Choice) -> Result<(), Error> {
-        compact::compact(self, choice).inspect_err(|error| {
+    fn compact_and_note(&self, choice: &Choice, progress: OnProgress<'_>) -> Result<(), Error> {
+        compact::compact(self, choice, progress).inspect_err(|error| {
             let path = match error {
                 Error::Corruption { file, .. } => file,
                 Error::Io { action: "read", path, .. } => path,

@@ -1,4 +1,4 @@
-//! Walking a memtable in key order while it is written to.
+//! Walking a memtable in key order, either way, while it is written to.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -6,51 +6,36 @@ use std::sync::Arc;
 use super::Memtable;
 use super::run::Run;
 use crate::batch::Seq;
-use crate::entry::{Entry, KeyRange};
+use crate::entry::{Bounds, Direction, Entry, KeyRange};
 
-/// The versions of the keys of a range that one sequence sees, in key order.
+/// The versions of the keys of a range that one sequence sees, in key order. Unplaced until the
+/// first seek; who has gone over either end has to seek again.
 ///
 /// Entries are copied out run by run under a lock that is shared with other readers. What was written after the cursor's
 /// sequence is never seen, provided that a live view protects that sequence (or that nobody writes
 /// any more, as in a frozen memtable).
 ///
 /// # Invariants
-/// The runs so far cover every key before `range.lower`.
+/// `run` has, without a gap, every entry between its first and its last. The entries of the range
+/// that lie before it are in partitions below `before`, those behind it in partitions from `after`
+/// on.
 #[derive(Debug)]
 pub(crate) struct MemCursor {
     memtable: Arc<Memtable>,
     at: Seq,
-    /// What is still to be read.
     range: KeyRange,
-    partition: usize,
-    last_partition: usize,
     run: Run,
+    /// The run before the current one: what is in it is no longer used, its memory is.
+    spare: Run,
     position: usize,
-    exhausted: bool,
+    before: usize,
+    after: usize,
 }
 
 impl MemCursor {
     pub(super) fn new(memtable: Arc<Memtable>, range: KeyRange, at: Seq) -> Self {
-        let partition = match &range.lower {
-            Bound::Included(key) | Bound::Excluded(key) => memtable.partition_of(key),
-            Bound::Unbounded => 0,
-        };
-        let last_partition = match &range.upper {
-            Bound::Included(key) | Bound::Excluded(key) => memtable.partition_of(key),
-            Bound::Unbounded => memtable.partitions.len() - 1,
-        };
-        let mut cursor = Self {
-            memtable,
-            at,
-            range,
-            partition,
-            last_partition,
-            run: Run::default(),
-            position: 0,
-            exhausted: false,
-        };
-        cursor.refill();
-        cursor
+        let (run, spare) = Default::default();
+        Self { memtable, at, range, run, spare, position: 0, before: 0, after: 0 }
     }
 
     /// The current entry, if any is left.
@@ -58,35 +43,160 @@ impl MemCursor {
         self.run.get(self.position)
     }
 
+    /// The key of the current entry.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        self.run.key(self.position)
+    }
+
+    /// Goes to the first entry.
+    pub(crate) fn seek_first(&mut self) {
+        self.start_forward(Bound::Unbounded);
+    }
+
+    /// Goes to the last entry.
+    pub(crate) fn seek_last(&mut self) {
+        self.start_backward(Bound::Unbounded);
+    }
+
+    /// Goes to the first entry with a key not below `key`.
+    pub(crate) fn seek(&mut self, key: &[u8]) {
+        let clamped = self.range.bounds().is_before(key);
+        self.start_forward(if clamped { Bound::Unbounded } else { Bound::Included(key) });
+    }
+
+    /// Goes to the last entry with a key below `key`, or not above it if `inclusive`.
+    pub(crate) fn seek_back(&mut self, key: &[u8], inclusive: bool) {
+        let bound = if inclusive { Bound::Included(key) } else { Bound::Excluded(key) };
+        let clamped = self.range.bounds().is_after(key);
+        self.start_backward(if clamped { Bound::Unbounded } else { bound });
+    }
+
     /// Goes to the next entry.
     pub(crate) fn advance(&mut self) {
         self.position += 1;
-        if self.position >= self.run.len() {
-            self.refill();
+        if self.position < self.run.len() {
+            return;
         }
+        std::mem::swap(&mut self.run, &mut self.spare);
+        self.run.follow(&self.spare);
+        if let Some(last) = self.spare.len().checked_sub(1).and_then(|last| self.spare.key(last)) {
+            let mut rest = self.range.bounds();
+            rest.lower = Bound::Excluded(last);
+            let partitions = self.after..last_partition(&self.memtable, rest) + 1;
+            (self.before, self.after) =
+                fill_forward(&self.memtable, partitions, rest, self.at, &mut self.run);
+        }
+        self.position = 0;
     }
 
-    fn refill(&mut self) {
-        if let Some(last) = self.run.len().checked_sub(1).and_then(|n| self.run.get(n)) {
-            self.range.lower = Bound::Excluded(last.key.to_vec());
+    /// Goes to the entry before.
+    pub(crate) fn retreat(&mut self) {
+        if self.position > 0 {
+            self.position -= 1;
+            return;
         }
-        self.run.clear();
+        std::mem::swap(&mut self.run, &mut self.spare);
+        self.run.follow(&self.spare);
+        if let Some(first) = self.spare.key(0) {
+            let mut rest = self.range.bounds();
+            rest.upper = Bound::Excluded(first);
+            let partitions = first_partition(&self.memtable, rest)..self.before;
+            (self.before, self.after) =
+                fill_backward(&self.memtable, partitions, rest, self.at, &mut self.run);
+        }
+        self.position = self.run.len().saturating_sub(1);
+    }
+
+    /// Goes to the first entry of the range that is not before `lower`.
+    fn start_forward(&mut self, lower: Bound<&[u8]>) {
+        let mut rest = self.range.bounds();
+        if lower != Bound::Unbounded {
+            rest.lower = lower;
+        }
+        let partitions = first_partition(&self.memtable, rest)..last_partition(&self.memtable, rest) + 1;
+        self.run.start();
+        (self.before, self.after) = fill_forward(&self.memtable, partitions, rest, self.at, &mut self.run);
         self.position = 0;
-        while !self.exhausted && self.run.len() == 0 {
-            if self.partition > self.last_partition {
-                self.exhausted = true;
-                break;
-            }
-            self.memtable.file_all(self.partition);
-            let partition = self.memtable.partitions[self.partition].read();
-            let (done, sorted) = partition.fill(&self.range, self.at, &mut self.run);
-            drop(partition);
-            if let Some(sorted) = sorted {
-                self.memtable.change(self.partition, |partition| partition.keep(sorted));
-            }
-            if done {
-                self.partition += 1;
-            }
+    }
+
+    /// Goes to the last entry of the range that is not behind `upper`.
+    fn start_backward(&mut self, upper: Bound<&[u8]>) {
+        let mut rest = self.range.bounds();
+        if upper != Bound::Unbounded {
+            rest.upper = upper;
+        }
+        let partitions = first_partition(&self.memtable, rest)..last_partition(&self.memtable, rest) + 1;
+        self.run.start();
+        (self.before, self.after) = fill_backward(&self.memtable, partitions, rest, self.at, &mut self.run);
+        self.position = self.run.len().saturating_sub(1);
+    }
+}
+
+fn first_partition(memtable: &Memtable, range: Bounds<'_>) -> usize {
+    match range.lower {
+        Bound::Included(key) | Bound::Excluded(key) => memtable.partition_of(key),
+        Bound::Unbounded => 0,
+    }
+}
+
+fn last_partition(memtable: &Memtable, range: Bounds<'_>) -> usize {
+    match range.upper {
+        Bound::Included(key) | Bound::Excluded(key) => memtable.partition_of(key),
+        Bound::Unbounded => memtable.partitions.len() - 1,
+    }
+}
+
+/// Copies the first entries of a range into the empty `run`. Returns below which partition the
+/// entries before it are, and from which one on those behind it.
+fn fill_forward(
+    memtable: &Memtable,
+    partitions: std::ops::Range<usize>,
+    range: Bounds<'_>,
+    at: Seq,
+    run: &mut Run,
+) -> (usize, usize) {
+    let end = partitions.end;
+    for partition in partitions {
+        let done = fill(memtable, partition, range, Direction::Forward, at, run);
+        if run.len() > 0 {
+            return (partition + 1, partition + usize::from(done));
         }
     }
+    (end, end)
+}
+
+/// As [`fill_forward`], for the last entries of the range.
+fn fill_backward(
+    memtable: &Memtable,
+    partitions: std::ops::Range<usize>,
+    range: Bounds<'_>,
+    at: Seq,
+    run: &mut Run,
+) -> (usize, usize) {
+    let start = partitions.start;
+    for partition in partitions.rev() {
+        let done = fill(memtable, partition, range, Direction::Backward, at, run);
+        if run.len() > 0 {
+            run.reverse();
+            return (partition + usize::from(!done), partition);
+        }
+    }
+    (start, start)
+}
+
+fn fill(
+    memtable: &Memtable,
+    number: usize,
+    range: Bounds<'_>,
+    direction: Direction,
+    at: Seq,
+    run: &mut Run,
+) -> bool {
+    memtable.file_all(number);
+    let (done, sorted) = memtable.partitions[number].read().fill(range, direction, at, run);
+    if let Some(sorted) = sorted {
+        memtable.change(number, |partition| partition.keep(sorted));
+    }
+    done
 }

@@ -18,9 +18,6 @@ mod tail;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use parking_lot::RwLock;
 
 use self::counters::Counters;
 pub(crate) use self::cursor::MemCursor;
@@ -28,6 +25,8 @@ use self::partition::Partition;
 use crate::apart::Apart;
 use crate::batch::{Op, Ops, Seq};
 use crate::entry::{Found, KeyRange, key_hash};
+use crate::sync::RwLock;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// How keys are spread over the partitions of a memtable.
 #[derive(Debug, Clone, Copy)]
@@ -121,10 +120,23 @@ impl Memtable {
 
     /// The newest version of `key` that `at` sees. `hash` is the key's [`key_hash`].
     pub(crate) fn get(&self, hash: u64, key: &[u8], at: Seq) -> Option<Found> {
-        self.partitions[self.partition_of(key)].read().get(hash, key, at)
+        self.get_with(hash, key, at, Found::from_value)
     }
 
-    /// Walks the keys of a range as `at` sees them.
+    /// As [`Memtable::get`], but `take` is handed the value, or `None` for a tombstone, and is not
+    /// called if the key is not known here. The partition is locked meanwhile.
+    #[inline]
+    pub(crate) fn get_with<R>(
+        &self,
+        hash: u64,
+        key: &[u8],
+        at: Seq,
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Option<R> {
+        self.partitions[self.partition_of(key)].read().get_with(hash, key, at, take)
+    }
+
+    /// A cursor over the keys of a range as `at` sees them, unplaced.
     pub(crate) fn cursor(self: &Arc<Self>, range: KeyRange, at: Seq) -> MemCursor {
         MemCursor::new(Arc::clone(self), range, at)
     }
@@ -177,11 +189,18 @@ mod tests {
 
     fn scan(memtable: &Arc<Memtable>, range: KeyRange, at: Seq) -> Vec<(Vec<u8>, Seq)> {
         let mut cursor = memtable.cursor(range, at);
-        let mut found = Vec::new();
+        let (mut found, mut back) = (Vec::new(), Vec::new());
+        cursor.seek_first();
         while let Some(entry) = cursor.entry() {
             found.push((entry.key.to_vec(), entry.seq));
             cursor.advance();
         }
+        cursor.seek_last();
+        while let Some(entry) = cursor.entry() {
+            back.push((entry.key.to_vec(), entry.seq));
+            cursor.retreat();
+        }
+        assert!(found.iter().eq(back.iter().rev()), "the way back is another");
         found
     }
 
@@ -236,11 +255,52 @@ mod tests {
         let keys: Vec<Vec<u8>> =
             scan(&memtable, KeyRange::all(), 10_000).into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, (0..4000u32).map(|n| n.to_be_bytes().to_vec()).collect::<Vec<_>>());
-        let some = KeyRange {
-            lower: Bound::Included(7u32.to_be_bytes().to_vec()),
-            upper: Bound::Excluded(19u32.to_be_bytes().to_vec()),
-        };
+        let (lower, upper) = (7u32.to_be_bytes(), 19u32.to_be_bytes());
+        let some = KeyRange::new(&(Bound::Included(&lower[..]), Bound::Excluded(&upper[..])));
         assert_eq!(scan(&memtable, some, 10_000).len(), 12);
+    }
+
+    #[test]
+    fn a_cursor_turns_anywhere_and_seeks_both_ways() {
+        // Few partitions with many keys, many with none; every third key has two versions.
+        let partitioning = Partitioning { count: 9, of: |key| usize::from(key[2]) * 4 };
+        let memtable = Arc::new(Memtable::new(partitioning));
+        let keys: Vec<[u8; 4]> = (0..1200u32).map(|n| (n * 2).to_be_bytes()).collect();
+        for (seq, key) in (1..).zip(&keys) {
+            insert(&memtable, seq, key, Some(b"old"), 0);
+        }
+        for (seq, key) in (2000..).zip(keys.iter().step_by(3)) {
+            insert(&memtable, seq, key, None, 1200);
+        }
+        let mut cursor = memtable.cursor(KeyRange::all(), 1200);
+        for start in (0..keys.len()).step_by(7) {
+            let odd = (start as u32 * 2 + 1).to_be_bytes();
+            cursor.seek(&keys[start]);
+            assert_eq!(cursor.key(), Some(&keys[start][..]));
+            cursor.seek_back(&keys[start], true);
+            assert_eq!(cursor.key(), Some(&keys[start][..]));
+            cursor.seek_back(&keys[start], false);
+            assert_eq!(cursor.key(), start.checked_sub(1).map(|n| &keys[n][..]));
+            cursor.seek(&odd);
+            assert_eq!(cursor.key(), keys.get(start + 1).map(|key| &key[..]));
+            cursor.seek_back(&odd, start % 2 == 0);
+            let mut at = start;
+            for (steps, forward) in [(20, true), (300, false), (700, true), (17, false), (2, true)] {
+                for _ in 0..steps {
+                    if forward && at + 1 < keys.len() {
+                        cursor.advance();
+                        at += 1;
+                    } else if !forward && at > 0 {
+                        cursor.retreat();
+                        at -= 1;
+                    }
+                    assert_eq!(
+                        cursor.entry().map(|e| (e.key, e.value)),
+                        Some((&keys[at][..], Some(&b"old"[..])))
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::index::{Index, Stored};
 use super::run::Run;
 use super::tail::Tail;
 use crate::batch::Seq;
-use crate::entry::{Found, KeyRange, key_hash};
+use crate::entry::{Bounds, Direction, key_hash};
 
 /// Below this many bytes a repack is not worth its copy.
 const REPACK_MIN: usize = 16 << 10;
@@ -134,17 +134,24 @@ impl Partition {
         }
     }
 
-    /// The newest version of `key` with a sequence of at most `at`.
-    pub(super) fn get(&self, hash: u64, key: &[u8], at: Seq) -> Option<Found> {
+    /// Hands the newest version of `key` with a sequence of at most `at` to `take`, if there is one.
+    pub(super) fn get_with<R>(
+        &self,
+        hash: u64,
+        key: &[u8],
+        at: Seq,
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Option<R> {
         let hash = Stored::of(hash);
         let filed = self.index.find(hash, |addr| self.arena.key(addr) == key);
         let filed = filed.and_then(|(_, newest)| self.visible(newest, at));
-        match (self.tail.find(hash, key, at), filed) {
+        let value = match (self.tail.find(hash, key, at), filed) {
             (Some(write), filed) if filed.is_none_or(|(_, header)| header.seq < write.seq) => {
-                Some(Found::from_value(self.tail.value(write)))
+                self.tail.value(write)
             }
-            (_, filed) => filed.map(|(addr, header)| Found::from_value(self.arena.value(addr, &header))),
-        }
+            (_, filed) => filed.map(|(addr, header)| self.arena.value(addr, &header))?,
+        };
+        Some(take(value))
     }
 
     /// Follows a version chain to what `at` sees.
@@ -159,11 +166,17 @@ impl Partition {
         None
     }
 
-    /// Appends to `run`, in key order, the versions of the keys in `range` that `at` sees, until
-    /// the run is full. Returns whether the partition has no more, and the order of the partition
-    /// if one had to be made: [`Partition::keep`] spares the next scan the work. Sorting takes a
-    /// while, so it is done with shared access.
-    pub(super) fn fill(&self, range: &KeyRange, at: Seq, run: &mut Run) -> (bool, Option<Sorted>) {
+    /// Appends to `run` the versions of the keys in `range` that `at` sees, from the end where a
+    /// walk in this direction begins, until the run is full. Returns whether the partition has no
+    /// more, and the order of the partition if one had to be made: [`Partition::keep`] spares the
+    /// next scan the work. Sorting takes a while, so it is done with shared access.
+    pub(super) fn fill(
+        &self,
+        range: Bounds<'_>,
+        direction: Direction,
+        at: Seq,
+        run: &mut Run,
+    ) -> (bool, Option<Sorted>) {
         let kept = self.order.as_ref().filter(|order| order.fresh.is_empty());
         let made = if kept.is_some() { None } else { Some(self.sort(range)) };
         let all = match (kept, &made) {
@@ -171,8 +184,16 @@ impl Partition {
             (None, Some((keys, _))) => keys,
             (None, None) => &[],
         };
-        let from = all.partition_point(|&addr| range.is_before(self.arena.key(addr)));
-        let done = self.copy(&all[from..], range, at, run);
+        let done = match direction {
+            Direction::Forward => {
+                let from = all.partition_point(|&addr| range.is_before(self.arena.key(addr)));
+                self.copy(all[from..].iter(), |key| range.is_after(key), at, run)
+            }
+            Direction::Backward => {
+                let to = all.partition_point(|&addr| !range.is_after(self.arena.key(addr)));
+                self.copy(all[..to].iter().rev(), |key| range.is_before(key), at, run)
+            }
+        };
         let whole = made.filter(|(_, whole)| *whole);
         (done, whole.map(|(keys, _)| Sorted { keys, at: self.changes }))
     }
@@ -184,14 +205,22 @@ impl Partition {
         }
     }
 
-    /// Copies what `at` sees of `keys` into `run`; returns false if the run was full before.
-    fn copy(&self, keys: &[Addr], range: &KeyRange, at: Seq, run: &mut Run) -> bool {
-        for (n, &addr) in keys.iter().enumerate() {
-            if let Some(&ahead) = keys.get(n + AHEAD) {
+    /// Copies what `at` sees of `keys` into `run`, until the range is over; returns false if the run
+    /// was full before.
+    fn copy<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a Addr> + Clone,
+        is_over: impl Fn(&[u8]) -> bool,
+        at: Seq,
+        run: &mut Run,
+    ) -> bool {
+        let mut ahead = keys.clone().skip(AHEAD);
+        for &addr in keys {
+            if let Some(&ahead) = ahead.next() {
                 black_box(self.arena.peek(ahead));
             }
             let key = self.arena.key(addr);
-            if range.is_after(key) {
+            if is_over(key) {
                 break;
             }
             if run.is_full() {
@@ -211,7 +240,7 @@ impl Partition {
 
     /// An order that covers `range`: that of the whole partition (then `true`), or that of the few
     /// keys in the range when most are outside and there is no earlier order to build on.
-    fn sort(&self, range: &KeyRange) -> (Vec<Addr>, bool) {
+    fn sort(&self, range: Bounds<'_>) -> (Vec<Addr>, bool) {
         let by_key = |a: &Addr, b: &Addr| self.arena.key(*a).cmp(self.arena.key(*b));
         if let Some(order) = &self.order {
             let mut fresh = order.fresh.clone();

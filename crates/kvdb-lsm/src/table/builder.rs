@@ -3,11 +3,12 @@
 use std::io;
 
 use super::block::{BlockBuilder, common_prefix};
-use super::bloom::Bloom;
-use super::envelope::{self, Compression};
-use super::footer::Footer;
-use super::index::Index;
-use super::properties::Properties;
+use super::compression::Compressor;
+use super::footer::{self, Footer};
+use super::index_builder::{IndexBuilder, PartitionLimits};
+use super::properties::{MAX_USER_BYTES, Properties};
+use super::{Compression, DATA_START, Format, envelope};
+use crate::batch::Seq;
 use crate::entry::{Entry, key_hash};
 use crate::file_header::{FileKind, file_header};
 use crate::vfs::{VfsFile, VfsFileExt};
@@ -20,10 +21,18 @@ const WRITE_UNIT: usize = 256 << 10;
 pub(crate) struct TableOptions {
     /// A data block is cut when it reaches this many bytes.
     pub(crate) block_bytes: usize,
+    /// Every so many entries of a block, a key is stored whole.
+    pub(crate) restart_interval: usize,
     /// Bits of filter per key; 0 for no filter.
     pub(crate) bloom_bits_per_key: usize,
     /// How data blocks are compressed.
     pub(crate) compression: Compression,
+    /// Entries are stored with sequence 0. For tables below which there is nothing: whoever reads
+    /// a table takes what it has, whatever its sequence, and 0 takes a byte where others take
+    /// three.
+    pub(crate) drop_seqs: bool,
+    /// When the index is cut.
+    pub(crate) partitions: PartitionLimits,
 }
 
 /// What came out.
@@ -45,66 +54,87 @@ pub(crate) struct TableBuilder {
     file: Box<dyn VfsFile>,
     file_number: u64,
     options: TableOptions,
+    compressor: Compressor,
     pending: Vec<u8>,
     written: u64,
     crc: crc32fast::Hasher,
     block: BlockBuilder,
     /// The low key of the block under construction.
     low: Vec<u8>,
-    index: Index,
-    hashes: Vec<u64>,
+    index: IndexBuilder,
     properties: Properties,
+    user_bytes: usize,
 }
 
 impl TableBuilder {
     pub(crate) fn new(file: Box<dyn VfsFile>, file_number: u64, options: TableOptions) -> Self {
+        let mut pending = Vec::with_capacity(WRITE_UNIT + 2 * options.block_bytes);
+        pending.extend_from_slice(&file_header(FileKind::Table));
         Self {
             file,
             file_number,
             options,
-            pending: file_header(FileKind::Table).to_vec(),
+            compressor: Compressor::new(options.compression),
+            pending,
             written: 0,
             crc: crc32fast::Hasher::new(),
-            block: BlockBuilder::default(),
+            block: BlockBuilder::new(options.restart_interval),
             low: Vec::new(),
-            index: Index::default(),
-            hashes: Vec::new(),
-            properties: Properties::default(),
+            index: IndexBuilder::new(options.partitions, options.bloom_bits_per_key),
+            properties: Properties { writer: env!("CARGO_PKG_VERSION").to_owned(), ..Properties::default() },
+            user_bytes: 0,
         }
     }
 
     /// Adds an entry. Keys ascend strictly.
     pub(crate) fn add(&mut self, entry: Entry<'_>) -> io::Result<()> {
-        let properties = &mut self.properties;
-        if properties.entries == 0 {
-            properties.smallest = entry.key.to_vec();
-            properties.min_seq = entry.seq;
-        } else {
-            debug_assert!(properties.largest.as_slice() < entry.key);
-        }
-        if self.block.is_empty() && properties.entries > 0 {
+        self.add_with_deadline(entry, None)
+    }
+
+    /// Adds an entry that its owner takes for dead after `deadline`. What a deadline counts is the
+    /// owner's business; the smallest and the largest are noted in the properties.
+    pub(crate) fn add_with_deadline(&mut self, entry: Entry<'_>, deadline: Option<u64>) -> io::Result<()> {
+        debug_assert!(self.properties.entries == 0 || self.block.last_key() < entry.key);
+        if self.block.is_empty() && self.properties.entries > 0 {
             // The shortest key above the block before and not above this entry.
-            let shared = common_prefix(&properties.largest, entry.key);
-            self.low = entry.key[..shared + 1].to_vec();
+            let shared = common_prefix(self.block.last_key(), entry.key);
+            self.low.clear();
+            self.low.extend_from_slice(&entry.key[..shared + 1]);
         }
-        properties.entries += 1;
-        properties.tombstones += u64::from(entry.value.is_none());
-        properties.raw_bytes += (entry.key.len() + entry.value.map_or(0, <[u8]>::len)) as u64;
-        properties.min_seq = properties.min_seq.min(entry.seq);
-        properties.max_seq = properties.max_seq.max(entry.seq);
-        properties.largest.clear();
-        properties.largest.extend_from_slice(entry.key);
-        self.hashes.push(key_hash(entry.key));
-        self.block.add(entry);
+        self.properties.count(entry.key, entry.seq, entry.value, deadline);
+        let hash = key_hash(entry.key);
+        self.index.add_key(hash);
+        let seq = if self.options.drop_seqs { 0 } else { entry.seq };
+        self.block.add(entry.key, hash, seq, entry.value);
         if self.block.len() >= self.options.block_bytes {
             self.cut_block()?;
         }
         Ok(())
     }
 
-    /// The bytes of the file so far, roughly.
+    /// Notes that entries without a sequence come from writes with sequences from `min` to `max`.
+    pub(crate) fn cover_seqs(&mut self, min: Seq, max: Seq) {
+        self.properties.cover_seqs(min, max);
+    }
+
+    /// Notes something about the table that only its owner understands; whether it is taken, of
+    /// which there is a limit of 64 KiB for all together.
+    #[allow(dead_code, reason = "for the owner of a compaction filter, which is not there yet")]
+    pub(crate) fn set_user_property(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let replaced = self.properties.user.get(name).map_or(0, |old| name.len() + old.len());
+        let bytes = self.user_bytes - replaced + name.len() + value.len();
+        if bytes > MAX_USER_BYTES {
+            return false;
+        }
+        self.user_bytes = bytes;
+        self.properties.user.insert(name.to_vec(), value.to_vec());
+        true
+    }
+
+    /// The bytes of the file so far, roughly, filter and index included: with long keys they can
+    /// outgrow compressed data.
     pub(crate) const fn size(&self) -> u64 {
-        self.written + self.pending.len() as u64 + self.block.len() as u64
+        self.written + self.pending.len() as u64 + self.block.len() as u64 + self.index.size()
     }
 
     fn offset(&self) -> u64 {
@@ -112,12 +142,13 @@ impl TableBuilder {
     }
 
     fn cut_block(&mut self) -> io::Result<()> {
-        let offset = self.offset();
-        let (compression, number) = (self.options.compression, self.file_number);
-        let pending = &mut self.pending;
+        let (offset, number) = (self.offset(), self.file_number);
+        self.properties.data_blocks += 1;
+        self.properties.dense_blocks += u64::from(self.block.is_dense_in_tombstones());
+        let (compressor, pending) = (&mut self.compressor, &mut self.pending);
         let handle =
-            self.block.finish(|payload| envelope::seal(payload, compression, number, offset, pending));
-        self.index.push(&self.low, handle);
+            self.block.finish(|payload| envelope::seal(payload, compressor, number, offset, pending));
+        self.index.add_block(&self.low, handle);
         if self.pending.len() >= WRITE_UNIT {
             self.write()?;
         }
@@ -134,28 +165,46 @@ impl TableBuilder {
         Ok(())
     }
 
-    fn section(&mut self, payload: &[u8]) -> (u64, u32) {
-        let offset = self.offset();
-        let handle = envelope::seal(payload, Compression::None, self.file_number, offset, &mut self.pending);
-        (handle.offset, handle.len)
-    }
-
     /// Completes the file and makes its data durable; the name in the directory is the caller's
     /// business. At least one entry was added.
     pub(crate) fn finish(mut self) -> io::Result<Built> {
         if !self.block.is_empty() {
             self.cut_block()?;
         }
-        let bloom = Bloom::build(&self.hashes, self.options.bloom_bits_per_key);
-        let filter = self.section(bloom.encode());
-        let index = self.index.encode();
-        let index = self.section(&index);
-        let properties = self.properties.encode();
-        let properties = self.section(&properties);
-        let footer = Footer { filter, index, properties, file_number: self.file_number };
+        let (number, data_end) = (self.file_number, self.offset());
+        let (written, pending) = (self.written, &mut self.pending);
+        let mut seal = |payload: &[u8]| {
+            let offset = written + pending.len() as u64;
+            envelope::seal_raw(payload, number, offset, pending)
+        };
+        let sections = self.index.finish(&mut seal);
+        let properties = &mut self.properties;
+        properties.largest = self.block.last_key().to_vec();
+        properties.data_bytes = data_end - DATA_START;
+        properties.index_bytes = sections.index_bytes;
+        properties.filter_bytes = sections.filter_bytes;
+        let properties = seal(&properties.encode());
+        let mut incompat = 0;
+        if sections.is_partitioned {
+            incompat |= footer::PARTITIONED;
+        }
+        if self.compressor.used_zstd() {
+            incompat |= footer::ZSTD;
+        }
+        let footer = Footer {
+            format: Format::V2,
+            filter: sections.filter,
+            index: sections.index,
+            properties,
+            file_number: number,
+            data_end,
+            incompat,
+        };
         self.pending.extend_from_slice(&footer.encode());
-        self.write()?;
+        self.file.write_all_at(&self.pending, self.written)?;
+        self.crc.update(&self.pending);
         self.file.sync_all()?;
-        Ok(Built { size: self.written, crc: self.crc.finalize(), properties: self.properties })
+        let size = self.written + self.pending.len() as u64;
+        Ok(Built { size, crc: self.crc.finalize(), properties: self.properties })
     }
 }

@@ -34,19 +34,22 @@ pub(crate) fn read_current(vfs: &dyn Vfs, dir: &Path) -> Result<Option<u64>, Err
     if !vfs.exists(&path).map_err(Error::io("look for", &path))? {
         return Ok(None);
     }
-    let file = vfs.open_read(&path).map_err(Error::io("open", &path))?;
+    // What a bad read returned may have been a fault of the transfer: read once more.
+    read_once(vfs, &path).or_else(|_| read_once(vfs, &path)).map(Some)
+}
+
+fn read_once(vfs: &dyn Vfs, path: &Path) -> Result<u64, Error> {
+    let file = vfs.open_read(path).map_err(Error::io("open", path))?;
     let mut content = [0; MAX_LEN];
     let mut len = 0;
     loop {
-        let n = file.read_at(&mut content[len..], len as u64).map_err(Error::io("read", &path))?;
+        let n = file.read_at(&mut content[len..], len as u64).map_err(Error::io("read", path))?;
         if n == 0 {
             break;
         }
         len += n;
     }
-    parse(&content[..len])
-        .map(Some)
-        .ok_or_else(|| Error::corruption(&path, 0, "the file does not name a manifest"))
+    parse(&content[..len]).ok_or_else(|| Error::corruption(path, 0, "the file does not name a manifest"))
 }
 
 fn render(number: u64) -> String {

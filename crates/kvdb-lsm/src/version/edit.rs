@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use super::LEVELS;
+use super::{Features, LEVELS};
 use crate::batch::Seq;
+use crate::table::Built;
 use crate::varint;
 
 /// A tag with this bit may be skipped by a reader that does not know it.
@@ -20,6 +21,7 @@ const MIN_SEGMENT: u64 = 3;
 const NEXT_FILE: u64 = 4;
 const FLUSHED_SEQ: u64 = 5;
 const COUNTERS: u64 = 6;
+const FEATURES: u64 = 7;
 
 /// What the manifest says about a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,20 @@ pub(crate) struct FileMeta {
 }
 
 impl FileMeta {
+    /// The description of a table that was just built.
+    pub(crate) fn of(number: u64, built: Built) -> Self {
+        Self {
+            number,
+            size: built.size,
+            crc: built.crc,
+            entries: built.properties.entries,
+            tombstones: built.properties.tombstones,
+            max_seq: built.properties.max_seq,
+            smallest: built.properties.smallest,
+            largest: built.properties.largest,
+        }
+    }
+
     /// Whether the key ranges of two tables meet.
     pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
         self.smallest.as_slice() <= largest && smallest <= self.largest.as_slice()
@@ -64,6 +80,8 @@ pub(crate) struct VersionEdit {
     pub(crate) flushed_seq: Option<Seq>,
     /// The counters as of `flushed_seq`, all of them.
     pub(crate) counters: Option<BTreeMap<u16, i64>>,
+    /// The features of the database.
+    pub(crate) features: Option<Features>,
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -82,6 +100,10 @@ impl VersionEdit {
             varint::write(&mut out, tag);
             put_bytes(&mut out, &body);
         };
+        // First, so that a reader that must not go on learns it before anything else.
+        if let Some(features) = &self.features {
+            field(FEATURES, &|body| features.encode(body));
+        }
         for (level, meta) in &self.added {
             field(ADD_FILE, &|body| {
                 for number in [
@@ -163,6 +185,7 @@ impl VersionEdit {
                         counters.insert(id, varint::unzigzag(body.varint()?));
                     }
                 }
+                FEATURES => edit.features = Some(Features::decode(&mut body)?),
                 tag if tag & OPTIONAL != 0 => continue,
                 _ => return Err("the edit has a field that this version does not know"),
             }
@@ -174,7 +197,8 @@ impl VersionEdit {
     }
 }
 
-struct Reader<'a> {
+/// Reads the body of a field.
+pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
 
@@ -185,7 +209,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    fn varint(&mut self) -> Result<u64, &'static str> {
+    pub(super) fn varint(&mut self) -> Result<u64, &'static str> {
         let (value, used) = varint::read(self.rest).ok_or(Self::CUT)?;
         self.rest = &self.rest[used..];
         Ok(value)

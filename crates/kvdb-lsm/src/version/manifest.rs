@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{FileMeta, LEVELS, NUMBER_LIMIT, VersionEdit, manifest_name};
+use super::{Features, FileMeta, LEVELS, NUMBER_LIMIT, VersionEdit, manifest_name};
 use crate::batch::Seq;
 use crate::error::Error;
 use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header, file_header};
@@ -40,6 +40,8 @@ pub(crate) struct Snapshot {
     pub(crate) flushed_seq: Seq,
     /// The counters as of `flushed_seq`.
     pub(crate) counters: BTreeMap<u16, i64>,
+    /// The features of the database.
+    pub(crate) features: Features,
 }
 
 impl Snapshot {
@@ -63,6 +65,7 @@ impl Snapshot {
         if let Some(counters) = &edit.counters {
             self.counters.clone_from(counters);
         }
+        self.features = edit.features.unwrap_or(self.features);
         Ok(())
     }
 
@@ -75,11 +78,12 @@ impl Snapshot {
             next_file: Some(self.next_file),
             flushed_seq: Some(self.flushed_seq),
             counters: Some(self.counters.clone()),
+            features: Some(self.features),
         }
     }
 
     /// Checks what every state of a sound database has.
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let highest = self.next_file.max(self.flushed_seq).max(self.min_segment);
         if highest >= NUMBER_LIMIT {
             return Err(format!("the number {highest} cannot have been given out"));
@@ -235,15 +239,38 @@ pub(crate) fn read_manifest(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<Sn
     if !vfs.exists(&path).map_err(Error::io("look for", &path))? {
         return Err(Error::corruption(&path, 0, "CURRENT names it, but it is missing"));
     }
-    let file = vfs.open_read(&path).map_err(Error::io("open", &path))?;
-    let len = file.len().map_err(Error::io("measure", &path))?;
+    // What a bad read returned may have been a fault of the transfer: read once more. A torn tail
+    // may have been one as well; the reading that gets further is right, as checksums do not match
+    // by accident.
+    match read_once(vfs, &path, number) {
+        Ok((state, false)) => Ok(state),
+        Ok((state, true)) => {
+            let (again, _) = read_once(vfs, &path, number)?;
+            Ok(if again.next_file >= state.next_file { again } else { state })
+        }
+        Err(_) => read_once(vfs, &path, number).map(|(state, _)| state),
+    }
+}
+
+/// The state, and whether the manifest has a tail that was not read.
+fn read_once(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<(Snapshot, bool), Error> {
+    let bytes = read_bytes(vfs, path)?;
+    let (state, end) =
+        parse_to_end(&bytes, number).map_err(|(offset, what)| Error::corruption(path, offset, what))?;
+    Ok((state, end < bytes.len()))
+}
+
+/// The bytes of a manifest.
+pub(crate) fn read_bytes(vfs: &dyn Vfs, path: &Path) -> Result<Vec<u8>, Error> {
+    let file = vfs.open_read(path).map_err(Error::io("open", path))?;
+    let len = file.len().map_err(Error::io("measure", path))?;
     let len = usize::try_from(len)
         .ok()
         .filter(|&len| len <= 1 << 30)
-        .ok_or_else(|| Error::corruption(&path, 0, "the manifest is impossibly long"))?;
+        .ok_or_else(|| Error::corruption(path, 0, "the manifest is impossibly long"))?;
     let mut bytes = vec![0; len];
-    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-    parse(&bytes, number).map_err(|(offset, what)| Error::corruption(&path, offset, what))
+    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", path))?;
+    Ok(bytes)
 }
 
 /// The record at `at`, if there is an intact one: what it promises to be durable, and its payload.
@@ -260,9 +287,52 @@ fn record_at(bytes: &[u8], at: usize, number: u64) -> Option<(u64, &[u8])> {
     (checksum(number, at as u64, durable, payload).to_le_bytes() == *crc).then_some((durable, payload))
 }
 
+/// A record of a manifest, or bytes that are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ManifestRecord {
+    /// An edit.
+    Edit { offset: u64, durable: u64, edit: Box<VersionEdit> },
+    /// A promise that everything before it is durable.
+    Mark { offset: u64, durable: u64 },
+    /// Something that cannot be read, up to the next record or the end.
+    Unreadable { offset: u64, len: u64, why: &'static str },
+}
+
+/// Everything that can be read of manifest `number`, whatever is damaged between.
+pub(crate) fn records(bytes: &[u8], number: u64) -> Vec<ManifestRecord> {
+    let mut records = Vec::new();
+    if let Err(why) = check_file_header(bytes, FileKind::Manifest) {
+        records.push(ManifestRecord::Unreadable { offset: 0, len: FILE_HEADER_LEN as u64, why });
+    }
+    let mut at = FILE_HEADER_LEN;
+    while at < bytes.len() {
+        let offset = at as u64;
+        if let Some((durable, payload)) = record_at(bytes, at, number) {
+            let len = RECORD_HEADER + payload.len();
+            records.push(match VersionEdit::decode(payload) {
+                Ok(_) if payload.is_empty() => ManifestRecord::Mark { offset, durable },
+                Ok(edit) => ManifestRecord::Edit { offset, durable, edit: Box::new(edit) },
+                Err(why) => ManifestRecord::Unreadable { offset, len: len as u64, why },
+            });
+            at += len;
+        } else {
+            let next = (at + 1..bytes.len()).find(|&next| record_at(bytes, next, number).is_some());
+            at = next.unwrap_or(bytes.len());
+            let why = "there is no intact record";
+            records.push(ManifestRecord::Unreadable { offset, len: at as u64 - offset, why });
+        }
+    }
+    records
+}
+
 /// The state that the bytes of manifest `number` describe, or the offset and the kind of the
 /// damage.
 pub(crate) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)> {
+    parse_to_end(bytes, number).map(|(state, _)| state)
+}
+
+/// As [`parse`], with the offset of the first byte that was not read.
+fn parse_to_end(bytes: &[u8], number: u64) -> Result<(Snapshot, usize), (u64, String)> {
     check_file_header(bytes, FileKind::Manifest).map_err(|what| (0, what.to_owned()))?;
     let mut state = Snapshot::default();
     let mut at = FILE_HEADER_LEN;
@@ -284,7 +354,7 @@ pub(crate) fn parse(bytes: &[u8], number: u64) -> Result<Snapshot, (u64, String)
         }
     }
     state.check().map_err(|what| (at as u64, what))?;
-    Ok(state)
+    Ok((state, at))
 }
 
 /// The bytes of manifest `number` with these edits, checksums included: what a reader must survive
@@ -338,6 +408,7 @@ mod tests {
                 next_file: Some(number + 1),
                 flushed_seq: Some(number),
                 counters: Some(BTreeMap::from([(1, -5), (900, i64::MAX)])),
+                features: Some(Features::WRITTEN),
             };
             state.apply(&edit).expect("the edit fits");
             push(&edit.encode());

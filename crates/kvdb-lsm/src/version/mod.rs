@@ -6,14 +6,17 @@
 
 mod current;
 mod edit;
+mod features;
 mod levels;
 mod manifest;
 
 pub(crate) use self::current::{CURRENT, manifest_name, parse_manifest_name, read_current, write_current};
 pub(crate) use self::edit::{FileMeta, VersionEdit};
+pub(crate) use self::features::Features;
 pub(crate) use self::levels::{LEVELS, LevelMetas, Version, VersionFile};
 pub(crate) use self::manifest::{
-    Manifest, ManifestError, Snapshot, forge as forge_manifest, parse as parse_manifest, read_manifest,
+    Manifest, ManifestError, ManifestRecord, Snapshot, forge as forge_manifest, parse as parse_manifest,
+    read_bytes as read_manifest_bytes, read_manifest, records as manifest_records,
 };
 
 /// No file, segment or sequence ever gets a number from here on, so that counting on cannot

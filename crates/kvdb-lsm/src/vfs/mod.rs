@@ -59,6 +59,14 @@ pub trait Vfs: Send + Sync + 'static {
     /// is [`io::ErrorKind::WouldBlock`] and names the holder's process id if that is known.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
 
+    /// Takes a lock of the file `path` that many may share, and that keeps out whoever wants it by
+    /// [`Vfs::lock`]. Nothing is written: a file that does not exist cannot be locked by anybody,
+    /// and the guard is empty then. A file system without shared locks takes the exclusive one.
+    /// Errors as for [`Vfs::lock`].
+    fn lock_shared(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        self.lock(path)
+    }
+
     /// The bytes an unprivileged writer can still allocate on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }

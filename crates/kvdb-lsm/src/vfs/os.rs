@@ -28,6 +28,18 @@ fn existing() -> OpenOptions {
     options
 }
 
+fn locked(path: &Path, holder: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, format!("{} is locked by {holder}", path.display()))
+}
+
+fn locked_by_writer(path: &Path) -> io::Error {
+    let holder = std::fs::read_to_string(path).unwrap_or_default();
+    match holder.trim().parse::<u32>() {
+        Ok(pid) => locked(path, &format!("process {pid}")),
+        Err(_) => locked(path, "another process"),
+    }
+}
+
 impl Vfs for OsVfs {
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
         Ok(Box::new(OsFile(existing().create_new(true).open(path)?)))
@@ -85,17 +97,24 @@ impl Vfs for OsVfs {
             if error.kind() != io::ErrorKind::WouldBlock {
                 return Err(error);
             }
-            let holder = std::fs::read_to_string(path).unwrap_or_default();
-            let holder = match holder.trim().parse::<u32>() {
-                Ok(pid) => format!("process {pid}"),
-                Err(_) => "another process".to_owned(),
-            };
-            let message = format!("{} is locked by {holder}", path.display());
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+            // Readers share the lock and leave the name of the last writer in the file.
+            let readers = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok();
+            return Err(if readers { locked(path, "processes that read") } else { locked_by_writer(path) });
         }
         file.set_len(0)?;
         writeln!(file, "{}", std::process::id())?;
         Ok(Box::new(OsLock(file)))
+    }
+
+    fn lock_shared(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Box::new(())),
+            other => other?,
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).map_err(io::Error::from) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(locked_by_writer(path)),
+            other => other.map(|()| Box::new(OsLock(file)) as Box<_>),
+        }
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
@@ -185,6 +204,24 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
         drop(guard);
+        drop(OsVfs.lock(&path).expect("free again"));
+    }
+
+    #[test]
+    fn readers_share_a_lock_that_keeps_writers_out() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("LOCK");
+        drop(OsVfs.lock_shared(&path).expect("nobody holds a file that does not exist"));
+        assert!(!path.exists());
+        let writer = OsVfs.lock(&path).expect("free");
+        let error = OsVfs.lock_shared(&path).err().expect("a writer holds it");
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        drop(writer);
+        let readers = [OsVfs.lock_shared(&path).expect("free"), OsVfs.lock_shared(&path).expect("shared")];
+        let error = OsVfs.lock(&path).err().expect("readers hold it");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(error.to_string().contains("read"), "{error}");
+        drop(readers);
         drop(OsVfs.lock(&path).expect("free again"));
     }
 }

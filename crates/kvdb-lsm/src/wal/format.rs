@@ -11,6 +11,8 @@ pub(crate) const CHUNK_HEADER_LEN: usize = 19;
 pub(crate) const MIN_PAYLOAD_ROOM: usize = 16;
 /// The least room in a block for a further chunk.
 pub(crate) const MIN_CHUNK_ROOM: u64 = (CHUNK_HEADER_LEN + MIN_PAYLOAD_ROOM) as u64;
+/// The payload of a TRAILER.
+pub(crate) const TRAILER_LEN: usize = 16;
 /// The header of the file.
 pub(crate) const FILE_HEADER_LEN: u64 = 16;
 /// The offset of the first record: behind the file header and the HEAD chunk.

@@ -23,6 +23,7 @@
 pub(crate) mod format;
 pub(crate) mod reader;
 pub(crate) mod recovery;
+pub(crate) mod scan;
 pub(crate) mod writer;
 
 pub use recovery::{Recovered, TornTail};

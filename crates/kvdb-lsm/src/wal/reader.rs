@@ -2,8 +2,8 @@
 
 use super::SegmentNumber;
 use super::format::{
-    BLOCK_LEN, CHUNK_HEADER_LEN, ChunkHeader, FILE_HEADER_LEN, MIN_CHUNK_ROOM, file_header, lognum,
-    room_in_block,
+    BLOCK_LEN, CHUNK_HEADER_LEN, ChunkHeader, ChunkType, FILE_HEADER_LEN, MIN_CHUNK_ROOM, TRAILER_LEN,
+    file_header, lognum, room_in_block,
 };
 use crate::vfs::VfsFile;
 use std::io;
@@ -42,6 +42,8 @@ pub(crate) struct ChunkReader<'f> {
     offset: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// The offset that was read a second time.
+    reread: Option<u64>,
 }
 
 impl<'f> ChunkReader<'f> {
@@ -54,12 +56,17 @@ impl<'f> ChunkReader<'f> {
             offset: FILE_HEADER_LEN,
             window: Vec::new(),
             window_start: 0,
+            reread: None,
         })
     }
 
     /// Whether the file header is the expected one.
     pub(crate) fn header_is_valid(&mut self) -> io::Result<bool> {
         let expected = file_header();
+        if self.bytes(0, expected.len())? != Some(&expected[..]) {
+            // What a bad read returned may have been a fault of the transfer: read once more.
+            self.window.clear();
+        }
         Ok(self.bytes(0, expected.len())? == Some(&expected[..]))
     }
 
@@ -71,6 +78,49 @@ impl<'f> ChunkReader<'f> {
     /// The length of the file when it was opened.
     pub(crate) const fn file_len(&self) -> u64 {
         self.len
+    }
+
+    /// Forgets what was read, so that the next read asks the disk again. What a bad read returned
+    /// may have been a fault of the transfer. Returns false if that was done for `offset` before.
+    pub(crate) fn read_again(&mut self, offset: u64) -> bool {
+        let again = self.reread != Some(offset);
+        if again {
+            self.window.clear();
+            self.reread = Some(offset);
+            self.offset = offset;
+        }
+        again
+    }
+
+    /// Looks behind `from` for a TRAILER that says itself where it stands; returns what it promises
+    /// to be durable. Unlike any other chunk it can be believed wherever it is found: nobody knows
+    /// the exact offset that a forgery within a value would have to state.
+    pub(crate) fn find_trailer(&mut self, from: u64) -> io::Result<Option<u64>> {
+        const LEN: usize = CHUNK_HEADER_LEN + TRAILER_LEN;
+        let mut block = from / BLOCK_LEN * BLOCK_LEN;
+        while block < self.len {
+            let lognum = self.lognum;
+            let len = (self.len - block).min(BLOCK_LEN) as usize;
+            let bytes = self.bytes(block, len)?.unwrap_or_default();
+            for (at, chunk) in (block..).zip(bytes.windows(LEN)) {
+                let Some((header, payload)) = chunk.split_first_chunk::<CHUNK_HEADER_LEN>() else {
+                    continue;
+                };
+                let is_trailer = ChunkHeader::decode(header).filter(|header| {
+                    (header.kind, header.lognum, usize::from(header.len))
+                        == (ChunkType::Trailer, lognum, TRAILER_LEN)
+                });
+                if let Some(header) = is_trailer
+                    && at > from
+                    && payload[..8] == at.to_le_bytes()
+                    && crc32fast::hash(&chunk[4..]).to_le_bytes() == chunk[..4]
+                {
+                    return Ok(Some(header.synced_off));
+                }
+            }
+            block += BLOCK_LEN;
+        }
+        Ok(None)
     }
 
     /// Goes to `offset`.

@@ -21,6 +21,7 @@ use super::reader::{ChunkRead, ChunkReader};
 use super::writer::Framer;
 use crate::batch::{BatchView, Seq};
 use crate::error::Error;
+use crate::sabotage::{self, Bug};
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,29 @@ pub(crate) fn recover(
     Ok(Replay { recovered: state.recovered, segments, next_segment })
 }
 
+/// Replays all segments in `dir` as [`recover`] does, and changes nothing. The legal loss at the end
+/// is reported and stays where it is.
+pub(crate) fn replay_only(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    start: Start,
+    replay: &mut dyn FnMut(SegmentNumber, BatchView<'_>) -> Result<(), Error>,
+) -> Result<Recovered, Error> {
+    let numbers = live_segments(vfs, dir, start.min_segment)?;
+    let mut state = Recovery { expected: None, recovered: Recovered::default(), replay };
+    for &number in &numbers {
+        let last = Some(&number) == numbers.last();
+        let path = segment_path(dir, number);
+        let file = vfs.open_read(&path).map_err(Error::io("open", &path))?;
+        let end = state.segment(&*file, &path, number, last)?;
+        if last && !end.finished {
+            state.note_torn_tail(&*file, &path, &end)?;
+        }
+    }
+    state.recovered.last_seq = state.expected.unwrap_or(start.first_seq) - 1;
+    Ok(state.recovered)
+}
+
 /// The numbers of the segments from `min_segment` on, which have no gap.
 fn live_segments(vfs: &dyn Vfs, dir: &Path, min_segment: SegmentNumber) -> Result<Vec<SegmentNumber>, Error> {
     let names = vfs.list(dir).map_err(Error::io("list", dir))?;
@@ -171,11 +195,19 @@ impl Recovery<'_> {
         loop {
             match reader.next().map_err(io)? {
                 ChunkRead::Bad { offset, why } => {
+                    if reader.read_again(offset) {
+                        continue;
+                    }
                     if !last {
                         return Err(Error::corruption(path, offset, why));
                     }
                     refuse_if_durable(&mut reader, path, offset, why)?;
                     return Ok(End { whole, finished: false, bad: Some((offset, why)), durable });
+                }
+                ChunkRead::Valid { offset, .. }
+                    if sabotage::has(Bug::DroppedTail) && last && offset > FIRST_RECORD + 2048 =>
+                {
+                    return Ok(End { whole, finished: false, bad: Some((offset, "dropped")), durable });
                 }
                 ChunkRead::Valid { offset, header, payload } => {
                     durable = durable.max(header.synced_off);
@@ -214,7 +246,14 @@ impl Recovery<'_> {
     }
 
     fn head(&mut self, reader: &mut ChunkReader<'_>, path: &Path) -> Result<(), Error> {
-        let (offset, next_seq) = match reader.next().map_err(Error::io("read", path))? {
+        let io = |e| Error::io("read", path)(e);
+        let first = reader.offset();
+        if matches!(reader.next().map_err(io)?, ChunkRead::Bad { .. }) {
+            reader.read_again(first);
+        } else {
+            reader.seek(first);
+        }
+        let (offset, next_seq) = match reader.next().map_err(io)? {
             ChunkRead::Valid { offset, header, payload } if header.kind == ChunkType::Head => {
                 let payload: Result<[u8; 8], _> = payload.try_into();
                 (offset, payload.ok().map(u64::from_le_bytes))
@@ -320,7 +359,13 @@ impl Recovery<'_> {
 /// Looks behind the bad chunk at `bad` for a promise that it was durable.
 ///
 /// Within the block the search hops over chunks whose headers are plausible; after that it goes on
-/// at the start of every further block, where a chunk header always stands.
+/// at the start of every further block, where a chunk header always stands. It does not look for
+/// chunks at arbitrary offsets: a client could store a value that holds a forged promise, and a
+/// power failure would then look like damage. A trailer states its own offset, which no client
+/// knows, so it is looked for everywhere.
+///
+/// What stays hidden is a promise in the same block behind a chunk whose length, type or segment
+/// number is damaged, in the last block of a log that was not closed.
 fn refuse_if_durable(
     reader: &mut ChunkReader<'_>,
     path: &Path,
@@ -348,6 +393,14 @@ fn refuse_if_durable(
         }
         at = (reader.offset() / BLOCK_LEN).max(at / BLOCK_LEN) * BLOCK_LEN + BLOCK_LEN;
     }
+    // A damaged header hides what follows it in its block. In a log that was closed, that may be
+    // the trailer, which can be found by itself.
+    if let Some(synced) = reader.find_trailer(bad).map_err(io)?
+        && synced > bad
+    {
+        let what = format!("{why}, though the file was closed and durable up to offset {synced}");
+        return Err(Error::corruption(path, bad, what));
+    }
     Ok(())
 }
 
@@ -366,7 +419,7 @@ fn rewrite(file: &dyn VfsFile, from: u64, to: u64) -> std::io::Result<()> {
 }
 
 /// The offset behind the last byte at or after `from` that is not zero; `from` if there is none.
-fn last_nonzero(file: &dyn VfsFile, from: u64) -> std::io::Result<u64> {
+pub(super) fn last_nonzero(file: &dyn VfsFile, from: u64) -> std::io::Result<u64> {
     let len = file.len()?;
     let mut end = from.max(FILE_HEADER_LEN);
     let mut at = from;

@@ -2,10 +2,10 @@
 //! whatever flushes, compactions, reopenings and views came in between.
 
 use crate::db_support::{History, KEYS, Model, key, random_batch, small};
-use crate::support::{Rng, cases};
+use crate::db_walks::{Range, Walk};
+use crate::support::{Rng, seeds};
 use kvdb_lsm::vfs::SimVfs;
 use kvdb_lsm::{Db, ReadView};
-use std::ops::Bound;
 use std::path::Path;
 
 struct Run {
@@ -16,19 +16,6 @@ struct Run {
     views: Vec<(ReadView, Model)>,
 }
 
-fn bound(rng: &mut Rng) -> Bound<Vec<u8>> {
-    let key = key(rng.below(KEYS + 10));
-    match rng.below(3) {
-        0 => Bound::Included(key),
-        1 => Bound::Excluded(key),
-        _ => Bound::Unbounded,
-    }
-}
-
-fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
-    bound.as_ref().map(Vec::as_slice)
-}
-
 impl Run {
     fn step(&mut self, rng: &mut Rng, context: &str) {
         match rng.below(40) {
@@ -37,12 +24,13 @@ impl Run {
                 let seq = self.db.append(&batch).expect("nothing fails here");
                 self.history.push(batch, seq);
             }
-            24 | 25 => self.history.model.assert_key(&self.db, &key(rng.below(KEYS)), context),
+            24 => self.history.model.assert_key(&self.db, &key(rng.below(KEYS)), context),
+            25 => self.history.model.assert_many(&self.db, None, rng, context),
             26 => drop(self.db.flush_if_due().expect("flush")),
             27 => self.db.flush().expect("flush"),
             28 | 29 => drop(self.db.compact_step().expect("compact")),
             30 if rng.one_in(4) => self.db.compact().expect("compact"),
-            31 if self.views.len() < 4 => {
+            31 if self.views.len() < 6 => {
                 let view = self.db.view();
                 assert_eq!(view.seq(), self.history.last_seq(), "{context}");
                 self.views.push((view, self.history.model.clone()));
@@ -52,11 +40,11 @@ impl Run {
             }
             33 | 34 if !self.views.is_empty() => {
                 let (view, model) = &self.views[rng.below(self.views.len() as u64) as usize];
-                check_range(&self.db, view, model, rng, context);
+                check_view(&self.db, view, model, rng, context);
             }
             35 => {
                 let view = self.db.view();
-                check_range(&self.db, &view, &self.history.model, rng, context);
+                check_view(&self.db, &view, &self.history.model, rng, context);
             }
             36 => self.reopen(rng, context),
             37 if rng.one_in(3) => self.checkpoint(rng, context),
@@ -107,37 +95,24 @@ impl Run {
     }
 }
 
-fn check_range(db: &Db, view: &ReadView, model: &Model, rng: &mut Rng, context: &str) {
-    let (lower, upper) = (bound(rng), bound(rng));
-    let inside = |key: &Vec<u8>| {
-        let above = match &lower {
-            Bound::Included(lower) => key >= lower,
-            Bound::Excluded(lower) => key > lower,
-            Bound::Unbounded => true,
-        };
-        above
-            && match &upper {
-                Bound::Included(upper) => key <= upper,
-                Bound::Excluded(upper) => key < upper,
-                Bound::Unbounded => true,
-            }
-    };
-    let found: Vec<_> =
-        db.iter((slice(&lower), slice(&upper)), view).collect::<Result<_, _>>().expect("iterate");
-    let expected: Vec<_> = model.rows.iter().filter(|(key, _)| inside(key)).collect();
-    assert!(
-        found.iter().map(|(k, v)| (k, v)).eq(expected.iter().copied()),
-        "{context}: {lower:?}..{upper:?} gives {} rows, not {}",
-        found.len(),
-        expected.len()
-    );
+fn check_view(db: &Db, view: &ReadView, model: &Model, rng: &mut Rng, context: &str) {
+    Walk::random(rng).check(db, view, &model.rows, context);
+    let range = Range::random(rng);
+    let rows = |found: Result<Vec<_>, _>| found.unwrap_or_else(|e| panic!("{context}: {e}"));
+    let expected: Vec<_> = model.rows.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
+    let found = rows(range.iter(db, view).collect());
+    assert!(found == expected, "{context}: {range:?} gives {} rows, not {}", found.len(), expected.len());
+    let mut found = rows(range.iter(db, view).descending().collect());
+    found.reverse();
+    assert!(found == expected, "{context}: {range:?} gives other rows downwards");
     let key = key(rng.below(KEYS));
     assert_eq!(db.get_at(&key, view).expect("get").as_ref(), model.rows.get(&key), "{context}");
+    model.assert_many(db, Some(view), rng, context);
 }
 
 #[test]
 fn every_answer_is_that_of_the_model() {
-    for seed in 0..cases(60) {
+    for seed in seeds(60) {
         let mut rng = Rng::new(seed);
         let vfs = SimVfs::new();
         let db = Db::open(small(&vfs)).expect("open");
@@ -148,7 +123,7 @@ fn every_answer_is_that_of_the_model() {
         run.history.model.assert_equals(&run.db, &format!("seed {seed}, end"));
         for (view, model) in &run.views {
             for _ in 0..5 {
-                check_range(&run.db, view, model, &mut rng, &format!("seed {seed}, last views"));
+                check_view(&run.db, view, model, &mut rng, &format!("seed {seed}, last views"));
             }
         }
     }

@@ -59,7 +59,7 @@ fn write(db: &Db, writer: u64, newest: &[AtomicU64]) {
                 match db.get_cached(&key(writer, n)).expect("get") {
                     Cached::Found(found) => assert_eq!(round_of(&found), round),
                     Cached::Absent => panic!("the write of round {round} is gone"),
-                    Cached::NeedIo => {}
+                    Cached::NeedIo(_) => {}
                 }
                 round += 1;
             }

@@ -1,13 +1,28 @@
 //! Integration tests of the storage engine, in one binary.
 
+#[cfg(feature = "cli")]
+mod cli;
+mod db_backup;
+mod db_checkpoint;
 mod db_crash;
 mod db_damage;
 mod db_faults;
+mod db_formats;
 mod db_hostile;
+mod db_ingest;
+#[cfg(kvdb_shuttle)]
+mod db_interleavings;
+mod db_lies;
+mod db_metamorphic;
 mod db_model;
 mod db_nemesis;
+mod db_read_only;
+mod db_repair;
+mod db_scrub;
 mod db_support;
 mod db_threads;
+mod db_views;
+mod db_walks;
 mod log_basic;
 mod log_crash;
 mod log_damage;

@@ -37,6 +37,19 @@ pub(crate) fn cases(default: u64) -> u64 {
     raised.unwrap_or(1) * default
 }
 
+/// The seeds of a random test: as many as [`cases`] says, from 0 or from where an environment
+/// variable says. Named alone, that seed is the only one.
+pub(crate) fn seeds(default: u64) -> std::ops::Range<u64> {
+    let first = std::env::var("KVDB_TEST_SEED").ok().and_then(|value| value.parse().ok());
+    match first {
+        Some(first) if std::env::var_os("KVDB_TEST_CASES").is_none() => first..first + 1,
+        first => {
+            let first = first.unwrap_or_default();
+            first..first + cases(default)
+        }
+    }
+}
+
 pub(crate) const DIR: &str = "/db/wal";
 
 /// Options of a small log without a thread.

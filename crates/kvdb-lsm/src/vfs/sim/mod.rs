@@ -48,6 +48,8 @@ struct State {
     /// Directories of `dirs` that are not durable.
     dir_changes: Vec<(PathBuf, Stage)>,
     locks: BTreeSet<PathBuf>,
+    /// How many share a lock.
+    shared_locks: BTreeMap<PathBuf, usize>,
     capacity: Option<u64>,
     operations: u64,
     syncs: u64,
@@ -64,6 +66,7 @@ struct SimFile {
 struct SimLock {
     state: Arc<Mutex<State>>,
     path: PathBuf,
+    shared: bool,
 }
 
 fn no_space() -> io::Error {
@@ -72,6 +75,11 @@ fn no_space() -> io::Error {
 
 fn missing(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("{} does not exist", path.display()))
+}
+
+fn locked(path: &Path) -> io::Error {
+    let message = format!("{} is locked by process {}", path.display(), std::process::id());
+    io::Error::new(io::ErrorKind::WouldBlock, message)
 }
 
 fn taken(path: &Path) -> io::Error {
@@ -392,11 +400,20 @@ impl Vfs for SimVfs {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         let mut state = self.state.lock();
         state.plain_operation()?;
-        if !state.locks.insert(path.to_owned()) {
-            let message = format!("{} is locked by process {}", path.display(), std::process::id());
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+        if state.shared_locks.contains_key(path) || !state.locks.insert(path.to_owned()) {
+            return Err(locked(path));
         }
-        Ok(Box::new(SimLock { state: Arc::clone(&self.state), path: path.to_owned() }))
+        Ok(Box::new(SimLock { state: Arc::clone(&self.state), path: path.to_owned(), shared: false }))
+    }
+
+    fn lock_shared(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let mut state = self.state.lock();
+        state.plain_operation()?;
+        if state.locks.contains(path) {
+            return Err(locked(path));
+        }
+        *state.shared_locks.entry(path.to_owned()).or_default() += 1;
+        Ok(Box::new(SimLock { state: Arc::clone(&self.state), path: path.to_owned(), shared: true }))
     }
 
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
@@ -511,6 +528,14 @@ impl Drop for SimFile {
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.state.lock().locks.remove(&self.path);
+        let mut state = self.state.lock();
+        if !self.shared {
+            state.locks.remove(&self.path);
+        } else if let Some(count) = state.shared_locks.get_mut(&self.path) {
+            *count -= 1;
+            if *count == 0 {
+                state.shared_locks.remove(&self.path);
+            }
+        }
     }
 }

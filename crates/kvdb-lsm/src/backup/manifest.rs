@@ -1,0 +1,179 @@
+//! The description of one backup: `backups/NNNNNN.backup`.
+//!
+//! ```text
+//! file  := header 16 | field* | xxh3-128 of everything before u128
+//! field := tag varint | length varint | body
+//!          1 id varint | 2 time varint | 3 state (a version edit) | 4 table
+//! table := number varint | hash u128 | tail u128
+//! ```
+//! The state is what a manifest of the database would say; the tables add what the manifest does
+//! not know. A reader refuses a tag it does not know. `docs/format/backup.md` describes every byte.
+
+use std::collections::BTreeMap;
+
+use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header, file_header};
+use crate::varint;
+use crate::version::{FileMeta, Snapshot, VersionEdit};
+
+const ID: u64 = 1;
+const TIME: u64 = 2;
+const STATE: u64 = 3;
+const TABLE: u64 = 4;
+
+const HASH_LEN: usize = 16;
+
+/// What a backup knows of a table besides its description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Content {
+    /// XXH3-128 of the whole file.
+    pub(super) hash: u128,
+    /// XXH3-128 of the end of the file, which is part of its name.
+    pub(super) tail: u128,
+}
+
+/// One backup.
+///
+/// # Invariants
+/// `contents` has exactly the tables of `state`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct BackupManifest {
+    pub(super) id: u64,
+    pub(super) time: u64,
+    pub(super) state: Snapshot,
+    pub(super) contents: BTreeMap<u64, Content>,
+}
+
+impl BackupManifest {
+    /// The tables: description and content.
+    pub(super) fn tables(&self) -> impl Iterator<Item = (&FileMeta, Content)> {
+        let tables = self.state.files.values().map(|(_, meta)| meta);
+        tables.filter_map(|meta| Some((meta, *self.contents.get(&meta.number)?)))
+    }
+
+    /// The stored form.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = file_header(FileKind::Backup).to_vec();
+        let mut field = |tag: u64, body: &[u8]| {
+            varint::write(&mut out, tag);
+            varint::write(&mut out, body.len() as u64);
+            out.extend_from_slice(body);
+        };
+        let mut body = Vec::new();
+        for (tag, value) in [(ID, self.id), (TIME, self.time)] {
+            body.clear();
+            varint::write(&mut body, value);
+            field(tag, &body);
+        }
+        field(STATE, &self.state.to_edit().encode());
+        for (&number, content) in &self.contents {
+            body.clear();
+            varint::write(&mut body, number);
+            body.extend_from_slice(&content.hash.to_le_bytes());
+            body.extend_from_slice(&content.tail.to_le_bytes());
+            field(TABLE, &body);
+        }
+        let hash = xxhash_rust::xxh3::xxh3_128(&out);
+        out.extend_from_slice(&hash.to_le_bytes());
+        out
+    }
+
+    /// Reads a stored backup. `Err` says what is wrong with it.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        const CUT: &str = "a field of the backup is cut";
+        check_file_header(bytes, FileKind::Backup)?;
+        let (covered, hash) = bytes.split_last_chunk::<HASH_LEN>().ok_or(CUT)?;
+        let mut rest = covered.get(FILE_HEADER_LEN..).ok_or(CUT)?;
+        if xxhash_rust::xxh3::xxh3_128(covered).to_le_bytes() != *hash {
+            return Err("the checksum of the backup's description does not match".to_owned());
+        }
+        let number = |body: &mut &[u8]| {
+            let (value, used) = varint::read(body).ok_or(CUT)?;
+            *body = &body[used..];
+            Ok::<u64, &str>(value)
+        };
+        let mut backup = Self::default();
+        while !rest.is_empty() {
+            let tag = number(&mut rest)?;
+            let len = usize::try_from(number(&mut rest)?).map_err(|_| CUT)?;
+            let mut body = rest.split_off(..len).ok_or(CUT)?;
+            match tag {
+                ID => backup.id = number(&mut body)?,
+                TIME => backup.time = number(&mut body)?,
+                STATE => {
+                    let edit = VersionEdit::decode(std::mem::take(&mut body))?;
+                    backup.state = Snapshot::default();
+                    backup.state.apply(&edit)?;
+                }
+                TABLE => {
+                    let table = number(&mut body)?;
+                    let hashes = body.split_off(..2 * HASH_LEN).ok_or(CUT)?;
+                    let (hash, tail) = hashes.split_first_chunk::<HASH_LEN>().ok_or(CUT)?;
+                    let tail = tail.first_chunk::<HASH_LEN>().ok_or(CUT)?;
+                    let content =
+                        Content { hash: u128::from_le_bytes(*hash), tail: u128::from_le_bytes(*tail) };
+                    backup.contents.insert(table, content);
+                }
+                _ => return Err("the backup has a field that this version does not know".to_owned()),
+            }
+            if !body.is_empty() {
+                return Err("a field of the backup is longer than it should be".to_owned());
+            }
+        }
+        backup.state.check()?;
+        if backup.id == 0 || !backup.state.files.keys().eq(backup.contents.keys()) {
+            return Err("the backup does not describe all of its tables".to_owned());
+        }
+        Ok(backup)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> BackupManifest {
+        let meta = |number: u64| FileMeta {
+            number,
+            size: 1000 + number,
+            crc: 7,
+            entries: 3,
+            tombstones: 1,
+            max_seq: 5,
+            smallest: format!("{number}a").into_bytes(),
+            largest: format!("{number}b").into_bytes(),
+        };
+        let files = [3, 4].map(|number| (number, (1, meta(number))));
+        BackupManifest {
+            id: 9,
+            time: 1_700_000_000_000,
+            state: Snapshot {
+                files: files.into(),
+                next_file: 7,
+                flushed_seq: 5,
+                counters: [(1, -4)].into(),
+                ..Snapshot::default()
+            },
+            contents: [3, 4].map(|n| (n, Content { hash: u128::MAX - 1, tail: u128::from(n) })).into(),
+        }
+    }
+
+    #[test]
+    fn what_was_encoded_comes_back_and_no_damage_passes() {
+        let backup = sample();
+        let bytes = backup.encode();
+        assert_eq!(BackupManifest::decode(&bytes), Ok(backup));
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x04;
+            assert!(BackupManifest::decode(&bad).is_err(), "byte {at}");
+            assert!(BackupManifest::decode(&bytes[..at]).is_err(), "cut to {at}");
+        }
+    }
+
+    #[test]
+    fn a_table_without_its_content_is_refused() {
+        let mut backup = sample();
+        backup.contents.remove(&3);
+        assert!(BackupManifest::decode(&backup.encode()).is_err());
+    }
+}

@@ -1,0 +1,450 @@
+//! Incremental backups: copies of the database's tables in a directory of their own, each table
+//! once for however many backups hold it.
+//!
+//! ```text
+//! DIR/LOCK                  held by whoever works with the backups
+//! DIR/tables/NAME.sst       the tables; the name tells them apart: number, size, crc, hash of the end
+//! DIR/backups/000001.backup what belongs to a backup, with a checksum
+//! ```
+//!
+//! A backup is made in this order, each step durable before the next: every table that is not there
+//! is copied to a temporary name, checked against the database's manifest while it is copied, and
+//! renamed; the directory is synced; the description is written, synced and renamed. So a backup
+//! that is listed is complete, and what a crash leaves behind is garbage that the next backup
+//! removes.
+//!
+//! A table is taken for one that is there already only if a complete backup holds it: what an
+//! interrupted backup left is copied anew. The name of a table has its number, its size, the
+//! checksum of the manifest, and a 128-bit hash of its last 64 KiB, where the index repeats the
+//! checksum of every block: two databases that once were the same (a restored one, say) can share a
+//! directory, although they give the same numbers to different tables.
+
+mod manifest;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::manifest::{BackupManifest, Content};
+use crate::batch::Seq;
+use crate::checkpoint::{self, Made};
+use crate::db::Db;
+use crate::db::core::{TABLE_DIR, table_path};
+use crate::error::Error;
+use crate::file_copy;
+use crate::progress::{OnProgress, Watch};
+use crate::verify::Report;
+use crate::version::FileMeta;
+use crate::vfs::{Vfs, VfsFileExt};
+
+const TABLES: &str = "tables";
+const BACKUPS: &str = "backups";
+/// The bytes at the end of a table that are hashed for its name.
+const TAIL: u64 = 64 << 10;
+/// A description is refused when it is longer.
+const MAX_DESCRIPTION: u64 = 1 << 30;
+
+/// What is known about a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupInfo {
+    /// Its number, from 1 on.
+    pub id: u64,
+    /// The time that was given when it was made, in milliseconds since 1970.
+    pub time: u64,
+    /// The last sequence in it.
+    pub seq: Seq,
+    /// The tables it holds.
+    pub tables: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewBackup {
+    /// The backup.
+    pub backup: BackupInfo,
+    /// The tables that were not there yet.
+    pub copied_tables: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+}
+
+/// The backups of a directory.
+#[derive(Debug, Default)]
+pub struct BackupList {
+    /// Those that can be read, by number.
+    pub backups: Vec<BackupInfo>,
+    /// Why the others cannot be. As long as there are any, no table is removed.
+    pub damaged: Vec<Error>,
+}
+
+/// A directory of backups, locked for this process.
+///
+/// # Invariants
+/// Every table that a description names is in `tables/`, complete and durable, from before the
+/// description got its name until after that name is gone, durably.
+pub struct Backups {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl fmt::Debug for Backups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backups").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+fn description_name(id: u64) -> String {
+    format!("{id:06}.backup")
+}
+
+fn parse_description_name(name: &str) -> Option<u64> {
+    let id = name.strip_suffix(".backup")?.parse().ok()?;
+    (description_name(id) == name && id > 0).then_some(id)
+}
+
+fn stored_name(meta: &FileMeta, content: Content) -> String {
+    format!("{:06}-{}-{:08x}-{:032x}.sst", meta.number, meta.size, meta.crc, content.tail)
+}
+
+/// The descriptions of a directory, read.
+#[derive(Default)]
+struct Described {
+    sound: BTreeMap<u64, BackupManifest>,
+    damaged: Vec<(u64, Error)>,
+}
+
+impl Described {
+    /// The highest number in use.
+    fn newest(&self) -> u64 {
+        let damaged = self.damaged.iter().map(|(id, _)| *id);
+        self.sound.keys().copied().chain(damaged).max().unwrap_or_default()
+    }
+
+    /// The tables that complete backups hold, by name.
+    fn contents(&self) -> BTreeMap<String, Content> {
+        let tables = self.sound.values().flat_map(BackupManifest::tables);
+        tables.map(|(meta, content)| (stored_name(meta, content), content)).collect()
+    }
+}
+
+impl BackupInfo {
+    fn of(manifest: &BackupManifest) -> Self {
+        Self {
+            id: manifest.id,
+            time: manifest.time,
+            seq: manifest.state.flushed_seq,
+            tables: manifest.contents.len() as u64,
+            bytes: manifest.tables().map(|(meta, _)| meta.size).sum(),
+        }
+    }
+}
+
+impl Backups {
+    /// Opens the backups in `dir`, which is created if it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also if another process works with the directory.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        let dir = dir.into();
+        for path in [dir.clone(), dir.join(TABLES), dir.join(BACKUPS)] {
+            vfs.create_dir_all(&path).map_err(Error::io("create", &path))?;
+        }
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            vfs.sync_dir(parent).map_err(Error::io("sync", parent))?;
+        }
+        vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
+        let lock_path = dir.join("LOCK");
+        let lock = vfs.lock(&lock_path).map_err(Error::io("lock", &lock_path))?;
+        Ok(Self { vfs, dir, _lock: lock })
+    }
+
+    fn table_path(&self, name: &str) -> PathBuf {
+        self.dir.join(TABLES).join(name)
+    }
+
+    fn description_path(&self, id: u64) -> PathBuf {
+        self.dir.join(BACKUPS).join(description_name(id))
+    }
+
+    /// The backups that there are.
+    pub fn list(&self) -> Result<BackupList, Error> {
+        let described = self.read_all()?;
+        Ok(BackupList {
+            backups: described.sound.values().map(BackupInfo::of).collect(),
+            damaged: described.damaged.into_iter().map(|(_, error)| error).collect(),
+        })
+    }
+
+    fn read_all(&self) -> Result<Described, Error> {
+        let dir = self.dir.join(BACKUPS);
+        let names = self.vfs.list(&dir).map_err(Error::io("list", &dir))?;
+        let mut described = Described::default();
+        for id in names.iter().filter_map(|name| parse_description_name(name)) {
+            match self.read(id) {
+                Ok(manifest) => drop(described.sound.insert(id, manifest)),
+                Err(error @ Error::Corruption { .. }) => described.damaged.push((id, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(described)
+    }
+
+    fn read(&self, id: u64) -> Result<BackupManifest, Error> {
+        let path = self.description_path(id);
+        if !self.vfs.exists(&path).map_err(Error::io("look for", &path))? {
+            return Err(Error::Invalid(format!("there is no backup {id} in {}", self.dir.display())));
+        }
+        // What a bad read returned may have been a fault of the transfer: read once more.
+        self.read_description(&path, id).or_else(|_| self.read_description(&path, id))
+    }
+
+    fn read_description(&self, path: &Path, id: u64) -> Result<BackupManifest, Error> {
+        let bad = |what: String| Error::corruption(path, 0, what);
+        let file = self.vfs.open_read(path).map_err(Error::io("open", path))?;
+        let len = file.len().map_err(Error::io("measure", path))?;
+        let len = usize::try_from(len)
+            .ok()
+            .filter(|&len| len as u64 <= MAX_DESCRIPTION)
+            .ok_or_else(|| bad("the description is impossibly long".to_owned()))?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", path))?;
+        let manifest = BackupManifest::decode(&bytes).map_err(bad)?;
+        if manifest.id != id {
+            return Err(bad(format!("the file says it is backup {}", manifest.id)));
+        }
+        Ok(manifest)
+    }
+
+    /// Backs up everything appended to `db` before the call; `time` is noted with the backup, in
+    /// milliseconds since 1970. Appends, flushes and compactions go on meanwhile.
+    ///
+    /// # Errors
+    /// There is no new backup then, or, if only its name could not be made durable, one that is
+    /// complete. [`Error::Corruption`] names a damaged table of the database.
+    pub fn create(&self, db: &Db, time: u64, progress: OnProgress<'_>) -> Result<NewBackup, Error> {
+        let core = db.core();
+        core.flush_all()?;
+        let described = self.read_all()?;
+        self.remove_garbage(&described)?;
+        let there = described.contents();
+        // The state keeps the tables from being removed for as long as it is held.
+        let (state, snapshot) = core.installed();
+        let source = &*core.options.vfs;
+        let mut manifest =
+            BackupManifest { id: described.newest() + 1, time, state: snapshot, ..BackupManifest::default() };
+        let total = state.version.files().map(|(_, file)| file.meta.size).sum();
+        let mut watch = Watch::begin(total, progress)?;
+        let (mut copied_tables, mut copied_bytes) = (0, 0);
+        for (_, file) in state.version.files() {
+            let meta = &*file.meta;
+            file.table.check_readable()?;
+            let tail = hash_of_end(source, file.table.path(), meta)?;
+            let name = stored_name(meta, Content { hash: 0, tail });
+            let content = match there.get(&name) {
+                Some(&content) if self.is_there(&name, meta)? => {
+                    watch.add(meta.size)?;
+                    content
+                }
+                _ => {
+                    let hash = self.copy_in(source, file.table.path(), meta, &name, &mut watch)?;
+                    (copied_tables, copied_bytes) = (copied_tables + 1, copied_bytes + meta.size);
+                    Content { hash, tail }
+                }
+            };
+            manifest.contents.insert(meta.number, content);
+        }
+        drop(state);
+        core.sweep();
+        let tables = self.dir.join(TABLES);
+        self.vfs.sync_dir(&tables).map_err(Error::io("sync", &tables))?;
+        self.publish(&manifest)?;
+        watch.end();
+        Ok(NewBackup { backup: BackupInfo::of(&manifest), copied_tables, copied_bytes })
+    }
+
+    /// Whether a table that a backup holds is still there, as far as a look at its length can tell.
+    fn is_there(&self, name: &str, meta: &FileMeta) -> Result<bool, Error> {
+        let path = self.table_path(name);
+        if !self.vfs.exists(&path).map_err(Error::io("look for", &path))? {
+            return Ok(false);
+        }
+        let file = self.vfs.open_read(&path).map_err(Error::io("open", &path))?;
+        Ok(file.len().map_err(Error::io("measure", &path))? == meta.size)
+    }
+
+    /// Copies a table of the database; returns the hash of the whole file.
+    fn copy_in(
+        &self,
+        source: &dyn Vfs,
+        from: &Path,
+        meta: &FileMeta,
+        name: &str,
+        watch: &mut Watch<'_>,
+    ) -> Result<u128, Error> {
+        let tmp = self.table_path(&format!("{name}.tmp"));
+        self.remove_if_there(&tmp)?;
+        let copy = |watch: &mut _| checkpoint::copy_table(source, from, &*self.vfs, &tmp, meta, watch);
+        let digest = match copy(watch) {
+            // What a bad read returned may have been a fault of the transfer: read once more.
+            Err(Error::Corruption { .. }) => copy(watch)?,
+            other => other?,
+        };
+        let path = self.table_path(name);
+        self.vfs.rename(&tmp, &path).map_err(Error::io("rename", &tmp))?;
+        Ok(digest.hash)
+    }
+
+    /// Writes the description, which makes the backup one.
+    fn publish(&self, manifest: &BackupManifest) -> Result<(), Error> {
+        let path = self.description_path(manifest.id);
+        let tmp = path.with_extension("backup.tmp");
+        self.remove_if_there(&tmp)?;
+        let file = self.vfs.create(&tmp).map_err(Error::io("create", &tmp))?;
+        file.write_all_at(&manifest.encode(), 0).map_err(Error::io("write", &tmp))?;
+        file.sync_all().map_err(Error::io("sync", &tmp))?;
+        self.vfs.rename(&tmp, &path).map_err(Error::io("rename", &tmp))?;
+        let dir = self.dir.join(BACKUPS);
+        self.vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))
+    }
+
+    fn remove_if_there(&self, path: &Path) -> Result<(), Error> {
+        if self.vfs.exists(path).map_err(Error::io("look for", path))? {
+            self.vfs.remove(path).map_err(Error::io("remove", path))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what no backup holds: leftovers of interrupted backups, and the tables that only
+    /// deleted backups held. With a description that cannot be read, nothing can be told apart, and
+    /// nothing is removed.
+    fn remove_garbage(&self, described: &Described) -> Result<(), Error> {
+        if !described.damaged.is_empty() {
+            return Ok(());
+        }
+        // No description may come back by a crash once its tables are gone.
+        let backups = self.dir.join(BACKUPS);
+        self.vfs.sync_dir(&backups).map_err(Error::io("sync", &backups))?;
+        let used: BTreeSet<String> = described.contents().into_keys().collect();
+        self.remove_where(TABLES, |name| !used.contains(name) && is_ours(name))?;
+        self.remove_where(BACKUPS, |name| name.ends_with(".backup.tmp"))
+    }
+
+    fn remove_where(&self, sub: &str, is_garbage: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let dir = self.dir.join(sub);
+        let names = self.vfs.list(&dir).map_err(Error::io("list", &dir))?;
+        for name in names.iter().filter(|name| is_garbage(name)) {
+            let path = dir.join(name);
+            self.vfs.remove(&path).map_err(Error::io("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a backup, damaged or not, and the tables that no other one holds.
+    ///
+    /// # Errors
+    /// The backup may be gone or not; tables that are left over are removed by the next backup or
+    /// deletion.
+    pub fn delete(&self, id: u64) -> Result<(), Error> {
+        let path = self.description_path(id);
+        if !self.vfs.exists(&path).map_err(Error::io("look for", &path))? {
+            return Err(Error::Invalid(format!("there is no backup {id} in {}", self.dir.display())));
+        }
+        self.vfs.remove(&path).map_err(Error::io("remove", &path))?;
+        let dir = self.dir.join(BACKUPS);
+        self.vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
+        self.remove_garbage(&self.read_all()?)
+    }
+
+    /// Reads every table of a backup and compares it with what was backed up.
+    pub fn verify(&self, id: u64, progress: OnProgress<'_>) -> Result<Report, Error> {
+        let manifest = self.read(id)?;
+        let mut report = Report::default();
+        let mut watch = Watch::begin(BackupInfo::of(&manifest).bytes, progress)?;
+        for (meta, content) in manifest.tables() {
+            report.tables += 1;
+            report.bytes += meta.size;
+            report.entries += meta.entries;
+            match self.verify_table(meta, content, &mut watch) {
+                Ok(()) => {}
+                Err(Error::Canceled) => return Err(Error::Canceled),
+                Err(problem) => report.problems.push(problem),
+            }
+        }
+        watch.end();
+        Ok(report)
+    }
+
+    fn verify_table(&self, meta: &FileMeta, content: Content, watch: &mut Watch<'_>) -> Result<(), Error> {
+        let path = self.table_path(&stored_name(meta, content));
+        if !self.vfs.exists(&path).map_err(Error::io("look for", &path))? {
+            return Err(Error::corruption(&path, 0, "the table is missing from the backup"));
+        }
+        let is_sound = |digest: file_copy::Digest| {
+            (digest.size, digest.crc, digest.hash) == (meta.size, meta.crc, content.hash)
+        };
+        if is_sound(file_copy::digest(&*self.vfs, &path, watch)?)
+            || is_sound(file_copy::digest(&*self.vfs, &path, watch)?)
+        {
+            return Ok(());
+        }
+        Err(Error::corruption(&path, 0, "the table is not what was backed up"))
+    }
+
+    /// Restores a backup into `dir` of `vfs`, which must be empty or not exist. Every byte is
+    /// checked on the way; the directory is a database only when all of it is there and durable.
+    ///
+    /// # Errors
+    /// There is no database in the directory then.
+    pub fn restore(
+        &self,
+        id: u64,
+        vfs: &dyn Vfs,
+        dir: &Path,
+        progress: OnProgress<'_>,
+    ) -> Result<BackupInfo, Error> {
+        let mut manifest = self.read(id)?;
+        let info = BackupInfo::of(&manifest);
+        checkpoint::prepare(vfs, dir)?;
+        let mut made = Made { vfs, paths: Vec::new() };
+        let mut watch = Watch::begin(info.bytes, progress)?;
+        for (meta, content) in manifest.tables() {
+            let from = self.table_path(&stored_name(meta, content));
+            let to = table_path(dir, meta.number);
+            let digest = checkpoint::copy_table(&*self.vfs, &from, vfs, &to, meta, &mut watch)?;
+            made.paths.push(to);
+            if digest.hash != content.hash {
+                return Err(Error::corruption(&from, 0, "the table is not what was backed up"));
+            }
+        }
+        let tables = dir.join(TABLE_DIR);
+        vfs.sync_dir(&tables).map_err(Error::io("sync", &tables))?;
+        // From here on it is unknown how complete the copy is: nothing is taken away from it.
+        made.paths.clear();
+        checkpoint::finish(vfs, dir, &mut manifest.state)?;
+        watch.end();
+        Ok(info)
+    }
+}
+
+/// Whether a file in `tables/` is one that backups make.
+fn is_ours(name: &str) -> bool {
+    name.ends_with(".sst") || name.ends_with(".sst.tmp")
+}
+
+/// XXH3-128 of the last bytes of a table, which hold the checksums of its blocks.
+fn hash_of_end(vfs: &dyn Vfs, path: &Path, meta: &FileMeta) -> Result<u128, Error> {
+    let file = vfs.open_read(path).map_err(Error::io("open", path))?;
+    let len = meta.size.min(TAIL);
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, meta.size - len).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::UnexpectedEof {
+            return Error::corruption(path, 0, "the table is shorter than the manifest says");
+        }
+        Error::io("read", path)(source)
+    })?;
+    Ok(xxhash_rust::xxh3::xxh3_128(&bytes))
+}

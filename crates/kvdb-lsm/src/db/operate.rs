@@ -1,0 +1,117 @@
+//! Operating a database: compaction on request, copies, verification.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Db;
+use crate::batch::Seq;
+use crate::checkpoint;
+use crate::error::Error;
+use crate::ingest;
+use crate::progress::{OnProgress, unwatched};
+use crate::scrub::{self, Scrub, ScrubStep};
+use crate::verify::{self, Report};
+use crate::vfs::Vfs;
+
+impl Db {
+    /// Flushes, and merges all tables into one sorted run without tombstones.
+    pub fn compact(&self) -> Result<(), Error> {
+        self.compact_with(&mut unwatched)
+    }
+
+    /// As [`Db::compact`], watched. When it is canceled, the tables are as they were.
+    pub fn compact_with(&self, progress: OnProgress<'_>) -> Result<(), Error> {
+        let core = self.core();
+        core.flush_all()?;
+        core.compact_all(progress)?;
+        core.sweep();
+        Ok(())
+    }
+
+    /// Makes a copy of the database in `dir`, which must be empty or not exist: a database of its
+    /// own with everything appended before the call. Tables are shared as hard links where the
+    /// file system allows it. Returns the last sequence in the copy.
+    ///
+    /// Appends, flushes and compactions go on meanwhile.
+    ///
+    /// # Errors
+    /// The directory may hold part of a copy then, which cannot be opened.
+    pub fn checkpoint(&self, dir: &Path) -> Result<Seq, Error> {
+        self.checkpoint_with(dir, &mut unwatched)
+    }
+
+    /// As [`Db::checkpoint`], watched. When it is canceled, what was copied is removed.
+    pub fn checkpoint_with(&self, dir: &Path, progress: OnProgress<'_>) -> Result<Seq, Error> {
+        let core = self.core();
+        core.flush_all()?;
+        let seq = checkpoint::write(core, dir, progress);
+        core.sweep();
+        seq
+    }
+
+    /// Reads every table completely and checks it against its checksums, its order, and the
+    /// manifest.
+    pub fn verify(&self) -> Result<Report, Error> {
+        self.verify_with(&mut unwatched)
+    }
+
+    /// As [`Db::verify`], watched.
+    pub fn verify_with(&self, progress: OnProgress<'_>) -> Result<Report, Error> {
+        let version = Arc::clone(&self.core().state.load().version);
+        let report = verify::verify(&version, progress);
+        drop(version);
+        self.core().sweep();
+        report
+    }
+
+    /// Makes tables that [`SstWriter`](crate::SstWriter) built part of the database, all at once.
+    /// The files are read and left as they are. Their keys must not overlap. Returns the sequence
+    /// that the entries get.
+    ///
+    /// Everything appended before the call is older than the entries. What is appended during the
+    /// call is newer: a key that is written meanwhile keeps that. The entries become visible at
+    /// the end, all of them at one moment, and are durable when this returns. Counters do not
+    /// change. Appends and flushes go on meanwhile, compactions wait.
+    ///
+    /// # Errors
+    /// Nothing was taken, or, after [`Error::Poisoned`] and a failed write of the manifest, it is
+    /// unknown until the database is opened again. [`Error::Corruption`] names a file that is
+    /// damaged, [`Error::Invalid`] files that overlap.
+    pub fn ingest<P: AsRef<Path>>(&self, files: &[P]) -> Result<Seq, Error> {
+        let vfs = Arc::clone(&self.core().options.vfs);
+        self.ingest_with(&*vfs, files, &mut unwatched)
+    }
+
+    /// As [`Db::ingest`], of files on any file system, and watched. When it is canceled, nothing
+    /// was taken.
+    pub fn ingest_with<P: AsRef<Path>>(
+        &self,
+        vfs: &dyn Vfs,
+        files: &[P],
+        progress: OnProgress<'_>,
+    ) -> Result<Seq, Error> {
+        let core = self.core();
+        let seq = ingest::ingest(core, vfs, &ingest::to_paths(files), progress)?;
+        core.sweep();
+        core.signals.request_compaction();
+        Ok(seq)
+    }
+
+    /// Reads about `budget` bytes of tables from the disk, to find damage early. Where it stands is
+    /// in `scrub`; see [`Scrub`]. A caller that gives so many bytes a second bounds the rate.
+    pub fn scrub_step(&self, scrub: &mut Scrub, budget: u64) -> ScrubStep {
+        let version = Arc::clone(&self.core().state.load().version);
+        let step = scrub::step(self.core(), &version, scrub, budget);
+        drop(version);
+        self.core().sweep();
+        step
+    }
+
+    /// The numbers of the tables that are known to be damaged: from the opening with
+    /// [`Options::quarantine`](super::Options::quarantine), from compactions and from scrubbing.
+    /// They are part of the database as before and take part in no compaction.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<u64> {
+        self.core().quarantined()
+    }
+}

@@ -1,0 +1,40 @@
+//! Several lookups in one table, which share the blocks they read.
+
+use std::sync::Arc;
+
+use super::block::Block;
+use super::reader::{Fill, Table};
+use crate::error::Error;
+
+/// Lookups by ascending keys: neighbours are often in one block, and it is fetched once.
+#[derive(Debug)]
+pub(crate) struct Lookups<'a> {
+    table: &'a Table,
+    /// The block that was searched last, by its offset.
+    block: Option<(u64, Arc<Block>)>,
+}
+
+impl<'a> Lookups<'a> {
+    pub(crate) const fn new(table: &'a Table) -> Self {
+        Self { table, block: None }
+    }
+
+    /// As [`Table::get_with`].
+    pub(crate) fn get_with<R>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<Option<R>, Error> {
+        let Some(handle) = self.table.block_of(hash, key)? else {
+            return Ok(None);
+        };
+        let block = match self.block.take_if(|(held, _)| *held == handle.offset) {
+            Some((_, block)) => block,
+            None => self.table.block(&handle, Fill::Cache)?,
+        };
+        let found = self.table.search(&block, &handle, hash, key, take);
+        self.block = Some((handle.offset, block));
+        found
+    }
+}

@@ -1,0 +1,155 @@
+//! Scrubbing and quarantine: damage is found within a budget, and what is damaged stays in its
+//! place.
+
+use crate::db_support::{DB, History, key, random_batch, small};
+use crate::support::Rng;
+use kvdb_lsm::batch::WriteBatch;
+use kvdb_lsm::error::Error;
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs};
+use kvdb_lsm::{Db, Options, Scrub, ScrubStep};
+use std::path::{Path, PathBuf};
+
+fn filled() -> (SimVfs, Db, History) {
+    let vfs = SimVfs::new();
+    let db = Db::open(small(&vfs)).expect("open");
+    let (mut history, mut rng) = (History::default(), Rng::new(12));
+    for n in 0..200 {
+        let batch = random_batch(&mut rng);
+        let seq = db.append(&batch).expect("append");
+        history.push(batch, seq);
+        if n % 40 == 39 {
+            db.flush().expect("flush");
+            while db.compact_step().expect("compact") {}
+        }
+    }
+    (vfs, db, history)
+}
+
+fn tables(vfs: &SimVfs) -> Vec<PathBuf> {
+    let dir = Path::new(DB).join("sst");
+    vfs.list(&dir).expect("list").into_iter().map(|name| dir.join(name)).collect()
+}
+
+/// Scrubs one whole pass in steps of `budget` bytes.
+fn pass(db: &Db, scrub: &mut Scrub, budget: u64) -> (ScrubStep, u64) {
+    let (mut sum, mut steps) = (ScrubStep::default(), 0);
+    while !sum.pass_complete {
+        let step = db.scrub_step(scrub, budget);
+        assert!(step.bytes <= budget, "a step of {budget} read {}", step.bytes);
+        steps += 1;
+        sum.bytes += step.bytes;
+        sum.tables += step.tables;
+        sum.problems.extend(step.problems);
+        sum.pass_complete = step.pass_complete;
+    }
+    (sum, steps)
+}
+
+#[test]
+fn a_pass_reads_everything_once_whatever_the_budget() {
+    let (vfs, db, history) = filled();
+    let bytes: u64 = db.stats().table_bytes.iter().sum();
+    for budget in [100, 1000, 1 << 20] {
+        let mut scrub = Scrub::default();
+        for _ in 0..2 {
+            let (sum, steps) = pass(&db, &mut scrub, budget);
+            assert_eq!((sum.bytes, sum.tables), (bytes, tables(&vfs).len() as u64));
+            assert!(sum.problems.is_empty(), "{:?}", sum.problems);
+            assert!(steps >= bytes / budget);
+        }
+    }
+    // Between two steps, tables may go.
+    let mut scrub = Scrub::default();
+    db.scrub_step(&mut scrub, 500);
+    db.compact().expect("compact");
+    let (sum, _) = pass(&db, &mut scrub, 500);
+    assert!(sum.problems.is_empty(), "{:?}", sum.problems);
+    history.model.assert_equals(&db, "scrubbed");
+}
+
+#[test]
+fn damage_is_found_and_located_and_the_table_is_left_where_it_is() {
+    let (vfs, db, history) = filled();
+    let victim = tables(&vfs)[1].clone();
+    // In the block cache the block stays good: a scrub must look at the disk.
+    for n in 0..120 {
+        history.model.assert_key(&db, &key(n), "before");
+    }
+    vfs.flip_byte(&victim, 40).expect("flip");
+    let (sum, _) = pass(&db, &mut Scrub::default(), 300);
+    let [Error::Corruption { file, offset, .. }] = &sum.problems[..] else {
+        panic!("{:?}", sum.problems);
+    };
+    assert_eq!((file, *offset), (&victim, 16), "the first block begins at 16");
+    assert_eq!(db.quarantined().len(), 1);
+    assert_eq!(db.stats().damaged_tables, 1);
+    for _ in 0..20 {
+        if !db.compact_step().expect("compact around it") {
+            break;
+        }
+    }
+    assert!(vfs.exists(&victim).expect("look"), "a damaged table is not taken away");
+    let error = db.checkpoint(Path::new("/copy")).err();
+    assert!(error.is_none_or(|e| matches!(e, Error::Corruption { .. })));
+    // A read error that does not repeat is none.
+    let mut scrub = Scrub::default();
+    vfs.fail(FaultPlan::once(3, FaultKind::Io));
+    let (sum, _) = pass(&db, &mut scrub, 1 << 20);
+    assert_eq!(vfs.heal(), 1);
+    assert_eq!(sum.problems.len(), 1, "{:?}", sum.problems);
+}
+
+#[test]
+fn quarantine_answers_what_it_can_and_revives_nothing() {
+    let vfs = SimVfs::new();
+    let db = Db::open(small(&vfs)).expect("open");
+    let put = |keys: std::ops::Range<u64>, value: Option<u8>| {
+        let mut batch = WriteBatch::new();
+        for n in keys {
+            match value {
+                Some(value) => batch.put(&key(n), &[value; 20]),
+                None => batch.delete(&key(n)),
+            }
+        }
+        db.append(&batch).expect("append");
+        db.flush().expect("flush");
+    };
+    // An old version below, a deletion in the table that breaks, and newer versions above.
+    put(0..60, Some(1));
+    db.compact().expect("compact");
+    put(0..30, None);
+    let broken = tables(&vfs).last().expect("a table").clone();
+    put(0..10, Some(3));
+    drop(db);
+    let len = vfs.open_read(&broken).expect("open").len().expect("length");
+    // The footer: without it nothing of the table can be read.
+    vfs.flip_byte(&broken, len - 30).expect("flip");
+    assert!(matches!(Db::open(small(&vfs)), Err(Error::Corruption { .. })), "by default it is refused");
+    let options = Options { quarantine: true, ..small(&vfs) };
+    let judge = |db: &Db, context: &str| {
+        assert_eq!(db.quarantined().len(), 1, "{context}");
+        for n in 0..60 {
+            let found = db.get(&key(n));
+            match n {
+                0..10 => assert_eq!(found.expect("newer"), Some(vec![3; 20]), "{context}"),
+                10..30 => assert!(matches!(found, Err(Error::Corruption { .. })), "{context}: {found:?}"),
+                _ => assert_eq!(found.expect("beside"), Some(vec![1; 20]), "{context}"),
+            }
+        }
+    };
+    let db = Db::open(options.clone()).expect("open");
+    judge(&db, "opened");
+    for round in 0..6 {
+        let mut batch = WriteBatch::new();
+        batch.put(format!("x{round}").as_bytes(), &[round; 30]);
+        db.append(&batch).expect("writes go on");
+        db.flush().expect("flushes go on");
+        while db.compact_step().expect("compactions go on") {}
+        judge(&db, "later");
+    }
+    assert!(matches!(db.checkpoint(Path::new("/copy")), Err(Error::Corruption { .. })));
+    assert_eq!(db.verify().expect("verify").problems.len(), 1);
+    db.close().expect("close");
+    assert!(vfs.exists(&broken).expect("look"));
+    judge(&Db::open(options).expect("open"), "reopened");
+}
