@@ -10,6 +10,7 @@ mod lsm;
 mod plot;
 mod probe;
 mod report;
+mod sittings;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,6 +62,9 @@ pub(crate) struct Paired {
     memory_keys: Vec<u64>,
     #[command(flatten)]
     subject: Subject,
+    /// Add the pairs of this run to those in this file, and make the table of all of them.
+    #[arg(long)]
+    sittings: Option<PathBuf>,
     /// Also put the tables into this page, between markers.
     #[arg(long)]
     markdown: Option<PathBuf>,
@@ -144,12 +148,19 @@ fn paired(options: &Paired) -> Outcome {
     };
     let ours = if options.subject.against == Product::Redis { "redis again" } else { "kvdb" };
     let mut cases = bench.cases();
-    for pair in 0..options.pairs {
+    let earlier = match &options.sittings {
+        Some(file) => sittings::read(file, &mut cases)?,
+        None => 0,
+    };
+    for pair in earlier..earlier + options.pairs {
         let redis_first = pair % 2 == 0;
         for redis in [redis_first, !redis_first] {
             let name = if redis { "redis" } else { ours };
-            eprintln!("pair {} of {}: {name}", pair + 1, options.pairs);
+            eprintln!("pair {} of {}: {name}", pair + 1, earlier + options.pairs);
             bench.speed(redis, &mut cases).while_doing(|| format!("measuring {name}"))?;
+        }
+        if let Some(file) = &options.sittings {
+            sittings::append_pair(file, &cases)?;
         }
     }
     let mut memory = Vec::new();
@@ -169,7 +180,9 @@ fn paired(options: &Paired) -> Outcome {
     if let Some(page) = &options.markdown {
         let root = workspace::root()?;
         let args: Vec<String> = std::env::args().skip(1).collect();
-        let text = format!("`cargo xtask {}`; {}.\n\n{text}", args.join(" "), report::provenance(&root));
+        let pairs = earlier + options.pairs;
+        let circumstances = report::provenance(&root);
+        let text = format!("`cargo xtask {}`, {pairs} pairs; {circumstances}.\n\n{text}", args.join(" "));
         markdown::replace_section(
             &root.join(page),
             &format!("bench redis {}", options.appendfsync.name()),

@@ -7,16 +7,16 @@ use std::thread::JoinHandle;
 
 use kvdb_lsm::log::{LogState, SyncPolicy};
 use kvdb_lsm::{Db, Options};
-use kvdb_store::{LocalLog, Store, StoreOptions, row};
+use kvdb_store::{LocalLog, Store, StoreOptions, Usage, row};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::listener::Listeners;
+use crate::listener::{Dispatch, Listeners};
 use crate::maintenance::{self, Stopper};
 use crate::node::{Node, Parts, Stop};
 use crate::serve::{self, WorkerStart};
-use crate::settings::{Compression, Config, Fsync, Settings, Warning};
+use crate::settings::{Compression, Config, Fsync, MemoryPolicy, Settings, Warning};
 
 /// Write buffers are at most this large by themselves: a larger one makes a restart replay more.
 const MAX_WRITE_BUFFER: u64 = 256 << 20;
@@ -37,6 +37,16 @@ pub fn sync_policy(fsync: Fsync) -> SyncPolicy {
         Fsync::Always => SyncPolicy::Always,
         Fsync::EverySecond => SyncPolicy::EverySec,
         Fsync::No => SyncPolicy::No,
+    }
+}
+
+/// How the use of keys is remembered under the policy in force.
+pub fn usage(settings: &Settings) -> Usage {
+    match settings.maxmemory_policy {
+        MemoryPolicy::AllKeysLfu | MemoryPolicy::VolatileLfu => {
+            Usage::Frequency { log_factor: settings.lfu_log_factor, decay_minutes: settings.lfu_decay_time }
+        }
+        _ => Usage::Moment,
     }
 }
 
@@ -66,6 +76,7 @@ struct Server {
     maintenance: JoinHandle<()>,
     stopper: Arc<Stopper>,
     runtime: tokio::runtime::Runtime,
+    accepting: Arc<Dispatch>,
 }
 
 impl Server {
@@ -99,7 +110,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|e| format!("cannot start the accepting runtime: {e}"))?;
-        runtime
+        let accepting = runtime
             .block_on(listeners.serve(node.clone(), senders))
             .map_err(|e| format!("cannot accept connections: {e}"))?;
         start_warm_up(&node, &settings)?;
@@ -110,12 +121,12 @@ impl Server {
             dir = %settings.dir.display(),
             "ready to accept connections"
         );
-        Ok(Self { node, workers, maintenance, stopper, runtime })
+        Ok(Self { node, workers, maintenance, stopper, runtime, accepting })
     }
 
     /// Waits for a signal or a SHUTDOWN, and ends in order.
     fn wait(self) -> Ended {
-        let Self { node, workers, maintenance, stopper, runtime } = self;
+        let Self { node, workers, maintenance, stopper, runtime, accepting } = self;
         let signals = node.clone();
         runtime.block_on(async move {
             let mut stopping = signals.stopping();
@@ -137,7 +148,7 @@ impl Server {
         let stop = *node.stopping().borrow();
         let mut clean = stop != Stop::Fatal;
         // Dropping the runtime closes the listeners.
-        drop(runtime);
+        drop((runtime, accepting));
         for worker in workers {
             clean &= matches!(worker.join(), Ok(Ok(())));
         }
@@ -234,6 +245,7 @@ fn open(settings: &Settings, fresh_seed: u64) -> Result<(Arc<Store>, Arc<Db>), S
     let databases = u16::try_from(settings.databases).unwrap_or(u16::MAX);
     let store = Store::open(rows.clone(), log, &StoreOptions { databases, fresh_seed, io_threads })
         .map_err(|e| format!("cannot open the keyspace in {}: {e}", settings.dir.display()))?;
+    store.set_usage(usage(settings));
     Ok((Arc::new(store), rows))
 }
 

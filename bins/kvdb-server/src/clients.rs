@@ -37,6 +37,8 @@ pub struct ClientInfo {
     pub laddr: Box<str>,
     /// Whether it came over the unix socket.
     pub unix: bool,
+    /// The descriptor of its socket; -1 where there is none.
+    pub fd: i32,
     /// When it was connected, in Unix milliseconds.
     pub created: u64,
     last_seen: AtomicU64,
@@ -48,6 +50,8 @@ pub struct ClientInfo {
     pub query_bytes: AtomicUsize,
     /// Bytes of replies that wait to be sent.
     pub output_bytes: AtomicUsize,
+    /// Since when more output waits than the soft limit allows, in Unix milliseconds; 0 when it does not.
+    over_soft_limit: AtomicU64,
     names: OnceLock<Box<Mutex<Names>>>,
     killed: AtomicBool,
     waker: OnceLock<Waker>,
@@ -67,6 +71,7 @@ impl ClientInfo {
             addr: addr.into(),
             laddr: laddr.into(),
             unix,
+            fd: -1,
             created: now,
             last_seen: AtomicU64::new(now),
             last_command: AtomicUsize::new(usize::MAX),
@@ -75,10 +80,32 @@ impl ClientInfo {
             flags: AtomicU8::new(0),
             query_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            over_soft_limit: AtomicU64::new(0),
             names: OnceLock::new(),
             killed: AtomicBool::new(false),
             waker: OnceLock::new(),
             mailbox: OnceLock::new(),
+        }
+    }
+
+    /// As this one, over a socket with this descriptor.
+    pub fn over(self, fd: i32) -> Self {
+        Self { fd, ..self }
+    }
+
+    /// Whether more than `soft` bytes of output have been waiting, at every look, for `millis`. To be asked by one thread,
+    /// often.
+    pub fn is_behind(&self, soft: usize, millis: u64, now: u64) -> bool {
+        if self.output_bytes.load(Ordering::Relaxed) <= soft {
+            self.over_soft_limit.store(0, Ordering::Relaxed);
+            return false;
+        }
+        match self.over_soft_limit.load(Ordering::Relaxed) {
+            0 => {
+                self.over_soft_limit.store(now, Ordering::Relaxed);
+                false
+            }
+            since => now.saturating_sub(since) > millis,
         }
     }
 
@@ -246,17 +273,20 @@ impl ClientInfo {
         });
         let command = self.last_command.load(Ordering::Relaxed);
         let command = if command == usize::MAX { "NULL" } else { command_name(command) };
-        let output = self.output_bytes.load(Ordering::Relaxed);
+        let pushed = self.mailbox.get().map_or(0, |mailbox| mailbox.lock().len());
+        let output = self.output_bytes.load(Ordering::Relaxed) + pushed;
+        let events = if output > 0 { "rw" } else { "r" };
         let query = self.query_bytes.load(Ordering::Relaxed);
         let mut line = String::with_capacity(320);
         let _ = write!(
             line,
-            "id={} addr={} laddr={} fd=-1 name={name} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
+            "id={} addr={} laddr={} fd={} name={name} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
              qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem={output} \
-             tot-mem={} events=r cmd={command} user={} redir=-1 resp={} lib-name={lib_name} lib-ver={lib_version}",
+             tot-mem={} events={events} cmd={command} user={} redir=-1 resp={} lib-name={lib_name} lib-ver={lib_version}",
             self.id,
             self.addr,
             self.laddr,
+            self.fd,
             now.saturating_sub(self.created) / 1000,
             now.saturating_sub(self.last_seen()) / 1000,
             self.db.load(Ordering::Relaxed),
@@ -314,5 +344,25 @@ impl Clients {
     /// Those that watch every command.
     pub fn monitors(&self) -> Vec<Arc<ClientInfo>> {
         self.by_id.lock().values().filter(|client| client.has(MONITOR)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_behind_when_it_was_so_all_the_time() {
+        let client = ClientInfo::new(1, String::new(), String::new(), false, 0);
+        client.output_bytes.store(101, Ordering::Relaxed);
+        assert!(!client.is_behind(100, 1000, 1));
+        assert!(!client.is_behind(100, 1000, 1001));
+        assert!(client.is_behind(100, 1000, 1002));
+        client.output_bytes.store(100, Ordering::Relaxed);
+        assert!(!client.is_behind(100, 1000, 1500), "it has caught up");
+        client.output_bytes.store(101, Ordering::Relaxed);
+        assert!(!client.is_behind(100, 1000, 2000));
+        assert!(!client.is_behind(100, 1000, 3000));
+        assert!(client.is_behind(100, 1000, 3001));
     }
 }

@@ -7,8 +7,9 @@ use kvdb_commands::{CommandError, Server};
 use kvdb_resp::Reply;
 
 use crate::clock::{unix_micros, unix_millis};
+use crate::listening::Unchanged;
 use crate::node::{Node, Stop};
-use crate::settings::DebugCommand;
+use crate::settings::{DebugCommand, SetError, Settings, Staged};
 
 impl Server for Node {
     fn now_micros(&self) -> u64 {
@@ -44,11 +45,17 @@ impl Server for Node {
             };
             text.push((utf8(*name)?, utf8(*value)?));
         }
-        let mut config = self.config.lock();
-        let staged = config.stage(&text).map_err(|e| CommandError::new(e.to_string()))?;
+        let _alone = self.reconfiguring.lock();
+        let (staged, before) = {
+            let config = self.config.lock();
+            let staged = config.stage(&text).map_err(|e| CommandError::new(e.to_string()))?;
+            (staged, config.settings().clone())
+        };
+        self.listen_anew(&staged, &before, &text)?;
         for warning in staged.warnings() {
             tracing::warn!("{}: {}", warning.about, warning.text);
         }
+        let mut config = self.config.lock();
         config.commit(staged);
         self.apply_settings(&config);
         Ok(())
@@ -203,8 +210,30 @@ impl Node {
     fn apply_settings(&self, config: &crate::settings::Config) {
         self.hot.refresh(config);
         self.rows.log().set_policy(crate::bootstrap::sync_policy(config.settings().appendfsync));
+        self.store.set_usage(crate::bootstrap::usage(config.settings()));
         crate::logging::set_level(config.settings().loglevel);
         self.log_progressed();
+    }
+
+    /// Listens elsewhere where that is what settings that are about to change say. Accepting reads the settings, so they
+    /// are not locked meanwhile.
+    fn listen_anew(
+        &self,
+        staged: &Staged,
+        before: &Settings,
+        pairs: &[(&str, &str)],
+    ) -> Result<(), CommandError> {
+        let concerns = |name: &str| ["bind", "port"].contains(&name);
+        let Some(changed) = staged.changed().iter().find(|name| concerns(name)) else { return Ok(()) };
+        let Some(listening) = self.listening.get() else { return Ok(()) };
+        listening.follow(staged.settings(), before).map_err(|Unchanged| {
+            let why = match *changed {
+                "port" => "Unable to listen on this port. Check server logs.",
+                _ => "Failed to bind to specified addresses.",
+            };
+            let spelt = pairs.iter().find(|(name, _)| name.eq_ignore_ascii_case(changed));
+            CommandError::new(SetError::failed(spelt.map_or(*changed, |(name, _)| *name), why).to_string())
+        })
     }
 
     /// As [`Self::count_monitors`], when there were any.

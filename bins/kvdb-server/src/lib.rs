@@ -32,6 +32,7 @@ pub mod hot;
 pub mod info;
 pub mod latency;
 pub mod listener;
+pub mod listening;
 pub mod logging;
 pub mod maintenance;
 pub mod memory;

@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::host::is_loopback;
+use crate::listening::{self, Bound, Listening};
 use crate::node::Node;
 use crate::serve::{Accepted, Socket};
 use crate::settings::Settings;
@@ -22,7 +23,7 @@ const REST_AFTER_EXHAUSTION: Duration = Duration::from_millis(100);
 
 /// The sockets that clients come to.
 pub struct Listeners {
-    tcp: Vec<std::net::TcpListener>,
+    tcp: Vec<Bound>,
     unix: Option<(std::os::unix::net::UnixListener, PathBuf)>,
 }
 
@@ -32,26 +33,7 @@ impl Listeners {
     /// # Errors
     /// A sentence for the operator that names the address.
     pub fn bind(settings: &Settings) -> Result<Self, String> {
-        let mut tcp = Vec::new();
-        if settings.port != 0 {
-            for address in &settings.bind {
-                match bind_tcp(&address.host, settings) {
-                    Ok(listener) => tcp.push(listener),
-                    Err(error) if address.optional && is_unavailable(&error) => {
-                        info!(address = address.host, "not listening on an optional address: {error}");
-                    }
-                    Err(error) => {
-                        return Err(format!(
-                            "cannot listen on {} port {}: {error}",
-                            address.host, settings.port
-                        ));
-                    }
-                }
-            }
-            if tcp.is_empty() && !settings.bind.is_empty() {
-                return Err("none of the addresses in 'bind' can be listened on".into());
-            }
-        }
+        let tcp = listening::bind(settings)?;
         let unix = match &settings.unixsocket {
             Some(path) => Some((bind_unix(path, settings.unixsocketperm)?, path.clone())),
             None => None,
@@ -59,7 +41,7 @@ impl Listeners {
         Ok(Self { tcp, unix })
     }
 
-    /// Accepts for as long as it is polled.
+    /// Accepts on the runtime that polls this, for as long as what is returned is kept.
     ///
     /// # Errors
     /// When a listener cannot be registered with the runtime.
@@ -67,22 +49,15 @@ impl Listeners {
         self,
         node: Arc<Node>,
         workers: Vec<mpsc::UnboundedSender<Accepted>>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Arc<Dispatch>> {
         let dispatch = Arc::new(Dispatch { node, workers });
-        for listener in self.tcp {
-            let (listener, dispatch) = (TcpListener::from_std(listener)?, dispatch.clone());
-            tokio::spawn(async move {
-                loop {
-                    match listener.accept().await {
-                        Ok((stream, peer)) => dispatch.tcp(stream, peer),
-                        Err(error) => rest_if_exhausted(&error).await,
-                    }
-                }
-            });
-        }
+        let listening = Listening::begin(self.tcp, &dispatch)?;
+        // Nobody else sets it.
+        let _ = dispatch.node.listening.set(listening);
         if let Some((listener, path)) = self.unix {
             let listener = UnixListener::from_std(listener)?;
             let name = format!("{}:0", path.display());
+            let dispatch = dispatch.clone();
             tokio::spawn(async move {
                 loop {
                     match listener.accept().await {
@@ -92,32 +67,38 @@ impl Listeners {
                 }
             });
         }
-        Ok(())
+        Ok(dispatch)
     }
 }
 
-/// An accept that fails concerns one client, or the whole process when descriptors have run out; it never ends the loop.
-async fn rest_if_exhausted(error: &io::Error) {
+/// Rests where an accept failed for want of something. An accept that fails concerns one client, or the whole process when
+/// descriptors have run out; it never ends the loop.
+pub async fn rest_if_exhausted(error: &io::Error) {
     if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
         warn!("cannot accept a client: {error}");
         tokio::time::sleep(REST_AFTER_EXHAUSTION).await;
     }
 }
 
-fn is_unavailable(error: &io::Error) -> bool {
+/// Whether this machine lacks an address.
+pub fn is_unavailable(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::EPROTOTYPE)
     )
 }
 
-fn bind_tcp(host: &str, settings: &Settings) -> io::Result<std::net::TcpListener> {
+/// A socket that listens at an address.
+///
+/// # Errors
+/// When the address does not exist or is taken.
+pub fn bind_tcp(host: &str, port: u16, settings: &Settings) -> io::Result<std::net::TcpListener> {
     let host = match host {
         "*" => "0.0.0.0",
         "::*" => "::",
         host => host,
     };
-    let address = (host, settings.port).to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let address = (host, port).to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let socket =
         RawSocket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -153,13 +134,14 @@ fn bind_unix(path: &Path, mode: Option<u32>) -> Result<std::os::unix::net::UnixL
 }
 
 /// Decides who serves a client, or why nobody does.
-struct Dispatch {
+pub struct Dispatch {
     node: Arc<Node>,
     workers: Vec<mpsc::UnboundedSender<Accepted>>,
 }
 
 impl Dispatch {
-    fn tcp(&self, stream: tokio::net::TcpStream, peer: SocketAddr) {
+    /// Serves a client that came over TCP.
+    pub fn tcp(&self, stream: tokio::net::TcpStream, peer: SocketAddr) {
         let Ok(stream) = stream.into_std() else { return };
         let addr = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();
         let laddr = stream.local_addr().map_or_else(|_| String::new(), |a| a.to_string());

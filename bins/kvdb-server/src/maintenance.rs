@@ -1,10 +1,10 @@
 //! What has to be done some ten times a second (`hz`), on a thread of its own: expiry, eviction, and looking after idle clients.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kvdb_store::Scratch;
+use kvdb_store::{ColdWalk, Scratch};
 use kvdb_ttl::pace::Pace;
 use parking_lot::{Condvar, Mutex};
 
@@ -24,6 +24,9 @@ const FLUSH_WHEN_IDLE: Duration = Duration::from_secs(2);
 const WORTH_A_FLUSH: usize = 16 << 20;
 /// … but after this time it is flushed all the same.
 const FLUSH_ANYWAY: Duration = Duration::from_secs(60);
+
+/// Rows on disk that are looked at in a round, for each step of the expiry effort.
+const COLD_ROWS: usize = 1_000;
 
 /// Ends the thread.
 #[derive(Default)]
@@ -61,6 +64,15 @@ struct Rounds {
     seen_seq: u64,
     quiet_since: Instant,
     flushed_seq: u64,
+    cold: Arc<Cold>,
+}
+
+/// The deletion of keys on disk whose time has come, which an I/O thread does.
+#[derive(Default)]
+struct Cold {
+    walk: Mutex<ColdWalk>,
+    /// Whether a step is queued or being run.
+    is_busy: AtomicBool,
 }
 
 /// Runs rounds until stopped.
@@ -76,6 +88,7 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
         seen_seq: 0,
         quiet_since: Instant::now(),
         flushed_seq: node.store.appended(),
+        cold: Arc::default(),
         node,
     };
     let mut next_round = Instant::now();
@@ -100,7 +113,9 @@ impl Rounds {
         let now = unix_millis();
         self.follow_effort();
         self.evict(now);
+        self.expire_cold(now);
         self.close_idle_clients(now);
+        self.close_slow_clients(now);
         self.flush_when_quiet();
         let sums = totals(self.node.workers.iter().map(|w| &**w));
         self.node.rates.sample(now, sums.processed, sums.net_in, sums.net_out);
@@ -108,9 +123,7 @@ impl Rounds {
 
     /// Runs an expiry cycle; returns the rest before the next one when there is more to do.
     fn expire(&mut self, now: u64) -> Option<Duration> {
-        if !self.node.active_expire.load(Ordering::Relaxed)
-            || self.node.paused_until.load(Ordering::Relaxed) > now
-        {
+        if !self.may_expire(now) {
             return None;
         }
         let began = Instant::now();
@@ -133,6 +146,39 @@ impl Rounds {
                 None
             }
         }
+    }
+
+    /// Has an I/O thread take another step through the keys on disk, if that is due.
+    fn expire_cold(&self, now: u64) {
+        if !self.may_expire(now) || self.cold.is_busy.load(Ordering::Acquire) {
+            return;
+        }
+        {
+            let walk = self.cold.walk.lock();
+            if !walk.is_under_way() && !self.round.is_multiple_of(CENSUS_EVERY) {
+                return;
+            }
+            if !walk.is_due(&self.node.store, now) {
+                return;
+            }
+        }
+        self.cold.is_busy.store(true, Ordering::Release);
+        let (node, cold) = (self.node.clone(), self.cold.clone());
+        let rows = COLD_ROWS * usize::from(self.effort);
+        self.node.store.io().submit(move || {
+            match cold.walk.lock().step(&node.store, now, rows, &mut Scratch::default()) {
+                Ok(0) => {}
+                Ok(_) => node.push_log(),
+                Err(reason) => tracing::debug!(reason, "keys on disk that have expired are not deleted now"),
+            }
+            cold.is_busy.store(false, Ordering::Release);
+        });
+    }
+
+    /// Whether keys may be deleted because their time has come.
+    fn may_expire(&self, now: u64) -> bool {
+        self.node.active_expire.load(Ordering::Relaxed)
+            && self.node.paused_until.load(Ordering::Relaxed) <= now
     }
 
     /// The time from one round to the next.
@@ -183,6 +229,22 @@ impl Rounds {
         }
         for client in self.node.clients.matching(&Default::default(), now) {
             if now.saturating_sub(client.last_seen()) > timeout && !client.is_monitor() {
+                client.kill();
+            }
+        }
+    }
+
+    /// Closes clients that are above the soft limit of their output for longer than they may.
+    fn close_slow_clients(&self, now: u64) {
+        let limit = self.node.config.lock().settings().client_output_buffer_limit.normal;
+        if limit.soft == 0 {
+            return;
+        }
+        let (soft, millis) =
+            (usize::try_from(limit.soft).unwrap_or(usize::MAX), limit.soft_for.as_millis() as u64);
+        for client in self.node.clients.matching(&Default::default(), now) {
+            if client.is_behind(soft, millis, now) {
+                self.node.warn_of_slow_client(&client);
                 client.kill();
             }
         }

@@ -1,7 +1,7 @@
 //! The server as a whole: what all workers share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use kvdb_commands::server::ShutdownMode;
@@ -16,6 +16,7 @@ use crate::clients::{ClientInfo, Clients};
 use crate::clock::unix_millis;
 use crate::hot::HotSettings;
 use crate::latency::Latency;
+use crate::listening::Listening;
 use crate::settings::Config;
 use crate::slowlog::SlowLog;
 use crate::stats::WorkerStats;
@@ -82,6 +83,10 @@ pub struct Node {
     pub peak_memory: AtomicUsize,
     /// Operations and bytes a second, sampled.
     pub rates: crate::rates::Rates,
+    /// The TCP listeners, once there are any.
+    pub listening: OnceLock<Listening>,
+    /// Held while CONFIG SET changes settings; two changes that overlap would undo each other.
+    pub reconfiguring: Mutex<()>,
     stop: watch::Sender<Stop>,
     last_http_warning: AtomicU64,
     last_tls_warning: AtomicU64,
@@ -130,6 +135,8 @@ impl Node {
             checkpoint: crate::checkpoint::CheckpointState::default(),
             peak_memory: AtomicUsize::new(0),
             rates: crate::rates::Rates::default(),
+            listening: OnceLock::new(),
+            reconfiguring: Mutex::new(()),
             stop: watch::Sender::new(Stop::No),
             last_http_warning: AtomicU64::new(0),
             last_tls_warning: AtomicU64::new(0),
@@ -174,7 +181,7 @@ impl Node {
         if spec.name == "client" || spec.name == "unpause" || spec.flags.has(Flags::NO_AUTH) {
             return false;
         }
-        !self.paused_writes_only.load(Ordering::Relaxed) || spec.is_write()
+        !self.paused_writes_only.load(Ordering::Relaxed) || spec.may_write()
     }
 
     /// Shows a command to those who watch.

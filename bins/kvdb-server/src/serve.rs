@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,6 +41,15 @@ pub enum Socket {
     Tcp(std::net::TcpStream),
     /// A unix socket.
     Unix(std::os::unix::net::UnixStream),
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(socket) => socket.as_raw_fd(),
+            Self::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
 }
 
 /// What a worker's thread is started with.
@@ -106,12 +116,13 @@ async fn work(start: WorkerStart) {
 
 /// Registers a client with this worker's runtime and with the list of clients.
 fn adopt(node: &Node, client: Accepted) -> io::Result<Rc<Connection>> {
+    let fd = client.socket.as_raw_fd();
     let (stream, unix) = match client.socket {
         Socket::Tcp(socket) => (Stream::Tcp(TcpStream::from_std(socket)?), false),
         Socket::Unix(socket) => (Stream::Unix(UnixStream::from_std(socket)?), true),
     };
     let id = node.clients.next_id();
-    let info = Arc::new(ClientInfo::new(id, client.addr, client.laddr, unix, unix_millis()));
+    let info = Arc::new(ClientInfo::new(id, client.addr, client.laddr, unix, unix_millis()).over(fd));
     node.clients.add(info.clone());
     let authenticated = node.config.lock().settings().requirepass.is_none();
     let conn = Conn { session: Session::new(id, authenticated), decoder: Decoder::default(), info };

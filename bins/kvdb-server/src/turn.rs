@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use kvdb_commands::exec::{self, Outcome};
+use kvdb_commands::exec::{self, Missing, Outcome};
 use kvdb_commands::session::{Offload, Then};
 use kvdb_commands::{
     CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session, SessionCx,
@@ -300,11 +300,16 @@ impl Run<'_> {
         }
         match outcome {
             Ok(Outcome::Done(depends_on)) => {
+                self.session.unpin();
                 *self.gate = (*self.gate).max(depends_on);
                 Ok(Flow::Next)
             }
-            Ok(Outcome::NeedIo(db, key)) => Ok(Flow::Again(Park::Load(db, key))),
+            Ok(Outcome::NeedIo(Missing { db, key, pins })) => {
+                self.session.pin(pins);
+                Ok(Flow::Again(Park::Load(db, key)))
+            }
             Err(failed) => {
+                self.session.unpin();
                 *self.gate = (*self.gate).max(failed.depends_on);
                 Err(failed.error)
             }
@@ -331,8 +336,10 @@ impl Run<'_> {
         if spec.flags.has(Flags::SLOW) {
             return Ok(Flow::After(Park::Keyspace(Running::new(spec, args))));
         }
+        // Commands of one turn have their moment in common, but not their luck.
+        let env = Env { random: self.worker.draw(), ..self.env };
         let Worker { node, out, .. } = &mut *self.worker;
-        let mut cx = KeyspaceCx { store: &node.store, db: self.session.db, env: self.env, may_wait: false };
+        let mut cx = KeyspaceCx { store: &node.store, db: self.session.db, env, may_wait: false };
         let mark = out.len();
         let mut reply = Reply::new(out, self.session.protocol);
         match handler(&mut cx, args, &mut reply) {

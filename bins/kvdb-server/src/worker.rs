@@ -99,12 +99,16 @@ impl Worker {
     #[inline]
     pub fn env(&mut self, no_touch: bool) -> Env {
         self.refresh_settings();
+        Env { now: unix_millis(), random: self.draw(), touch: !no_touch, limits: self.values, located: None }
+    }
+
+    /// Random bits.
+    pub fn draw(&mut self) -> u64 {
         // xorshift64*: good enough for RANDOMKEY and sampling, never for secrets.
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
-        let random = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        Env { now: unix_millis(), random, touch: !no_touch, limits: self.values, located: None }
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
     /// The row of a command. Pipelines repeat their commands, so the last one is remembered.

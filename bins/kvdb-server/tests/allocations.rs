@@ -100,9 +100,10 @@ impl Bench {
         (String::from_utf8_lossy(&self.worker.out).into_owned(), asked)
     }
 
-    /// The same pipeline until it is warm, then once more.
+    /// The same pipeline until it is warm, then once more: every partition of the memtable has to have filed a group of
+    /// writes before its line is as long as it gets.
     fn warm(&mut self, commands: &[Vec<String>]) -> u64 {
-        for _ in 0..3 {
+        for _ in 0..40 {
             self.run(commands);
         }
         let (replies, asked) = self.run(commands);

@@ -134,6 +134,8 @@ fixed! {
     SECOND_DB_INDEX = "ERR invalid second DB index";
     /// OBJECT FREQ; use is not counted.
     NOT_LFU = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+    /// OBJECT IDLETIME; uses are counted, the last is not remembered.
+    LFU = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
     /// EXPIRE with conditions of which one excludes the others.
     EXPIRE_NX_AND_OTHERS = "ERR NX and XX, GT or LT options at the same time are not compatible";
     /// EXPIRE with two conditions that exclude each other.

@@ -3,22 +3,33 @@
 use std::sync::Arc;
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Env, Guards, Located, Place, ReadCx, Residency, Scratch, Store, Waiter, WriteCx};
+use kvdb_store::{Env, Guards, Located, Pins, Place, ReadCx, Residency, Scratch, Store, Waiter, WriteCx};
 use smallvec::SmallVec;
 
 use crate::errors::{self, CommandError};
-use crate::spec::{CommandSpec, Handler};
+use crate::spec::{CommandSpec, Flags, Handler};
 
 /// The longest key, in bytes. Keys stand in the indexes of tables and in the manifest, which are held in memory.
 pub const MAX_KEY_BYTES: usize = 1 << 20;
 
 /// How a keyed command ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Outcome {
     /// The reply is written and may leave when this sequence is safe.
     Done(u64),
-    /// A key of this database has to be loaded first; nothing has been written or changed.
-    NeedIo(u16, Vec<u8>),
+    /// Keys have to be loaded first; nothing has been written or changed.
+    NeedIo(Missing),
+}
+
+/// What a command waits for.
+#[derive(Debug)]
+pub struct Missing {
+    /// The database of the key.
+    pub db: u16,
+    /// The key whose load is to be asked for, and whose end to be waited for, before the command runs again.
+    pub key: Vec<u8>,
+    /// Keeps that key and others in memory; to be kept until the command has run, however often it asks for more.
+    pub pins: Pins,
 }
 
 /// Why a keyed command failed.
@@ -42,8 +53,10 @@ impl From<Failed> for CommandError {
     }
 }
 
-/// Keys of a command whose loads are asked for together.
+/// Keys of a command whose loads are asked for together, so that it does not hold up what others have to load …
 const LOADS_AT_A_TIME: usize = 256;
+/// … but of a command with very many keys so large a part of them: each time, it has to look at all of them again.
+const PART_LOADED_AT_A_TIME: usize = 32;
 
 /// Runs a [`Handler::Read`] or [`Handler::Write`] on its declared keys. On an error nothing is in `reply`.
 ///
@@ -91,13 +104,20 @@ pub fn run(
             let result = handler(&mut cx, args, reply);
             let needs = if result.is_err() { cx.needs() } else { None };
             // Looking at a key that was past its deadline has deleted it, and that is to be kept if the handler failed.
-            let committed = cx.commit().map_err(|refusal| {
-                reply.truncate(mark);
-                CommandError::new(refusal.to_string())
-            })?;
+            let seen = cx.depends_on();
+            let committed = match cx.commit() {
+                Ok(seq) => seq,
+                Err(_) if spec.flags.has(Flags::READONLY) => seen,
+                Err(refusal) => {
+                    reply.truncate(mark);
+                    return Err(CommandError::new(refusal.to_string()).into());
+                }
+            };
             if let Some((db, key)) = needs {
                 reply.truncate(mark);
-                return Ok(Outcome::NeedIo(db, key));
+                let mut pins = Pins::new(store);
+                pins.add(&mut store.latch(store.place(&key)), db, &key);
+                return Ok(Outcome::NeedIo(Missing { db, key, pins }));
             }
             (result, committed)
         }
@@ -132,14 +152,17 @@ fn need_io(
     let missing = positions
         .skip(1)
         .filter(|&at| store.ensure_resident(&mut guards, db, &args[at], env.now) == Ok(Residency::NeedIo));
-    let missing: SmallVec<[usize; 8]> = std::iter::once(first).chain(missing).take(LOADS_AT_A_TIME).collect();
+    let at_a_time = LOADS_AT_A_TIME.max(args.len() / PART_LOADED_AT_A_TIME);
+    let missing: SmallVec<[usize; 8]> = std::iter::once(first).chain(missing).take(at_a_time).collect();
+    let mut pins = Pins::new(store);
+    missing.iter().for_each(|&at| pins.add(&mut guards, db, &args[at]));
     drop(guards);
     let (&last, others) = missing.split_last().unwrap_or((&first, &[]));
     for &at in others {
         // Whether it could be loaded shows when the command runs again.
         store.request_load(db, &args[at], env.now, Waiter::new(|_| ()));
     }
-    Outcome::NeedIo(db, args[last].to_vec())
+    Outcome::NeedIo(Missing { db, key: args[last].to_vec(), pins })
 }
 
 #[inline]
@@ -194,6 +217,29 @@ mod tests {
         store.close();
     }
 
+    fn evict_all(store: &Store, random: u64) {
+        while store.evict_to_disk(0, store.appended(), 1, random) > 0 {}
+    }
+
+    /// Three hundred keys on the disk alone, and a command of all of them and one that is not there.
+    fn cold_keys(store: &Arc<Store>) -> Vec<String> {
+        let value = "v".repeat(100_000);
+        let names: Vec<String> = (0..300).map(|i| i.to_string()).collect();
+        for name in &names {
+            command(store, &["set", name, &value]).expect("SET succeeds");
+        }
+        evict_all(store, 1);
+        assert_eq!(store.resident_keys(), 0);
+        ["exists".into(), "absent".into()].into_iter().chain(names).collect()
+    }
+
+    fn load(store: &Arc<Store>, missing: &Missing) {
+        let (done, loaded) = std::sync::mpsc::channel();
+        let waiter = Waiter::new(move |result| done.send(result).expect("the test waits"));
+        store.request_load(missing.db, &missing.key, 1, waiter);
+        loaded.recv().expect("a load ends").expect("rows are sound");
+    }
+
     #[test]
     fn a_short_request_for_a_long_reply_is_refused() {
         let dir = tempfile::tempdir().expect("there is room for temporary files");
@@ -222,7 +268,8 @@ mod tests {
         let args = OwnedArgs::from_iter(["mget", "a", "b"]);
         let guards = latch(spec, &store, 0, None, args.as_args());
         let outcome = need_io(spec, &store, guards, 0, Env::at(1), args.as_args(), 2);
-        assert_eq!(outcome, Outcome::NeedIo(0, b"b".to_vec()));
+        let Outcome::NeedIo(Missing { db: 0, key, .. }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(key, b"b");
         store.close();
     }
 
@@ -230,30 +277,39 @@ mod tests {
     fn the_cold_keys_of_a_command_are_loaded_together() {
         let dir = tempfile::tempdir().expect("there is room for temporary files");
         let store = testing::open_store(dir.path());
-        let value = "v".repeat(100_000);
-        let names: Vec<String> = (0..300).map(|i| i.to_string()).collect();
-        for name in &names {
-            command(&store, &["set", name, &value]).expect("SET succeeds");
-        }
-        let mut random = 1;
-        while store.resident_keys() > 0 {
-            store.evict_to_disk(0, store.appended(), 1, random);
-            random += 1;
-        }
-        let words: Vec<&str> = std::iter::once("exists").chain(names.iter().map(String::as_str)).collect();
+        let words = cold_keys(&store);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let mut rounds = 0;
-        while let Outcome::NeedIo(db, key) = command(&store, &words).expect("EXISTS succeeds") {
-            let (done, loaded) = std::sync::mpsc::channel();
-            store.request_load(
-                db,
-                &key,
-                1,
-                Waiter::new(move |result| done.send(result).expect("the test waits")),
-            );
-            loaded.recv().expect("a load ends").expect("rows are sound");
+        let mut pins = Pins::new(&store);
+        while let Outcome::NeedIo(missing) = command(&store, &words).expect("EXISTS succeeds") {
+            load(&store, &missing);
+            pins.extend(missing.pins);
             rounds += 1;
         }
         assert_eq!((rounds, store.resident_keys()), (2, 300));
+        store.close();
+    }
+
+    #[test]
+    fn what_a_command_waits_for_is_not_evicted_before_it_has_run() {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        let words = cold_keys(&store);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mut rounds = 0;
+        let mut pins = Pins::new(&store);
+        while let Outcome::NeedIo(missing) = command(&store, &words).expect("EXISTS succeeds") {
+            load(&store, &missing);
+            pins.extend(missing.pins);
+            // Memory has no room at all, between any two attempts.
+            evict_all(&store, rounds);
+            rounds += 1;
+            assert!(rounds < 10, "the command does not end");
+        }
+        assert_eq!(store.resident_keys(), 300);
+        drop(pins);
+        evict_all(&store, 7);
+        assert_eq!(store.resident_keys(), 0, "a command that has run holds nothing");
         store.close();
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kvdb_resp::Protocol;
-use kvdb_store::{Env, Store};
+use kvdb_store::{Env, Pins, Store};
 
 use crate::server::Server;
 
@@ -32,6 +32,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it may run commands other than AUTH, HELLO, QUIT and RESET.
     pub authenticated: bool,
+    /// What the command that waits has had loaded so far; nothing between commands.
+    pub pins: Option<Pins>,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
     /// Whether its commands do not count as use of keys.
@@ -50,10 +52,28 @@ impl Session {
             db: 0,
             protocol: Protocol::Resp2,
             authenticated,
+            pins: None,
             reply_mode: ReplyMode::On,
             no_touch: false,
             monitor: false,
             close: false,
+        }
+    }
+
+    /// Keeps what a command waits for in memory until [`Self::unpin`].
+    #[cold]
+    pub fn pin(&mut self, pins: Pins) {
+        match &mut self.pins {
+            Some(before) => before.extend(pins),
+            None => self.pins = Some(pins),
+        }
+    }
+
+    /// The command has run.
+    #[inline]
+    pub fn unpin(&mut self) {
+        if self.pins.is_some() {
+            self.pins = None;
         }
     }
 

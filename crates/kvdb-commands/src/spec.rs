@@ -61,10 +61,9 @@ impl Flags {
     pub const DENYOOM: Self = Self(1 << 6);
     /// May write although its handler is not a writer (FLUSHALL, SWAPDB).
     pub const WRITE: Self = Self(1 << 7);
-    /// Only reads although its handler could do more (SCAN, DBSIZE).
+    /// Only reads although its handler could do more (SCAN, DBSIZE). A keyed command with this and a handler that writes
+    /// stores nothing but what it has found out (PFCOUNT): it replies also where the log takes no writes.
     pub const READONLY: Self = Self(1 << 8);
-    /// Its reply depends on more than the keys (RANDOMKEY, TIME).
-    pub const RANDOM: Self = Self(1 << 9);
     /// Works on keys that can only be known by looking (not used for routing).
     pub const MOVABLE_KEYS: Self = Self(1 << 10);
     /// Allowed while another client's script is busy.
@@ -74,6 +73,10 @@ impl Flags {
     /// Not `FAST` by Redis' count, but its cost grows only with its own arguments; like a fast command it is not timed on
     /// its own.
     pub const CHEAP: Self = Self(1 << 13);
+    /// Not between MULTI and EXEC.
+    pub const NO_MULTI: Self = Self(1 << 14);
+    /// Not while a replica takes over its primary's data.
+    pub const NO_ASYNC_LOADING: Self = Self(1 << 15);
 
     /// Both.
     pub const fn with(self, other: Self) -> Self {
@@ -191,6 +194,11 @@ impl CommandSpec {
 
     /// Whether it changes data.
     pub fn is_write(&self) -> bool {
+        self.may_write() && !self.flags.has(Flags::READONLY)
+    }
+
+    /// Whether it may store anything at all, if only what it has found out.
+    pub fn may_write(&self) -> bool {
         matches!(self.handler, Handler::Write(_)) || self.flags.has(Flags::WRITE)
     }
 

@@ -14,8 +14,8 @@ use crate::db::core::{Core, LOG_DIR, TABLE_DIR, table_name};
 use crate::error::Error;
 use crate::file_copy;
 use crate::progress::{OnProgress, Watch};
-use crate::version::{FileMeta, Manifest, Snapshot, write_current};
-use crate::vfs::Vfs;
+use crate::version::{FileMeta, Manifest, ManifestError, Snapshot, write_current};
+use crate::vfs::{Vfs, create_dir_durably};
 
 /// Copies what is in tables to `dir`; returns the last sequence in the copy.
 pub(crate) fn write(core: &Core, dir: &Path, progress: OnProgress<'_>) -> Result<Seq, Error> {
@@ -51,7 +51,7 @@ pub(crate) fn write(core: &Core, dir: &Path, progress: OnProgress<'_>) -> Result
 pub(crate) fn prepare(vfs: &dyn Vfs, dir: &Path) -> Result<(), Error> {
     let parts = [dir.to_owned(), dir.join(TABLE_DIR), dir.join(LOG_DIR)];
     for path in &parts {
-        vfs.create_dir_all(path).map_err(Error::io("create", path))?;
+        create_dir_durably(vfs, path).map_err(Error::io("create", path))?;
     }
     for path in &parts {
         let names = vfs.list(path).map_err(Error::io("list", path))?;
@@ -73,10 +73,7 @@ pub(crate) fn finish(vfs: &dyn Vfs, dir: &Path, snapshot: &mut Snapshot) -> Resu
     let number = snapshot.next_file;
     snapshot.next_file = number + 1;
     Manifest::create(vfs, dir, number, snapshot)?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        vfs.sync_dir(parent).map_err(Error::io("sync", parent))?;
-    }
-    write_current(vfs, dir, number)
+    write_current(vfs, dir, number).map_err(ManifestError::into_error)
 }
 
 /// Copies a table and checks that it is the one that `meta` describes. The copy is durable, its

@@ -12,13 +12,13 @@ use std::sync::atomic::Ordering;
 
 use kvdb_lsm::Cached;
 
-use crate::entry::{ACCESS_MASK, BigString, INLINE_MAX, NewValue, TAG_BITS};
+use crate::entry::{BigString, INLINE_MAX, NewValue, TAG_BITS};
 use crate::io::Waiter;
 use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
-use crate::object::access_clock;
 use crate::row::{self, Body, CHUNK_BYTES, Meta};
 use crate::shard::Shard;
 use crate::store::{Guards, Store};
+use crate::usage::Usage;
 
 /// Whether a run may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,8 @@ impl Store {
                     Body::Bytes(b) => NewValue::Big(Box::new(BigString { bytes: b.to_vec(), generation: 0 })),
                     Body::Int(i) => NewValue::Int(i),
                 };
-                install(shard, db, place, key, value, meta.deadline, now);
+                let fresh = Fresh { usage: self.usage(), now };
+                install(shard, db, place, key, value, meta.deadline, fresh);
                 Ok(Residency::Ready)
             }
         }
@@ -133,11 +134,12 @@ impl Store {
                 Ok(found) => {
                     // FLUSHDB and SWAPDB change which rows the database has; those that were read may be another's now,
                     // or have been changed under another number. Who waits asks again.
-                    if let Some((value, deadline)) = found
-                        && self.epoch() == epoch
-                        && !shard.knows(db, place, key)
-                    {
-                        value.install(&mut shard, db, place, key, deadline, now);
+                    if self.epoch() == epoch && !shard.knows(db, place, key) {
+                        if let Some((value, deadline)) = found {
+                            let fresh = Fresh { usage: self.usage(), now };
+                            value.install(&mut shard, db, place, key, deadline, fresh);
+                        }
+                        shard.pins.loaded(db, key);
                     }
                     Ok(())
                 }
@@ -252,7 +254,7 @@ impl Store {
     }
 
     /// Loads a key on this thread, unless it is resident or somebody else is at it.
-    fn load_now(&self, db: u16, place: Place, key: &[u8], now: u64) -> Result<(), String> {
+    pub(crate) fn load_now(&self, db: u16, place: Place, key: &[u8], now: u64) -> Result<(), String> {
         {
             let mut shard = self.shard(place.shard());
             if shard.knows(db, place, key) || shard.loading.contains_key(&(db, place)) {
@@ -301,10 +303,10 @@ impl Store {
             let (stride, index) = ((start + round) / SHARDS % STRIDE, (start + round) % SHARDS);
             let mut shard = self.shard(index);
             let before = shard.bytes();
-            for i in 0..SAMPLE {
-                let table = i * STRIDE + stride;
-                dropped += evict_from(&mut shard, self.databases(), table, settled, now, random);
-            }
+            let tables = (0..SAMPLE).map(|i| i * STRIDE + stride);
+            dropped += evict_from(&mut shard, self.databases(), tables, random, settled, |access| {
+                self.usage().coldness(access, now)
+            });
             let freed = before - shard.bytes();
             resident -= freed.min(resident);
             fruitless = if freed == 0 { fruitless + 1 } else { 0 };
@@ -315,47 +317,59 @@ impl Store {
     }
 }
 
-/// Drops the older half of a slot's entries, at least one. Of a slot with very many, as one hash tag makes it, it looks at
-/// a part, since the latch is held meanwhile.
-fn evict_from(shard: &mut Shard, databases: u16, table: usize, settled: u64, now: u64, random: u64) -> usize {
+/// Drops the colder half of the entries of some slots of a shard, at least one. They are compared with each other: where
+/// keys are few a slot has none or one. Of a slot with very many, as one hash tag makes it, it looks at a part, since the
+/// latch is held meanwhile.
+fn evict_from(
+    shard: &mut Shard,
+    databases: u16,
+    tables: impl Iterator<Item = usize> + Clone,
+    random: u64,
+    settled: u64,
+    coldness: impl Fn(u32) -> u32,
+) -> usize {
     const LOOK_AT: usize = 1024;
-    let clock = access_clock(now);
     let mut dropped = 0;
     for db in 0..databases {
-        let entries = shard.db(db).table(table);
-        let from = if entries.len() > LOOK_AT {
-            entries.lower_bound((random >> 24) as u32 % (1 << TAG_BITS))
-        } else {
-            0
-        };
-        let mut idle: Vec<(u32, Place, Vec<u8>)> = entries
-            .iter_from(from)
-            .map(|(_, entry)| entry)
-            .take(LOOK_AT)
-            .filter(|e| e.seq() <= settled)
-            .map(|e| {
-                (
-                    clock.wrapping_sub(e.access()) & ACCESS_MASK,
-                    Place::at_tag(table as u16, e.tag()),
-                    e.key().to_vec(),
-                )
-            })
-            .collect();
-        if idle.is_empty() {
+        let mut found: Vec<(u32, Place, Vec<u8>)> = Vec::new();
+        for table in tables.clone() {
+            let entries = shard.db(db).table(table);
+            let from = if entries.len() > LOOK_AT {
+                entries.lower_bound((random >> 24) as u32 % (1 << TAG_BITS))
+            } else {
+                0
+            };
+            let evictable =
+                entries.iter_from(from).map(|(_, entry)| entry).take(LOOK_AT).filter(|e| {
+                    e.seq() <= settled && (shard.pins.is_empty() || !shard.pins.holds(db, e.key()))
+                });
+            found.extend(
+                evictable
+                    .map(|e| (coldness(e.access()), Place::at_tag(table as u16, e.tag()), e.key().to_vec())),
+            );
+        }
+        if found.is_empty() {
             continue;
         }
-        idle.sort_unstable_by_key(|&(unused, ..)| std::cmp::Reverse(unused));
-        idle.truncate(idle.len().div_ceil(2));
-        for (_, place, key) in idle {
-            let at =
-                shard.db(db).table(table).find(place.tag(), &key).expect("it was there under the same latch");
+        found.sort_unstable_by_key(|&(coldness, ..)| std::cmp::Reverse(coldness));
+        found.truncate(found.len().div_ceil(2));
+        for (_, place, key) in found {
+            let table = shard.db(db).table(place.table());
+            let at = table.find(place.tag(), &key).expect("it was there under the same latch");
             drop(shard.remove(db, place, at));
+            shard.set_complete(db, place.table(), false);
             dropped += 1;
         }
         shard.evictions += 1;
-        shard.set_complete(db, table, false);
     }
     dropped
+}
+
+/// What an object built from rows needs to count as just used.
+#[derive(Clone, Copy)]
+struct Fresh {
+    usage: Usage,
+    now: u64,
 }
 
 /// A value read from rows.
@@ -366,16 +380,24 @@ enum Loaded {
 }
 
 impl Loaded {
-    fn install(self, shard: &mut Shard, db: u16, place: Place, key: &[u8], deadline: Option<u64>, now: u64) {
+    fn install(
+        self,
+        shard: &mut Shard,
+        db: u16,
+        place: Place,
+        key: &[u8],
+        deadline: Option<u64>,
+        fresh: Fresh,
+    ) {
         match self {
             Self::Bytes(b) if b.len() <= INLINE_MAX => {
-                install(shard, db, place, key, NewValue::Bytes(&b), deadline, now)
+                install(shard, db, place, key, NewValue::Bytes(&b), deadline, fresh)
             }
             Self::Bytes(bytes) => {
-                Self::Big(BigString { bytes, generation: 0 }).install(shard, db, place, key, deadline, now)
+                Self::Big(BigString { bytes, generation: 0 }).install(shard, db, place, key, deadline, fresh)
             }
-            Self::Int(i) => install(shard, db, place, key, NewValue::Int(i), deadline, now),
-            Self::Big(big) => install(shard, db, place, key, NewValue::Big(Box::new(big)), deadline, now),
+            Self::Int(i) => install(shard, db, place, key, NewValue::Int(i), deadline, fresh),
+            Self::Big(big) => install(shard, db, place, key, NewValue::Big(Box::new(big)), deadline, fresh),
         }
     }
 }
@@ -388,9 +410,9 @@ fn install(
     key: &[u8],
     value: NewValue<'_>,
     deadline: Option<u64>,
-    now: u64,
+    fresh: Fresh,
 ) {
     let at = shard.put(db, place, None, key, value, deadline);
-    shard.table_mut(db, place).at_mut(at).set_access(access_clock(now));
-    shard.schedule(db, place, at, None, now);
+    shard.table_mut(db, place).at_mut(at).set_access(fresh.usage.fresh(fresh.now));
+    shard.schedule(db, place, at, None, fresh.now);
 }

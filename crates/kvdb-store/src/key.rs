@@ -18,7 +18,7 @@ pub const SHARDS: usize = 256;
 pub const SLOTS_PER_SHARD: usize = SLOT_COUNT as usize / SHARDS;
 
 /// The slot and the hash of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The hash slot, below [`SLOT_COUNT`].
     pub slot: u16,

@@ -10,7 +10,7 @@ use kvdb_ttl::is_dead;
 use crate::commit_log::Refusal;
 use crate::identity::put_spaces;
 use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
-use crate::row::{self, Type};
+use crate::row::{self, Meta, Type};
 use crate::shard::DbShard;
 use crate::slot::SLOT_COUNT;
 use crate::store::{Store, expires_counter, keys_counter};
@@ -96,7 +96,7 @@ impl Store {
             let enough = count.min(keys.len() + KEYS_PER_LATCH);
             next = match self.walk_resident(db, place, enough, now, &mut keys, &mut dead_budget) {
                 Some(next) => next,
-                None if may_wait => match self.walk_rows(db, place, count, now, &mut keys)? {
+                None if may_wait => match self.collect_rows(db, place, count, now, &mut keys)? {
                     // Enough rows for one call, even if few of them were keys of this database and alive.
                     Some(next) => return Ok(Walk::Keys(keys, next.position())),
                     None => None,
@@ -149,9 +149,8 @@ impl Store {
         Some(Some(place))
     }
 
-    /// The keys from a place on, from the rows: the LSM has every change that was made, resident or not. Returns where to
-    /// go on when there are enough, or when enough rows have been looked at.
-    fn walk_rows(
+    /// Adds the keys that are alive from a place on, up to `count`, from the rows. Returns where to go on.
+    fn collect_rows(
         &self,
         db: u16,
         place: Place,
@@ -159,12 +158,29 @@ impl Store {
         now: u64,
         keys: &mut Keys,
     ) -> Result<Option<Place>, String> {
+        let budget = count.saturating_mul(ROWS_PER_KEY).max(MIN_ROWS);
+        self.walk_rows(db, place, budget, |key, meta| {
+            if !meta.deadline.is_some_and(|d| is_dead(d, now)) {
+                keys.push((key.to_vec(), meta.body.kind()));
+            }
+            keys.len() < count
+        })
+    }
+
+    /// Shows the keys from a place on, from the rows: the LSM has every change that was made, resident or not. Goes on
+    /// while `visit` says so and `budget`, in rows, lasts, to the end of a group of one tag; returns where to go on.
+    pub(crate) fn walk_rows(
+        &self,
+        db: u16,
+        place: Place,
+        mut budget: usize,
+        mut visit: impl FnMut(&[u8], &Meta<'_>) -> bool,
+    ) -> Result<Option<Place>, String> {
         let (space, view) = {
             let _latch = self.shard(place.shard());
             (self.space(db), self.rows.view())
         };
-        let mut budget = count.saturating_mul(ROWS_PER_KEY).max(MIN_ROWS);
-        let mut last = None;
+        let (mut last, mut enough) = (None, false);
         let mut from = row::lower_bound(Place::at_tag(place.slot, place.tag()), space);
         let end = row::lower_bound(Place { slot: SLOT_COUNT, hash: 0 }, 0);
         loop {
@@ -185,7 +201,7 @@ impl Store {
                 };
                 let Some(here) = here else { return Ok(None) };
                 budget = budget.saturating_sub(1);
-                if last != Some(here) && (keys.len() >= count || budget == 0) {
+                if last != Some(here) && (enough || budget == 0) {
                     return Ok(Some(here));
                 }
                 if split.space != space {
@@ -197,9 +213,7 @@ impl Store {
                     break row::behind_chunks(split.place, space, split.key);
                 }
                 let meta = row::decode_meta(value).ok_or("a row does not decode: the data is damaged")?;
-                if !meta.deadline.is_some_and(|d| is_dead(d, now)) {
-                    keys.push((split.key.to_vec(), meta.body.kind()));
-                }
+                enough |= !visit(split.key, &meta);
             };
         }
     }
@@ -353,6 +367,12 @@ impl Store {
             }
         }
         Ok(seq)
+    }
+
+    /// Keys with a deadline that are not resident, by database; about, while keys come and go.
+    pub(crate) fn cold_expiring(&self, db: u16) -> u64 {
+        let resident: usize = (0..SHARDS).map(|i| self.shard(i).db(db).expiring()).sum();
+        self.counts(db).expires.saturating_sub(resident as u64)
     }
 
     /// Resident keys of all databases: what memory holds now.

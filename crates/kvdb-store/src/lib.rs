@@ -43,6 +43,7 @@
 //! key.
 
 pub mod cold;
+pub mod cold_expiry;
 pub mod commit_log;
 pub mod context;
 pub mod effect;
@@ -54,6 +55,7 @@ pub mod io;
 pub mod key;
 pub mod keyspace;
 pub mod object;
+pub mod pins;
 mod prefetch;
 pub mod read;
 pub mod row;
@@ -62,9 +64,11 @@ pub mod slot;
 pub mod store;
 pub mod table;
 pub mod testing;
+pub mod usage;
 pub mod write;
 
 pub use cold::Residency;
+pub use cold_expiry::ColdWalk;
 pub use commit_log::{CommitLog, LocalLog, Refusal};
 pub use context::{Env, Scratch, ValueLimits, text_of};
 pub use effect::{Effect, StringValue};
@@ -74,7 +78,9 @@ pub use io::{IoPool, Waiter};
 pub use key::{Located, Place};
 pub use keyspace::{DbCounts, Draw, Walk};
 pub use object::Object;
+pub use pins::Pins;
 pub use read::ReadCx;
 pub use row::Type;
 pub use store::{Guards, Store, StoreOptions};
+pub use usage::Usage;
 pub use write::WriteCx;

@@ -1,7 +1,8 @@
 //! What a command sees of a resident key.
 
-use crate::entry::{ACCESS_MASK, Entry, ValueRef};
+use crate::entry::{Entry, ValueRef};
 use crate::row::Type;
+use crate::usage::{self, Usage};
 
 /// Strings of at most this many bytes are reported as `embstr`, as Redis stores them.
 const EMBSTR_MAX: usize = 44;
@@ -42,21 +43,20 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Seconds since the key was last used.
+    /// Seconds since the key was last used, where use is remembered as a moment.
     pub fn idle_seconds(&self, now: u64) -> u64 {
-        u64::from(access_clock(now).wrapping_sub(self.0.access()) & ACCESS_MASK)
+        u64::from(usage::idle_seconds(self.0.access(), now))
+    }
+
+    /// The logarithmic counter of uses, where they are counted.
+    pub fn use_counter(&self, usage: Usage, now: u64) -> u8 {
+        usage.counter(self.0.access(), now)
     }
 
     /// Bytes of memory that the key holds, its place in the table included.
     pub fn memory_bytes(&self) -> usize {
         self.0.memory_bytes() + size_of::<Entry>()
     }
-}
-
-/// The clock by which use is remembered: seconds modulo 2^24.
-#[inline]
-pub fn access_clock(now: u64) -> u32 {
-    (now / 1000) as u32 & ACCESS_MASK
 }
 
 /// The integer whose canonical decimal text these bytes are, if they are one: then the integer is stored instead.

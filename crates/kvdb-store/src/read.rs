@@ -1,8 +1,9 @@
 //! A run that looks.
 
 use crate::context::{Env, Scratch, ValueLimits};
-use crate::object::{Object, access_clock};
+use crate::object::Object;
 use crate::store::{Guards, Store};
+use crate::usage::{Usage, scatter};
 
 /// A run that may look.
 pub struct ReadCx<'r> {
@@ -28,6 +29,11 @@ impl<'r> ReadCx<'r> {
     /// Limits on values.
     pub fn limits(&self) -> &ValueLimits {
         &self.env.limits
+    }
+
+    /// How use is remembered.
+    pub fn usage(&self) -> Usage {
+        self.store.usage()
     }
 
     /// The highest sequence that the reply depends on so far.
@@ -72,7 +78,8 @@ impl<'r> ReadCx<'r> {
         }
         self.scratch.hits += 1;
         if touch {
-            entry.set_access(access_clock(now));
+            let random = scatter(self.env.random, self.scratch.hits);
+            entry.set_access(self.store.usage().used(entry.access(), now, random));
         }
         Some(Object(entry))
     }

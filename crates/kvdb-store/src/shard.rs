@@ -11,6 +11,7 @@ use kvdb_ttl::ExpiryIndex;
 use crate::entry::{Entry, NewValue, ValueRef};
 use crate::io::Waiter;
 use crate::key::{Place, SLOTS_PER_SHARD};
+use crate::pins::ShardPins;
 use crate::table::SlotTable;
 
 /// The resident part of a database in one shard.
@@ -87,6 +88,11 @@ impl DbShard {
     /// The number of resident keys.
     pub fn keys(&self) -> usize {
         self.resident.as_ref().map_or(0, |resident| resident.keys)
+    }
+
+    /// The number of resident keys with a deadline.
+    pub fn expiring(&self) -> usize {
+        self.resident.as_ref().map_or(0, |resident| resident.expiring)
     }
 
     /// Bytes held by entries.
@@ -231,6 +237,8 @@ pub struct Shard {
     pub incomplete: bool,
     /// Loads under way, with those who wait for them.
     pub loading: HashMap<(u16, Place), Vec<Waiter>>,
+    /// Keys that commands wait for: they are not evicted.
+    pub(crate) pins: ShardPins,
     /// Entries dropped from memory so far; a warm-up compares it before and after.
     pub evictions: u64,
     /// Whether the run under way has removed an entry.
@@ -251,6 +259,7 @@ impl Shard {
             expires_delta: vec![0; complete.len()],
             incomplete: complete.iter().any(|&c| !c),
             loading: HashMap::new(),
+            pins: ShardPins::default(),
             evictions: 0,
             removing: false,
             removed_seq: 0,
@@ -283,7 +292,9 @@ impl Shard {
 
     /// Whether a key is resident or known to be absent.
     pub fn knows(&self, db: u16, place: Place, key: &[u8]) -> bool {
-        self.db(db).is_complete(place.table()) || self.table(db, place).find(place.tag(), key).is_some()
+        self.db(db).is_complete(place.table())
+            || self.table(db, place).find(place.tag(), key).is_some()
+            || self.pins.knows(db, key)
     }
 
     /// The sequence that seeing this entry depends on.
@@ -357,6 +368,7 @@ impl Shard {
     /// sequence given out: what they had been before may not be safe yet.
     pub fn forget_pending(&mut self, db: u16, place: Place, appended: u64) {
         self.set_complete(db, place.table(), false);
+        self.pins.forget();
         self.evictions += 1;
         self.removing = false;
         self.moved(appended);
@@ -391,6 +403,7 @@ impl Shard {
     pub fn clear_db(&mut self, db: u16) -> DbShard {
         let old = std::mem::replace(&mut self.dbs[usize::from(db)], DbShard::new(true));
         self.incomplete = self.dbs.iter().any(|d| d.complete != u64::MAX);
+        self.pins.forget();
         old
     }
 
@@ -398,6 +411,7 @@ impl Shard {
     pub fn swap_dbs(&mut self, a: u16, b: u16) {
         let (a, b) = (usize::from(a), usize::from(b));
         self.dbs.swap(a, b);
+        self.pins.forget();
         self.keys_delta.swap(a, b);
         self.expires_delta.swap(a, b);
     }

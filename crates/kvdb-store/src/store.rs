@@ -14,6 +14,7 @@ use crate::identity::Identity;
 use crate::io::IoPool;
 use crate::key::{Place, SHARDS};
 use crate::shard::Shard;
+use crate::usage::Usage;
 
 /// Databases that a store may have at the most; counters and tokens have room for these.
 pub const MAX_DATABASES: u16 = 1024;
@@ -69,6 +70,8 @@ pub struct Store {
     /// Bytes that resident objects hold, as of the last census.
     pub(crate) resident_bytes: AtomicUsize,
     pub(crate) closing: AtomicBool,
+    /// See [`Store::usage`], as bits.
+    usage: AtomicU64,
     /// What has happened since start.
     pub stats: StoreStats,
 }
@@ -108,6 +111,7 @@ impl Store {
             expires_at_open,
             resident_bytes: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            usage: AtomicU64::new(Usage::default().to_bits()),
             stats: StoreStats::default(),
         })
     }
@@ -130,6 +134,17 @@ impl Store {
     /// The last sequence given out.
     pub fn appended(&self) -> u64 {
         self.log.appended()
+    }
+
+    /// How the use of keys is remembered.
+    #[inline]
+    pub fn usage(&self) -> Usage {
+        Usage::from_bits(self.usage.load(Ordering::Relaxed))
+    }
+
+    /// Has the use of keys be remembered in another way from now on.
+    pub fn set_usage(&self, usage: Usage) {
+        self.usage.store(usage.to_bits(), Ordering::Relaxed);
     }
 
     /// The place of a key.

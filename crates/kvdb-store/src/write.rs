@@ -9,11 +9,12 @@ use crate::cold::Residency;
 use crate::commit_log::Refusal;
 use crate::context::{Env, Scratch, ValueLimits, text_of};
 use crate::effect::{Effect, StringValue};
-use crate::entry::{ACCESS_MASK, BigString, INLINE_MAX, NewValue, ValueRef};
+use crate::entry::{BigString, INLINE_MAX, NewValue, ValueRef};
 use crate::key::Place;
-use crate::object::{Object, access_clock, canonical_int};
+use crate::object::{Object, canonical_int};
 use crate::row::{self, Body, CHUNK_BYTES, CHUNK_THRESHOLD, Meta};
 use crate::store::{Guards, Store, expires_counter, keys_counter};
+use crate::usage::scatter;
 
 /// A run that may change.
 pub struct WriteCx<'r> {
@@ -24,18 +25,25 @@ pub struct WriteCx<'r> {
     db: u16,
     depends_on: u64,
     needs: Option<(u16, Vec<u8>)>,
+    /// The key whose use was noted last: looking at a key and changing it is one use.
+    used: Option<(u16, Place)>,
 }
 
 impl<'r> WriteCx<'r> {
     /// A run over keys whose latches are held and which are resident.
     pub fn new(store: &'r Store, guards: Guards<'r>, scratch: &'r mut Scratch, env: Env, db: u16) -> Self {
         debug_assert!(scratch.batch.is_empty() && scratch.changed.is_empty(), "the last run was committed");
-        Self { store, guards, scratch, env, db, depends_on: 0, needs: None }
+        Self { store, guards, scratch, env, db, depends_on: 0, needs: None, used: None }
     }
 
     /// Now, in Unix milliseconds.
     pub fn now(&self) -> u64 {
         self.env.now
+    }
+
+    /// The highest sequence that the reply depends on so far, what the run itself has changed aside.
+    pub fn depends_on(&self) -> u64 {
+        self.depends_on
     }
 
     /// Limits on values.
@@ -106,11 +114,10 @@ impl<'r> WriteCx<'r> {
     pub fn get(&mut self, key: &[u8]) -> Option<Object<'_>> {
         let (place, at) = self.find(key);
         let at = at?;
-        let entry = self.guards.shard_mut(place).table_mut(self.db, place).at_mut(at);
         if self.env.touch {
-            entry.set_access(access_clock(self.env.now));
+            self.note_use(place, at);
         }
-        Some(Object(entry))
+        Some(Object(self.guards.shard(place).table(self.db, place).at(at)))
     }
 
     /// The object of a key; counts as use and as a hit or a miss, for commands that read a value and change it.
@@ -123,12 +130,33 @@ impl<'r> WriteCx<'r> {
         self.get(key)
     }
 
-    /// Sets when the key was last used, in seconds before now.
+    /// Sets when the key was last used, in seconds before now; does nothing where moments are not remembered.
     pub fn set_idle(&mut self, key: &[u8], idle_seconds: u64) {
-        let (place, Some(at)) = self.find(key) else { return };
-        let idle = idle_seconds.min(u64::from(ACCESS_MASK)) as u32;
-        let clock = access_clock(self.env.now).wrapping_sub(idle) & ACCESS_MASK;
-        self.guards.shard_mut(place).table_mut(self.db, place).at_mut(at).set_access(clock);
+        let access = self.store.usage().idle_for(idle_seconds, self.env.now);
+        self.set_access(key, access);
+    }
+
+    /// Sets the logarithmic counter of a key's uses; does nothing where uses are not counted.
+    pub fn set_use_counter(&mut self, key: &[u8], counter: u8) {
+        let access = self.store.usage().with_counter(counter, self.env.now);
+        self.set_access(key, access);
+    }
+
+    fn set_access(&mut self, key: &[u8], access: Option<u32>) {
+        let ((place, Some(at)), Some(access)) = (self.find(key), access) else { return };
+        self.guards.shard_mut(place).table_mut(self.db, place).at_mut(at).set_access(access);
+    }
+
+    /// Notes that the entry at a place is used, once for however often that is said in a row.
+    #[inline]
+    fn note_use(&mut self, place: Place, at: usize) {
+        let (db, now) = (self.db, self.env.now);
+        if self.used.replace((db, place)) == Some((db, place)) {
+            return;
+        }
+        let entry = self.guards.shard_mut(place).table_mut(db, place).at_mut(at);
+        let random = scatter(self.env.random, entry.seq());
+        entry.set_access(self.store.usage().used(entry.access(), now, random));
     }
 
     /// Changes a key. Returns whether there was one to change, which makes a difference for `SetDeadline` and `Delete`.
@@ -273,8 +301,9 @@ impl<'r> WriteCx<'r> {
         let shard = self.guards.shard_mut(place);
         let entry = shard.table_mut(db, place).at_mut(at);
         entry.set_pending();
-        if self.env.touch || before.is_none() {
-            entry.set_access(access_clock(now));
+        if before.is_none() {
+            entry.set_access(self.store.usage().fresh(now));
+            self.used = Some((db, place));
         }
         self.scratch.changed.push((db, place));
         if before.is_none() {
@@ -289,6 +318,9 @@ impl<'r> WriteCx<'r> {
         }
         if deadline.is_some() {
             shard.schedule(db, place, at, had, now);
+        }
+        if self.env.touch && before.is_some() {
+            self.note_use(place, at);
         }
     }
 

@@ -205,6 +205,10 @@ pub struct Settings {
     pub maxmemory: Option<u64>,
     /// `maxmemory-policy`.
     pub maxmemory_policy: MemoryPolicy,
+    /// `lfu-log-factor`.
+    pub lfu_log_factor: u32,
+    /// `lfu-decay-time`, in minutes; 0 for never.
+    pub lfu_decay_time: u32,
     /// `maxmemory-samples`.
     pub maxmemory_samples: u32,
     /// `maxmemory-clients`.
@@ -291,6 +295,8 @@ impl Settings {
             compat_redis_version: read.text("compat-redis-version").to_owned(),
             maxmemory: read.nonzero("maxmemory"),
             maxmemory_policy: read.word("maxmemory-policy"),
+            lfu_log_factor: read.number("lfu-log-factor"),
+            lfu_decay_time: read.number("lfu-decay-time"),
             maxmemory_samples: read.number("maxmemory-samples"),
             maxmemory_clients: read.client_memory("maxmemory-clients"),
             client_query_buffer_limit: read.number("client-query-buffer-limit"),

@@ -347,3 +347,54 @@ fn idle_clients_are_closed_after_the_timeout() {
     assert_eq!(idle.rest(), "");
     assert_eq!(Client::tcp(silent).rest(), "");
 }
+
+#[test]
+fn a_client_list_has_descriptors_and_what_waits_to_be_sent() {
+    let server = Server::start();
+    let (mut client, mut other) = (server.client(), server.client());
+    let field = |line: &str, name: &str| -> i64 {
+        let value = line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {line}"))
+    };
+    let descriptors: Vec<i64> =
+        [&mut client, &mut other].map(|client| field(&text(&client.run("CLIENT INFO")), "fd")).into();
+    assert!(descriptors.iter().all(|&fd| fd > 2) && descriptors[0] != descriptors[1], "{descriptors:?}");
+    // What the socket does not take is shown, with the wish to write.
+    let id = id(&mut other);
+    assert_eq!(client.run("SETRANGE large 20000000 x"), int(20_000_001));
+    for _ in 0..4 {
+        other.send("GET large");
+    }
+    let mut line = String::new();
+    wait_until("replies pile up", || {
+        line = text(&client.run(&format!("CLIENT LIST ID {id}")));
+        field(&line, "omem") > 10_000_000
+    });
+    assert!(line.contains(" events=rw "), "{line}");
+}
+
+#[test]
+fn random_keys_of_one_pipeline_differ() {
+    let server = Server::start();
+    let mut client = server.client();
+    let sets: Vec<String> = (0..1_000).map(|i| format!("SET key:{i} v")).collect();
+    client.pipeline(&sets);
+    let drawn: std::collections::HashSet<String> =
+        client.pipeline(&vec!["RANDOMKEY"; 100]).iter().map(text).collect();
+    assert!(drawn.len() > 50, "{} different keys in 100 draws", drawn.len());
+}
+
+#[test]
+fn a_client_above_the_soft_limit_for_too_long_is_closed() {
+    let setup = Setup::new().with("client-output-buffer-limit", "normal 0 1mb 1").with("hz", "100");
+    let server = setup.start();
+    let (mut client, mut slow) = (server.client(), server.client());
+    let slow_id = id(&mut slow);
+    assert_eq!(client.run("SETRANGE large 20000000 x"), int(20_000_001));
+    slow.send("GET large");
+    wait_until("the slow client is gone", || {
+        text(&client.run(&format!("CLIENT LIST ID {slow_id}"))).is_empty()
+    });
+    server.wait_for_log("closing a client that is too far behind");
+    assert_eq!(client.run("STRLEN large"), int(20_000_001), "who reads its replies stays");
+}

@@ -21,6 +21,51 @@ fn keys_go_when_their_time_has_come_though_nobody_asks_for_them() {
     assert_eq!(server.client().run("DBSIZE"), int(2));
 }
 
+#[test]
+fn keys_on_disk_go_though_nobody_asks_for_them() {
+    const KEYS: usize = 3_000;
+    for warm_up in ["yes", "no"] {
+        let setup = Setup::new().with("appendfsync", "everysec").with("warm-up", warm_up).with("hz", "100");
+        let server = setup.start();
+        let mut client = server.client();
+        // A large string has rows of its own for its parts.
+        assert_eq!(client.run("SETRANGE large 300000 x"), int(300_001));
+        assert_eq!(client.run("PEXPIRE large 1500"), int(1));
+        assert_eq!(client.run("SET stays 1"), ok());
+        assert_eq!(client.run("SET later 1 EX 1000"), ok());
+        let commands: Vec<String> =
+            (0..KEYS).map(|i| format!("SET key:{i} v PX {}", 1_000 + i % 1_000)).collect();
+        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+        assert_eq!(client.run("SELECT 3"), ok());
+        assert_eq!(client.run("SET other v PX 1500"), ok());
+        let server = server.restart();
+        let mut client = server.client();
+        wait_until("all are gone", || client.run("DBSIZE") == int(2));
+        assert_eq!(client.info("db0").split(',').nth(1), Some("expires=1"));
+        assert_eq!(client.run("SELECT 3"), ok());
+        wait_until("the other database's is gone", || client.run("DBSIZE") == int(0));
+        assert_eq!(client.run("SELECT 0"), ok());
+        assert_eq!(client.run("GET stays"), bulk("1"));
+        assert!(remaining(&mut client, "later") > 900_000);
+    }
+}
+
+#[test]
+fn keys_that_left_memory_go_though_nobody_asks_for_them() {
+    const KEYS: usize = 4_000;
+    let setup = Setup::new().with("appendfsync", "everysec").with("maxmemory", "4mb").with("hz", "100");
+    let server = setup.with("storage-block-cache", "1mb").start();
+    let mut client = server.client();
+    let value = "v".repeat(4_000);
+    for chunk in 0..KEYS / 100 {
+        let commands: Vec<String> = (0..100).map(|i| format!("SET key:{chunk}:{i} {value} EX 2")).collect();
+        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    }
+    wait_until("all are gone", || client.run("DBSIZE") == int(0));
+    assert_ne!(client.info("storage_keys_evicted_to_disk"), "0");
+    assert_eq!(client.info("expired_keys"), KEYS.to_string());
+}
+
 /// The remaining time of a key in milliseconds.
 #[track_caller]
 fn remaining(client: &mut Client, key: &str) -> i64 {

@@ -11,6 +11,8 @@ mod harness;
 mod idle_clients;
 mod limits;
 mod protocol;
+mod rebinding;
 mod settings;
 mod tiering;
+mod use_tracking;
 mod waiting;

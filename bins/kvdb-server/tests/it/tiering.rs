@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kvdb_resp::Value;
 
-use crate::harness::{Client, Setup, bulk, int, ok, simple, text, wait_until};
+use crate::harness::{Client, Setup, bulk, int, nil, ok, simple, text, wait_until};
 
 const KEYS: usize = 10_000;
 
@@ -72,6 +72,32 @@ fn data_beyond_memory_is_there_before_and_after_a_restart() {
     server.stop();
     let server = setup.with("warm-up", "no").start();
     assert_all(&mut server.client());
+}
+
+#[test]
+fn a_command_of_more_keys_than_memory_may_hold_ends() {
+    let setup = Setup::new().with("appendfsync", "everysec").with("maxmemory", "4mb").with("hz", "500");
+    let setup = setup.with("storage-block-cache", "1mb").with("warm-up", "no");
+    let server = setup.start();
+    let mut client = server.client();
+    for chunk in 0..KEYS / 100 {
+        let commands: Vec<String> =
+            (chunk * 100..(chunk + 1) * 100).map(|i| format!("SET key:{i} {}", value(i))).collect();
+        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    }
+    assert_eq!(client.run("SAVE"), ok());
+    let server = server.restart();
+    let mut client = server.client();
+    // Every second key of the command does not exist: those leave nothing in memory that could be remembered.
+    let all: String = (0..KEYS).map(|i| format!(" key:{i} absent:{i}")).collect();
+    let reply = client.run(&format!("MGET{all}"));
+    let values = reply.as_elements().expect("MGET answers an array");
+    assert_eq!(values.len(), 2 * KEYS);
+    for (i, pair) in values.chunks(2).enumerate() {
+        assert_eq!(pair, [bulk(value(i)), nil()], "key:{i}");
+    }
+    wait_until("they have left memory", || number(&mut client, "storage_resident_keys") < KEYS / 2);
+    assert_eq!(client.run(&format!("DEL{all}")), int(KEYS as i64));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "bitfield",
         arity: -2,
         flags: Flags::DENYOOM,
-        keys: &[KeySpec::one(&["RW", "access", "update"])],
+        keys: &[KeySpec::one(&["RW", "access", "update", "variable_flags"])],
         categories: &[],
         group: Group::Bitmap,
         since: "3.2.0",

@@ -58,7 +58,6 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "info",
-        flags: ROW.flags.with(Flags::RANDOM),
         since: "6.2.0",
         summary: "Describes the connection, as CLIENT LIST does.",
         handler: Handler::Session(info),
@@ -78,7 +77,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "list",
         arity: -2,
-        flags: OPERATOR.with(Flags::RANDOM),
+        flags: OPERATOR,
         complexity: "O(N), N being the number of connections",
         summary: "Describes the connections, one a line.",
         syntax: "[TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] [ID client-id [client-id ...]]",

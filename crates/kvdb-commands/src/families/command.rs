@@ -3,6 +3,7 @@
 mod docs;
 mod info;
 mod keys;
+mod tips;
 
 use kvdb_resp::{Args, Reply};
 

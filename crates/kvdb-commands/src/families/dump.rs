@@ -14,7 +14,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "dump",
         arity: 2,
-        flags: Flags::RANDOM,
+        flags: Flags::NONE,
         keys: &[KeySpec::one(&["RO", "access"])],
         categories: &["@keyspace"],
         group: Group::Generic,
@@ -49,25 +49,25 @@ fn dump(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult
     Ok(())
 }
 
-/// The options of RESTORE. A frequency is checked and not kept: use is remembered as a moment.
+/// The options of RESTORE. What the policy in force does not remember is checked and not kept.
 #[derive(Default)]
 struct Options {
     replace: bool,
     absolute: bool,
     idle_seconds: Option<u64>,
+    frequency: Option<u8>,
 }
 
 impl Options {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let mut options = Self::default();
-        let mut frequency = None;
         let mut at = 0;
         while let Some(option) = args.get(at) {
             let value = args.get(at + 1);
             match (&*option.to_ascii_lowercase(), value) {
                 (b"replace", _) => options.replace = true,
                 (b"absttl", _) => options.absolute = true,
-                (b"idletime", Some(seconds)) if frequency.is_none() => {
+                (b"idletime", Some(seconds)) if options.frequency.is_none() => {
                     let seconds = parse_i64(seconds).ok_or(errors::NOT_INTEGER)?;
                     options.idle_seconds =
                         Some(u64::try_from(seconds).map_err(|_| errors::INVALID_IDLETIME)?);
@@ -75,7 +75,7 @@ impl Options {
                 }
                 (b"freq", Some(count)) if options.idle_seconds.is_none() => {
                     let count = parse_i64(count).ok_or(errors::NOT_INTEGER)?;
-                    frequency = Some(u8::try_from(count).map_err(|_| errors::INVALID_FREQ)?);
+                    options.frequency = Some(u8::try_from(count).map_err(|_| errors::INVALID_FREQ)?);
                     at += 1;
                 }
                 _ => return Err(errors::SYNTAX),
@@ -108,6 +108,9 @@ fn restore(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
         cx.apply(key, Effect::PutString { value: StringValue::Bytes(&value), deadline });
         if let Some(seconds) = options.idle_seconds {
             cx.set_idle(key, seconds);
+        }
+        if let Some(counter) = options.frequency {
+            cx.set_use_counter(key, counter);
         }
     }
     reply.ok();

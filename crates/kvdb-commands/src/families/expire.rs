@@ -71,14 +71,14 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "ttl",
-        flags: Flags::FAST.with(Flags::RANDOM),
+        flags: Flags::FAST,
         summary: "Tells for how many seconds a key will live.",
         handler: Handler::Read(ttl),
         ..ASK
     },
     CommandSpec {
         name: "pttl",
-        flags: Flags::FAST.with(Flags::RANDOM),
+        flags: Flags::FAST,
         since: "2.6.0",
         summary: "Tells for how many milliseconds a key will live.",
         handler: Handler::Read(pttl),

@@ -1,7 +1,7 @@
 //! Keys of any type: deleting, looking, renaming, copying, and moving between databases.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Effect, Object, ReadCx, StringValue, ValueRef, WriteCx};
+use kvdb_store::{Effect, Object, ReadCx, StringValue, Usage, ValueRef, WriteCx};
 
 use crate::errors::{self, CmdResult, CommandError};
 use crate::families::help;
@@ -151,7 +151,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             CommandSpec {
                 name: "freq",
                 since: "4.0.0",
-                summary: "Tells how often the key is used, which is not counted.",
+                summary: "Tells how often the key is used, on a logarithmic scale, under a policy that counts it.",
                 handler: Handler::Read(object_freq),
                 ..OBJECT
             },
@@ -339,16 +339,19 @@ fn object_encoding(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
 }
 
 fn object_freq(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    if cx.inspect(&args[2]).is_some() {
-        return Err(errors::NOT_LFU);
+    let (usage, now) = (cx.usage(), cx.now());
+    match cx.inspect(&args[2]) {
+        Some(_) if usage == Usage::Moment => return Err(errors::NOT_LFU),
+        Some(object) => reply.integer(object.use_counter(usage, now).into()),
+        None => reply.null(),
     }
-    reply.null();
     Ok(())
 }
 
 fn object_idletime(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let now = cx.now();
+    let (usage, now) = (cx.usage(), cx.now());
     match cx.inspect(&args[2]) {
+        Some(_) if usage != Usage::Moment => return Err(errors::LFU),
         Some(object) => reply.integer(object.idle_seconds(now) as i64),
         None => reply.null(),
     }

@@ -33,7 +33,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "pfcount",
         arity: -2,
-        flags: Flags::NONE,
+        flags: Flags::READONLY,
         keys: &[KeySpec::all(&["RW", "access"])],
         categories: &[],
         group: Group::HyperLogLog,
@@ -41,7 +41,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         complexity: "O(N) for N keys, each of which costs some thousands of steps",
         summary: "Estimates how many different elements were added to a HyperLogLog or to any of several.",
         syntax: "key [key ...]",
-        handler: Handler::Read(pfcount),
+        handler: Handler::Write(pfcount),
         subcommands: &[],
     },
     CommandSpec {
@@ -131,24 +131,15 @@ fn pfadd(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
     Ok(())
 }
 
-/// Redis stores the cardinality it has computed in the header, which makes PFCOUNT a write there. Here it stays a read,
-/// so that counting costs no log record and is possible where writes are not: a cardinality in the header is used, as
-/// from a sketch that Redis has counted and DUMP has brought here, and a stale one is computed again. Replies are equal;
-/// the only thing to be seen is that the header of a counted sketch stays stale until the next change, which is how
-/// Redis itself has it after every change.
-fn pfcount(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+/// Counting one sketch puts the cardinality into its header, as in Redis, so that counting it again before it changes
+/// looks at no register. That is a change of the key, but not of what it means: see [`Flags::READONLY`].
+fn pfcount(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let cardinality = if args.len() == 2 {
-        match sketch(cx.get(&args[1]), &mut Buffer::new())? {
-            None => 0,
-            Some(sketch) => match sketches::cached_cardinality(sketch).map_err(refusal)? {
-                Some(cardinality) => cardinality,
-                None => sketches::estimate(sketch).map_err(refusal)?,
-            },
-        }
+        count_one(cx, &args[1])?
     } else {
         let mut union = Registers::default();
         for key in args.tail(1) {
-            if let Some(sketch) = sketch(cx.get(key), &mut Buffer::new())? {
+            if let Some(sketch) = sketch(cx.lookup(key), &mut Buffer::new())? {
                 union.union(sketch).map_err(refusal)?;
             }
         }
@@ -156,6 +147,21 @@ fn pfcount(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
     };
     reply.integer(cardinality.cast_signed());
     Ok(())
+}
+
+fn count_one(cx: &mut WriteCx<'_>, key: &[u8]) -> Result<u64, CommandError> {
+    let found = cx.lookup(key);
+    let deadline = found.and_then(|object| object.deadline());
+    let mut digits = Buffer::new();
+    let Some(sketch) = sketch(found, &mut digits)? else { return Ok(0) };
+    if let Some(cardinality) = sketches::cached_cardinality(sketch).map_err(refusal)? {
+        return Ok(cardinality);
+    }
+    let cardinality = sketches::estimate(sketch).map_err(refusal)?;
+    let mut counted = sketch.to_vec();
+    sketches::store_cardinality(&mut counted, cardinality).map_err(refusal)?;
+    put(cx, key, &counted, deadline);
+    Ok(cardinality)
 }
 
 fn pfmerge(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {

@@ -39,7 +39,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "scan",
         arity: -2,
-        flags: Flags::READONLY.with(Flags::RANDOM),
+        flags: Flags::READONLY,
         since: "2.8.0",
         complexity: "O(1) for a call, O(N) for a walk over N keys",
         summary: "Walks the keys of the selected database, a few with each call.",
@@ -60,7 +60,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "randomkey",
-        flags: Flags::READONLY.with(Flags::RANDOM),
+        flags: Flags::READONLY,
         summary: "Replies with some key of the selected database.",
         handler: Handler::Keyspace(randomkey),
         ..ROW

@@ -23,9 +23,6 @@ const ROW: CommandSpec = CommandSpec {
     subcommands: &[],
 };
 
-/// Of subcommands whose reply is a measurement.
-const MEASURED: Flags = ROW.flags.with(Flags::RANDOM);
-
 /// The rows of this family.
 pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
     name: "latency",
@@ -39,16 +36,10 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
 }];
 
 const SUBCOMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "doctor",
-        flags: MEASURED,
-        summary: "Tells in words what made the server slow.",
-        ..ROW
-    },
+    CommandSpec { name: "doctor", summary: "Tells in words what made the server slow.", ..ROW },
     CommandSpec {
         name: "graph",
         arity: 3,
-        flags: MEASURED,
         summary: "Draws the latencies of an event over time.",
         syntax: "event",
         ..ROW
@@ -57,7 +48,6 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "histogram",
         arity: -2,
-        flags: MEASURED,
         since: "7.0.0",
         complexity: "O(N), N being the number of commands with figures",
         summary: "Returns how many calls of each command took how many microseconds at the most.",
@@ -67,14 +57,12 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "history",
         arity: 3,
-        flags: MEASURED,
         summary: "Returns times and latencies of an event.",
         syntax: "event",
         ..ROW
     },
     CommandSpec {
         name: "latest",
-        flags: MEASURED,
         summary: "Returns the latest and the highest latency of each event.",
         ..ROW
     },

@@ -39,7 +39,7 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
 const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "doctor",
-        flags: Flags::RANDOM,
+        flags: Flags::NONE,
         summary: "Tells in words whether the use of memory looks sound.",
         handler: Handler::Session(doctor),
         ..ROW
@@ -47,7 +47,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     help::row(Group::Server, "4.0.0"),
     CommandSpec {
         name: "malloc-stats",
-        flags: Flags::RANDOM,
+        flags: Flags::NONE,
         summary: "Returns the report of the memory allocator, where it makes one.",
         handler: Handler::Session(malloc_stats),
         ..ROW
@@ -60,7 +60,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "stats",
-        flags: Flags::RANDOM,
+        flags: Flags::NONE,
         summary: "Returns figures about the use of memory.",
         handler: Handler::Session(stats),
         ..ROW

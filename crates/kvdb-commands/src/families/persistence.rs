@@ -30,6 +30,7 @@ const ROW: CommandSpec = CommandSpec {
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "bgrewriteaof",
+        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING),
         summary: "Makes a checkpoint in the background, which lets the log be cut.",
         handler: Handler::Session(bgrewriteaof),
         ..ROW
@@ -37,6 +38,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "bgsave",
         arity: -1,
+        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING),
         summary: "Makes a checkpoint in the background.",
         syntax: "[SCHEDULE]",
         handler: Handler::Session(bgsave),
@@ -44,7 +46,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "lastsave",
-        flags: Flags::LOADING.with(Flags::STALE).with(Flags::FAST).with(Flags::RANDOM),
+        flags: Flags::LOADING.with(Flags::STALE).with(Flags::FAST),
         categories: &["@admin", "@dangerous"],
         complexity: "O(1)",
         summary: "Returns when the last checkpoint was made, in seconds since 1970.",
@@ -53,6 +55,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "save",
+        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING).with(Flags::NO_MULTI),
         summary: "Makes a checkpoint and waits for it.",
         handler: Handler::Session(save),
         ..ROW
@@ -60,7 +63,12 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "shutdown",
         arity: -1,
-        flags: ROW.flags.with(Flags::LOADING).with(Flags::STALE).with(Flags::ALLOW_BUSY),
+        flags: ROW
+            .flags
+            .with(Flags::LOADING)
+            .with(Flags::STALE)
+            .with(Flags::NO_MULTI)
+            .with(Flags::ALLOW_BUSY),
         summary: "Ends the server, or takes that back while it is still waiting.",
         syntax: "[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]",
         handler: Handler::Session(shutdown),

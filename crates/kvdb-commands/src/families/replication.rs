@@ -43,6 +43,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "psync",
+        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING).with(Flags::NO_MULTI),
         arity: -3,
         since: "2.8.0",
         summary: "Not supported: copies of the data are kept by a cluster.",
@@ -51,6 +52,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "replicaof",
+        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING),
         since: "5.0.0",
         summary: "Not supported, except for NO ONE, which changes nothing.",
         syntax: "<host port|NO ONE>",
@@ -69,6 +71,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "slaveof",
+        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING),
         summary: "The old name of REPLICAOF.",
         syntax: "<host port|NO ONE>",
         handler: Handler::Session(replicaof),
@@ -76,6 +79,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sync",
+        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING).with(Flags::NO_MULTI),
         arity: 1,
         summary: "Not supported: copies of the data are kept by a cluster.",
         ..ROW

@@ -31,7 +31,6 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "info",
         arity: -1,
-        flags: ROW.flags.with(Flags::RANDOM),
         categories: &["@dangerous"],
         summary: "Returns facts and figures about the server, in sections.",
         syntax: "[section ...]",
@@ -67,7 +66,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "time",
-        flags: ROW.flags.with(Flags::FAST).with(Flags::RANDOM),
+        flags: ROW.flags.with(Flags::FAST),
         since: "2.6.0",
         summary: "Returns the server's clock: seconds since 1970, and microseconds in the second.",
         handler: Handler::Session(time),

@@ -39,7 +39,6 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "get",
         arity: -2,
-        flags: ROW.flags.with(Flags::RANDOM),
         complexity: "O(N), N being the number of entries returned",
         summary: "Returns the newest entries (10 of them, or so many, -1 for all), each with id, time, microseconds, \
                   arguments, client address and client name.",
@@ -50,7 +49,6 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     help::row(Group::Server, "6.2.0"),
     CommandSpec {
         name: "len",
-        flags: ROW.flags.with(Flags::RANDOM),
         summary: "Returns the number of entries.",
         handler: Handler::Session(len),
         ..ROW

@@ -10,6 +10,8 @@ use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 
 const READ: &[KeySpec] = &[KeySpec::one(&["RO", "access"])];
 const REPLACE: &[KeySpec] = &[KeySpec::one(&["RW", "access", "update"])];
+/// SET, which looks at the old value only with GET.
+const SET: &[KeySpec] = &[KeySpec::one(&["RW", "access", "update", "variable_flags"])];
 const OVERWRITE: &[KeySpec] = &[KeySpec::one(&["OW", "update"])];
 
 /// The rows of this family.
@@ -32,7 +34,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "set",
         arity: -3,
         flags: Flags::DENYOOM.with(Flags::CHEAP),
-        keys: REPLACE,
+        keys: SET,
         categories: &[],
         group: Group::String,
         since: "1.0.0",

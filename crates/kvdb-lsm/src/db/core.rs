@@ -293,9 +293,17 @@ impl Core {
         let Ok(next) = Manifest::create(vfs, dir, number, &installer.snapshot) else {
             return;
         };
-        if let Err(error) = write_current(vfs, dir, number) {
-            self.stop(&error.to_string());
-            return;
+        match write_current(vfs, dir, number) {
+            Ok(()) => {}
+            Err(ManifestError::NotWritten(_)) => {
+                // It is tried again with the next edit. A leftover is removed at the next opening.
+                let _ = vfs.remove(&dir.join(manifest_name(number)));
+                return;
+            }
+            Err(ManifestError::Unknown(error)) => {
+                self.stop(&error.to_string());
+                return;
+            }
         }
         let old = std::mem::replace(&mut installer.manifest, next);
         installer.fresh_len = installer.manifest.len();

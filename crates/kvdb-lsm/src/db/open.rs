@@ -18,10 +18,10 @@ use crate::log::{Log, LogOptions, Recovered};
 use crate::memtable::Memtable;
 use crate::table::{Properties, Table};
 use crate::version::{
-    CURRENT, Features, FileMeta, Manifest, Snapshot, Version, VersionEdit, parse_manifest_name, read_current,
-    read_manifest, write_current,
+    CURRENT, Features, FileMeta, Manifest, ManifestError, Snapshot, Version, VersionEdit,
+    parse_manifest_name, read_current, read_manifest, write_current,
 };
-use crate::vfs::Vfs;
+use crate::vfs::{Vfs, create_dir_durably};
 
 /// Keeps other processes out for as long as it lives.
 pub(super) type Lock = Box<dyn Send + Sync>;
@@ -32,12 +32,8 @@ pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
     let vfs = Arc::clone(&options.vfs);
     let (vfs, dir) = (&*vfs, options.dir.clone());
     for dir in [dir.clone(), dir.join(TABLE_DIR), dir.join(LOG_DIR)] {
-        vfs.create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        create_dir_durably(vfs, &dir).map_err(Error::io("create", &dir))?;
     }
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        vfs.sync_dir(parent).map_err(Error::io("sync", parent))?;
-    }
-    vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
     let lock_path = dir.join("LOCK");
     let lock = vfs.lock(&lock_path).map_err(Error::io("lock", &lock_path))?;
 
@@ -107,8 +103,14 @@ fn create(vfs: &dyn Vfs, dir: &Path) -> Result<Snapshot, Error> {
         }
     }
     let mut snapshot = Snapshot { next_file: highest_number(vfs, dir)? + 1, ..Snapshot::default() };
-    begin_manifest(vfs, dir, &mut snapshot)?;
-    Ok(snapshot)
+    match begin_manifest(vfs, dir, &mut snapshot) {
+        Ok(_) => Ok(snapshot),
+        Err(error) => {
+            // Perhaps it has its name in the cache only, and must not be taken for durable.
+            let _ = vfs.remove(&dir.join(CURRENT));
+            Err(error)
+        }
+    }
 }
 
 /// Writes the state into a new manifest and makes that the one in use.
@@ -116,7 +118,7 @@ fn begin_manifest(vfs: &dyn Vfs, dir: &Path, snapshot: &mut Snapshot) -> Result<
     let number = snapshot.next_file;
     snapshot.next_file = number + 1;
     let manifest = Manifest::create(vfs, dir, number, snapshot)?;
-    write_current(vfs, dir, number)?;
+    write_current(vfs, dir, number).map_err(ManifestError::into_error)?;
     Ok(manifest)
 }
 

@@ -193,6 +193,9 @@ impl Drain {
         }
         self.write(shared)?;
         if self.roll == Roll::Ending {
+            // Gives back what was preallocated in vain. Without, it would stay taken for as long as
+            // the segment is needed, which may be long after many short lives; no harm if it fails.
+            let _ = self.segment.file.truncate(self.framer.offset());
             shared.sync_segment(&self.written())?;
             self.roll = Roll::Finished;
         }

@@ -42,6 +42,7 @@ pub use progress::{FullReason, LogError, LogProgress, LogState, LogStats};
 use crate::apart::Apart;
 use crate::batch::{BatchView, Seq, WriteBatch};
 use crate::error::Error;
+use crate::vfs::create_dir_durably;
 use crate::wal::format::segment_path;
 use crate::wal::recovery;
 use drain::Drain;
@@ -80,10 +81,10 @@ impl Log {
             let why = "a log needs a first sequence number above 0 and segments of 4 KiB or more";
             return Err(Error::Invalid(why.to_owned()));
         }
-        vfs.create_dir_all(dir).map_err(Error::io("create", dir))?;
+        create_dir_durably(vfs, dir).map_err(Error::io("create", dir))?;
         let start = recovery::Start { min_segment: options.min_segment, first_seq: options.first_seq };
         let found = recovery::recover(vfs, dir, start, &mut replay)?;
-        segments::clean(vfs, dir, options.min_segment).map_err(Error::io("clean", dir))?;
+        let obsolete = segments::clean(vfs, dir, options.min_segment).map_err(Error::io("clean", dir))?;
 
         let number = found.next_segment;
         let next_seq = found.recovered.last_seq + 1;
@@ -105,9 +106,11 @@ impl Log {
         let last_seq = next_seq - 1;
         let synced = AtomicU64::new(begun.framer.offset());
         let segment = Segment { number, file: begun.file, synced };
+        // What is obsolete has no length that anybody would count.
+        let obsolete = obsolete.into_iter().map(|number| (number, 0));
         let segments = Segments {
-            finished: found.segments.iter().copied().collect(),
-            obsolete_below: options.min_segment,
+            finished: obsolete.chain(found.segments.iter().copied()).collect(),
+            obsolete_below: 0,
             spare: None,
         };
         let marks = || Mark::new(last_seq);
@@ -227,7 +230,11 @@ impl Log {
         if self.written() >= up_to {
             return Ok(());
         }
-        shared.advance(&mut drain)
+        match shared.advance(&mut drain) {
+            // The disk filled up behind what was asked for.
+            Err(LogError::Full(_)) if self.written() >= up_to => Ok(()),
+            other => other,
+        }
     }
 
     /// Asks the log's thread to write and sync everything appended so far; returns at once.

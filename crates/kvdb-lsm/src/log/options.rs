@@ -68,8 +68,9 @@ pub struct LogOptions {
     /// write elsewhere what it wants removed here. Without it, a log could fill the disk and leave
     /// no way out.
     pub reserve_bytes: u64,
-    /// Segments below this number are obsolete and removed when the log is opened. If it is not 0,
-    /// a segment of this number must exist.
+    /// Segments below this number are obsolete and not read. They are removed only when the owner
+    /// says it again with [`Log::remove_before`](super::Log::remove_before): what it knows this
+    /// number from may not be durable yet. If it is not 0, a segment of this number must exist.
     pub min_segment: SegmentNumber,
     /// The sequence number of the first operation, for a log that has no segment yet. At least 1.
     pub first_seq: Seq,

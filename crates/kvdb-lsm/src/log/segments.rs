@@ -40,11 +40,10 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    /// The finished segments that are obsolete, in ascending order.
-    pub(super) fn take_obsolete(&mut self) -> Vec<SegmentNumber> {
-        let kept = self.finished.split_off(&self.obsolete_below);
-        let obsolete = std::mem::replace(&mut self.finished, kept);
-        obsolete.into_keys().collect()
+    /// Takes out the first finished segment that is obsolete, with its length.
+    pub(super) fn take_obsolete(&mut self) -> Option<(SegmentNumber, u64)> {
+        let first = self.finished.first_entry()?;
+        (*first.key() < self.obsolete_below).then(|| first.remove_entry())
     }
 }
 
@@ -170,16 +169,18 @@ impl Unnamed {
     }
 }
 
-/// Removes what earlier runs left: unnamed files, and segments below `min_segment`.
-pub(super) fn clean(vfs: &dyn Vfs, dir: &Path, min_segment: SegmentNumber) -> io::Result<()> {
+/// Removes the unnamed files that earlier runs left. Returns the segments below `min_segment`,
+/// which are as good as removed.
+pub(super) fn clean(vfs: &dyn Vfs, dir: &Path, min_segment: SegmentNumber) -> io::Result<Vec<SegmentNumber>> {
+    let mut obsolete = Vec::new();
     for name in vfs.list(dir)? {
-        let obsolete = parse_segment_name(&name).is_some_and(|number| number < min_segment);
         let spare = name.starts_with("spare-") && name.ends_with(".tmp");
-        if obsolete || spare || name.ends_with(".wal.tmp") {
-            vfs.remove(&dir.join(name))?;
+        if spare || name.ends_with(".wal.tmp") {
+            vfs.remove(&dir.join(&name))?;
         }
+        obsolete.extend(parse_segment_name(&name).filter(|&number| number < min_segment));
     }
-    Ok(())
+    Ok(obsolete)
 }
 
 /// Removes a segment, durably: a later one must not vanish while an earlier one stays.

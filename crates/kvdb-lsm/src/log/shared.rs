@@ -137,18 +137,19 @@ impl Shared {
         }
     }
 
-    /// Writes everything appended so far and makes it durable.
+    /// Writes everything appended so far and makes it durable. What a full disk keeps from being
+    /// written does not keep the rest from becoming durable.
     pub(super) fn write_and_sync(&self) -> Result<(), LogError> {
         let target = self.marks.appended.bytes();
-        let written = {
+        let (advanced, written) = {
             let mut drain = self.drain.lock();
-            self.advance(&mut drain)?;
-            drain.written()
+            (self.advance(&mut drain), drain.written())
         };
-        if self.marks.durable.bytes() < target {
+        if self.marks.durable.bytes() < target.min(written.position.bytes) {
             self.sync_segment(&written)?;
         }
-        Ok(self.check_poison()?)
+        self.check_poison()?;
+        advanced
     }
 
     /// Makes everything written up to `written` durable, and publishes it.
@@ -194,10 +195,12 @@ impl Shared {
     }
 
     pub(super) fn remove_obsolete(&self) {
-        let obsolete = self.segments.lock().take_obsolete();
-        for number in obsolete {
+        loop {
+            let taken = self.segments.lock().take_obsolete();
+            let Some((number, len)) = taken else { return };
             if segments::remove(&*self.options.vfs, &self.options.dir, number).is_err() {
-                // It is obsolete all the same, and removed at the next opening.
+                // The next tick tries again.
+                self.segments.lock().finished.insert(number, len);
                 return;
             }
         }

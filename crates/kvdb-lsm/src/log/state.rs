@@ -57,8 +57,9 @@ impl Mark {
     }
 
     pub(super) fn raise(&self, to: Position) {
-        self.bytes.fetch_max(to.bytes, Ordering::AcqRel);
+        // In this order, so that who finds the bytes finds the sequence number too.
         self.seq.fetch_max(to.seq, Ordering::AcqRel);
+        self.bytes.fetch_max(to.bytes, Ordering::AcqRel);
     }
 
     pub(super) fn seq(&self) -> Seq {
@@ -154,7 +155,8 @@ impl Wake {
                 None => self.changed.wait(&mut stop),
             }
         }
-        self.poked.store(false, Ordering::Release);
+        // Not a mere store: what came before a poke that found the flag set must be seen after this.
+        self.poked.swap(false, Ordering::AcqRel);
         !*stop
     }
 }

@@ -52,8 +52,8 @@ use crate::progress::{OnProgress, Watch};
 use crate::table::LostRange;
 use crate::verify;
 use crate::version::{
-    CURRENT, Features, LEVELS, Manifest, Snapshot, VersionFile, parse_manifest_name, read_current,
-    read_manifest, write_current,
+    CURRENT, Features, LEVELS, Manifest, ManifestError, Snapshot, VersionFile, parse_manifest_name,
+    read_current, read_manifest, write_current,
 };
 use crate::vfs::Vfs;
 
@@ -330,7 +330,7 @@ fn finish(vfs: &dyn Vfs, dir: &Path, mut builder: Builder<'_>, state: &mut Snaps
     // From here on it is unknown which state the next repair finds: nothing is taken away.
     builder.keep();
     Manifest::create(vfs, dir, number, state)?;
-    write_current(vfs, dir, number)
+    write_current(vfs, dir, number).map_err(ManifestError::into_error)
 }
 
 /// Moves damaged files aside.

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::NUMBER_LIMIT;
+use super::{ManifestError, NUMBER_LIMIT};
 use crate::error::Error;
 use crate::vfs::{Vfs, VfsFileExt};
 
@@ -64,19 +64,25 @@ fn parse(content: &[u8]) -> Option<u64> {
     (render(number) == text).then_some(number)
 }
 
-/// Makes manifest `number`, which is durable, the one in use. After an error it is unknown which
-/// one is.
-pub(crate) fn write_current(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<(), Error> {
+/// Makes manifest `number`, which is durable, the one in use.
+///
+/// # Errors
+/// [`ManifestError::NotWritten`] if the one before is in use still, for certain.
+pub(crate) fn write_current(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<(), ManifestError> {
     let new = dir.join(CURRENT_NEW);
-    if vfs.exists(&new).map_err(Error::io("look for", &new))? {
-        vfs.remove(&new).map_err(Error::io("remove", &new))?;
+    write_beside(vfs, &new, number).map_err(ManifestError::NotWritten)?;
+    let renamed = vfs.rename(&new, &dir.join(CURRENT)).map_err(Error::io("rename", &new));
+    let synced = renamed.and_then(|()| vfs.sync_dir(dir).map_err(Error::io("sync", dir)));
+    synced.map_err(ManifestError::Unknown)
+}
+
+fn write_beside(vfs: &dyn Vfs, new: &Path, number: u64) -> Result<(), Error> {
+    if vfs.exists(new).map_err(Error::io("look for", new))? {
+        vfs.remove(new).map_err(Error::io("remove", new))?;
     }
-    let file = vfs.create(&new).map_err(Error::io("create", &new))?;
-    file.write_all_at(render(number).as_bytes(), 0).map_err(Error::io("write", &new))?;
-    file.sync_all().map_err(Error::io("sync", &new))?;
-    let path = dir.join(CURRENT);
-    vfs.rename(&new, &path).map_err(Error::io("rename", &new))?;
-    vfs.sync_dir(dir).map_err(Error::io("sync", dir))
+    let file = vfs.create(new).map_err(Error::io("create", new))?;
+    file.write_all_at(render(number).as_bytes(), 0).map_err(Error::io("write", new))?;
+    file.sync_all().map_err(Error::io("sync", new))
 }
 
 #[cfg(test)]

@@ -168,16 +168,23 @@ fn record(number: u64, offset: u64, durable: u64, payload: &[u8]) -> Vec<u8> {
 
 impl Manifest {
     /// Writes a new manifest with one record, the whole state. It is durable afterwards, and so is
-    /// its name; it is in use only once `CURRENT` says so.
+    /// its name; it is in use only once `CURRENT` says so. After an error nothing is left over.
     pub(crate) fn create(vfs: &dyn Vfs, dir: &Path, number: u64, state: &Snapshot) -> Result<Self, Error> {
         let path = dir.join(manifest_name(number));
         let file = vfs.create(&path).map_err(Error::io("create", &path))?;
         let mut bytes = file_header(FileKind::Manifest).to_vec();
         let payload = state.to_edit().encode();
         bytes.extend_from_slice(&record(number, FILE_HEADER_LEN as u64, 0, &payload));
-        file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
-        file.sync_all().map_err(Error::io("sync", &path))?;
-        vfs.sync_dir(dir).map_err(Error::io("sync", dir))?;
+        let write = || {
+            file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
+            file.sync_all().map_err(Error::io("sync", &path))?;
+            vfs.sync_dir(dir).map_err(Error::io("sync", dir))
+        };
+        if let Err(error) = write() {
+            // A leftover is removed at the next opening as well, but until then more would gather.
+            let _ = vfs.remove(&path);
+            return Err(error);
+        }
         let end = bytes.len() as u64;
         let mut manifest = Self { file, path, number, end, durable: end };
         manifest.mark();

@@ -50,7 +50,8 @@ pub trait Vfs: Send + Sync + 'static {
     /// Whether a file or directory of this name exists.
     fn exists(&self, path: &Path) -> io::Result<bool>;
 
-    /// Makes the names in `dir` durable: what was created, renamed or removed there so far.
+    /// Makes the names in `dir` durable: what was created, renamed or removed there so far. The
+    /// empty path is the directory that relative paths start from.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes the exclusive lock of the file `path`, creating it if needed. The lock is freed when
@@ -68,6 +69,28 @@ pub trait Vfs: Send + Sync + 'static {
 
     /// The bytes an unprivileged writer can still allocate on the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+}
+
+/// Creates a directory and its missing ancestors, durably: nothing in a directory is durable before
+/// the directories above it are.
+pub(crate) fn create_dir_durably(vfs: &dyn Vfs, dir: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for ancestor in dir.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
+        if vfs.exists(ancestor)? {
+            // An earlier attempt may have created it and died. It may also be one that only others
+            // may read, and there since long.
+            if let Some(above) = ancestor.parent().filter(|_| ancestor != dir) {
+                let _ = vfs.sync_dir(above);
+            }
+            break;
+        }
+        missing.push(ancestor);
+    }
+    for created in missing.into_iter().rev() {
+        vfs.create_dir_all(created)?;
+        created.parent().map_or(Ok(()), |above| vfs.sync_dir(above))?;
+    }
+    dir.parent().map_or(Ok(()), |above| vfs.sync_dir(above))
 }
 
 /// An open file. Reads and writes name their offset, so that one handle serves several threads.

@@ -4,9 +4,11 @@
 
 use crate::db_support::{History, random_batch, small};
 use crate::support::{Rng, seeds};
+use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::log::SyncPolicy;
-use kvdb_lsm::vfs::{SimVfs, Vfs};
-use kvdb_lsm::{Db, Options};
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs};
+use kvdb_lsm::{Db, Options, Pressure};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +89,7 @@ fn a_power_cut_after_every_operation_of_a_small_life() {
     while stop_at <= total {
         let vfs = SimVfs::new();
         // From some operation on everything fails: the disk is as it was at that moment.
-        vfs.fail(kvdb_lsm::vfs::FaultPlan::from(stop_at, kvdb_lsm::vfs::FaultKind::Io));
+        vfs.fail(FaultPlan::from(stop_at, FaultKind::Io));
         let mut history = History::default();
         let mut durable = 0;
         let mut rng = Rng::new(11);
@@ -125,4 +127,80 @@ fn a_power_cut_after_every_operation_of_a_small_life() {
         }
         stop_at += 1;
     }
+}
+
+#[test]
+fn a_new_database_is_there_with_every_directory_above_it() {
+    for (seed, dir) in (0..40).flat_map(|seed| ["/a/b/c", "a/b", "a"].map(|dir| (seed, dir))) {
+        let vfs = SimVfs::new();
+        let at = |vfs: &SimVfs, dir: &str| Options { dir: dir.into(), ..small(vfs) };
+        if seed % 2 == 0 {
+            // An opening before died half way.
+            vfs.fail(FaultPlan::from(1 + seed / 2, FaultKind::Io));
+            drop(Db::open(at(&vfs, dir)));
+            vfs.heal();
+        }
+        let vfs = vfs.process_crash();
+        let db = Db::open(at(&vfs, dir)).expect("open");
+        let mut batch = WriteBatch::new();
+        batch.put(b"k001", b"v");
+        db.append(&batch).expect("appended");
+        db.log().sync().expect("synced");
+        let copy = format!("{dir}/copies/1");
+        db.checkpoint(Path::new(&copy)).expect("copied");
+        let cut = vfs.crash(seed);
+        for dir in [dir, &copy] {
+            let db = Db::open(at(&cut, dir)).unwrap_or_else(|e| panic!("{dir}: {e}"));
+            assert_eq!(db.get(b"k001").expect("get").as_deref(), Some(&b"v"[..]), "{dir}, seed {seed}");
+        }
+    }
+}
+
+/// A sync fails during a flush, the next process finds in the cache what may not be on the disk,
+/// and the power fails while it opens the database.
+#[test]
+fn a_power_cut_during_the_opening_after_a_failed_sync_loses_nothing() {
+    let mut died = 0;
+    for nth in 1.. {
+        let vfs = SimVfs::new();
+        let db = Db::open(small(&vfs)).expect("open");
+        let mut history = History::default();
+        let mut rng = Rng::new(3);
+        for n in 0..12 {
+            let batch = random_batch(&mut rng);
+            let seq = db.append(&batch).expect("appended");
+            history.push(batch, seq);
+            if n == 5 {
+                db.flush().expect("flush");
+            }
+        }
+        db.log().sync().expect("synced");
+        vfs.fail(FaultPlan::once(nth, FaultKind::Io));
+        let _ = db.flush();
+        if vfs.heal() == 0 {
+            break;
+        }
+        if !matches!(db.pressure(), Pressure::Hard(_)) {
+            continue;
+        }
+        drop(db);
+        let left = vfs.process_crash();
+        for stop_at in 1.. {
+            let again = left.process_crash();
+            again.fail(FaultPlan::from(stop_at, FaultKind::Io));
+            drop(Db::open(small(&again)));
+            let whole = again.heal() == 0;
+            for seed in 0..6 {
+                let context = format!("fault {nth}, stopped at {stop_at}, seed {seed}");
+                let cut = again.crash(seed);
+                let db = Db::open(small(&cut)).unwrap_or_else(|e| panic!("{context}: {e}"));
+                history.model.assert_equals(&db, &context);
+            }
+            died += 1;
+            if whole {
+                break;
+            }
+        }
+    }
+    assert!(died > 50, "{died}");
 }

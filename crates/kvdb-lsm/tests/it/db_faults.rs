@@ -6,7 +6,7 @@ use crate::db_support::{History, random_batch, small};
 use crate::support::Rng;
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::error::Error;
-use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs, VfsFileExt};
 use kvdb_lsm::{AppendError, Db, Pressure};
 use std::path::Path;
 use std::time::Duration;
@@ -209,4 +209,48 @@ fn a_disk_that_the_log_filled_is_freed_by_a_flush() {
     drop(db);
     let db = Db::open(small(&vfs.crash(3))).expect("open");
     assert_eq!(db.get(b"k001").expect("get"), Some(format!("{:0100}", taken - 1).into_bytes()));
+}
+
+/// Flushes a key so long that the second edit makes the manifest due to be replaced.
+fn flush_a_long_key(db: &Db) -> Result<(), Error> {
+    let mut batch = WriteBatch::new();
+    batch.put(&vec![b'k'; 1100 << 10], b"v");
+    db.append(&batch).map_err(|e| Error::Invalid(e.to_string()))?;
+    db.flush()
+}
+
+#[test]
+fn a_manifest_that_cannot_be_replaced_for_want_of_space_is_kept() {
+    let mut spared = 0;
+    for nth in 1.. {
+        let vfs = SimVfs::new();
+        let db = Db::open(small(&vfs)).expect("open");
+        flush_a_long_key(&db).expect("flush");
+        vfs.fail(FaultPlan::once(nth, FaultKind::NoSpace));
+        let flushed = flush_a_long_key(&db).is_ok();
+        if vfs.heal() == 0 {
+            break;
+        }
+        let stopped = match db.pressure() {
+            Pressure::Hard(reason) => reason,
+            _ => String::new(),
+        };
+        let early =
+            ["look for", "create", "write", "sync"].map(|verb| format!("cannot {verb} /db/CURRENT.new"));
+        assert!(!early.iter().any(|cause| stopped.contains(cause)), "call {nth}: {stopped}");
+        let names = vfs.list(Path::new(crate::db_support::DB)).expect("listed");
+        if flushed && stopped.is_empty() {
+            let mut current = [0; 15];
+            let file = vfs.open_read(Path::new("/db/CURRENT")).expect("opened");
+            file.read_exact_at(&mut current, 0).expect("read");
+            let newest = names.iter().rfind(|name| name.starts_with("MANIFEST")).expect("there is one");
+            assert_eq!(newest.as_bytes(), current, "call {nth}: an attempt left its manifest");
+            spared += 1;
+            db.log().tick(Duration::from_secs(nth));
+            flush_a_long_key(&db).unwrap_or_else(|e| panic!("call {nth}: {e}"));
+        }
+        let db = Db::open(small(&vfs.crash(nth))).unwrap_or_else(|e| panic!("call {nth}: {e}"));
+        assert_eq!(db.get(&vec![b'k'; 1100 << 10]).expect("get").as_deref(), Some(&b"v"[..]));
+    }
+    assert!(spared >= 7, "{spared}");
 }

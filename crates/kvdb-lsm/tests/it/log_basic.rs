@@ -4,7 +4,7 @@ use crate::support::{DIR, batch, open, options, segment_file};
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::error::Error;
 use kvdb_lsm::log::{FullReason, Log, LogError, LogOptions, LogState, SyncPolicy};
-use kvdb_lsm::vfs::{OsVfs, SimVfs, Vfs};
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, OsVfs, SimVfs, Vfs};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -128,9 +128,12 @@ fn rotation_cuts_exactly_and_obsolete_segments_go_away() {
     let missing = LogOptions { min_segment: 1, ..options(&vfs, SyncPolicy::No) };
     assert!(matches!(open(missing), Err(Error::Corruption { .. })));
     let later = LogOptions { min_segment: 3, ..options(&vfs, SyncPolicy::No) };
-    let (_log, _, replayed) = open(later).expect("opened");
+    let (log, _, replayed) = open(later).expect("opened");
     assert_eq!(replayed.batches, []);
-    assert!(!vfs.exists(&segment_file(2)).expect("looked"), "obsolete at the opening");
+    log.tick(Duration::from_secs(1));
+    assert!(vfs.exists(&segment_file(2)).expect("looked"), "the owner may not be sure yet");
+    log.remove_before(3);
+    assert!(!vfs.exists(&segment_file(2)).expect("looked"));
 }
 
 #[test]
@@ -286,4 +289,42 @@ fn files_that_are_no_segments_are_left_alone() {
     let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("fresh");
     drop::<Log>(log);
     assert_eq!(vfs.list(Path::new(DIR)).expect("listed"), ["000001.wal", "notes.txt"]);
+}
+
+#[test]
+fn a_finished_segment_keeps_no_preallocated_space() {
+    let vfs = SimVfs::new();
+    for n in 0..20 {
+        let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("opened");
+        log.append(&batch(n), |_| ()).expect("appended");
+        if n % 2 == 0 {
+            log.rotate(|_| ()).expect("rotated");
+        }
+        log.close().expect("closed");
+    }
+    let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("opened");
+    let live = log.stats().live_bytes;
+    let room = options(&vfs, SyncPolicy::No).segment_bytes;
+    assert!(vfs.used_bytes() <= live + room, "{} bytes for {live}", vfs.used_bytes());
+}
+
+#[test]
+fn an_obsolete_segment_that_cannot_be_removed_is_removed_later() {
+    for nth in 1..=2 {
+        let vfs = SimVfs::new();
+        let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("fresh");
+        for n in 0..3 {
+            log.append(&batch(n), |_| ()).expect("appended");
+            log.rotate(|_| ()).expect("rotated");
+        }
+        log.sync().expect("synced");
+        vfs.fail(FaultPlan::once(nth, FaultKind::Io));
+        log.remove_before(4);
+        assert_eq!(vfs.heal(), 1);
+        assert!(log.stats().segments > 1, "what is still there is counted");
+        log.tick(Duration::from_secs(1));
+        assert_eq!(log.stats().segments, 1);
+        let names = vfs.crash(nth).list(Path::new(DIR)).expect("listed");
+        assert_eq!(names.iter().filter(|name| name.ends_with(".wal")).count(), 1, "{names:?}");
+    }
 }

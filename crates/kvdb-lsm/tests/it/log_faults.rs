@@ -421,3 +421,27 @@ fn appends_and_writes_go_on_during_a_sync_and_are_refused_when_it_hangs() {
     log.sync().expect("synced");
     assert_eq!((log.durable(), log.state()), (log.appended(), LogState::Open));
 }
+
+#[test]
+fn what_is_written_is_synced_by_the_second_on_a_full_disk_too() {
+    let vfs = SimVfs::new();
+    let (log, ..) = open(options(&vfs, SyncPolicy::EverySec)).expect("fresh");
+    log.tick(Duration::from_secs(1));
+    // Acknowledged under this policy.
+    let (first, ()) = log.append(&batch(0), |_| ()).expect("appended");
+    log.write_out(first).expect("written");
+    let (second, ()) = log.append(&batch(1), |_| ()).expect("appended");
+    vfs.fail(FaultPlan::once(1, FaultKind::NoSpace));
+    assert_eq!(log.write_out(second), Err(LogError::Full(FullReason::NoSpace)));
+    for seconds in 2..5 {
+        vfs.fail(FaultPlan::once(1, FaultKind::NoSpace));
+        log.tick(Duration::from_secs(seconds));
+        assert_eq!(log.state(), LogState::Full(FullReason::NoSpace));
+    }
+    assert_eq!((log.written(), log.durable()), (first, first));
+    let (_, _, kept) = open(options(&vfs.crash(1), SyncPolicy::No)).expect("opened");
+    assert!(kept.last_seq() >= first, "an acknowledged write of three seconds ago was lost");
+    vfs.heal();
+    log.tick(Duration::from_secs(5));
+    assert_eq!((log.durable(), log.state()), (second, LogState::Open));
+}

@@ -15,6 +15,7 @@ mod db_interleavings;
 mod db_lies;
 mod db_metamorphic;
 mod db_model;
+mod db_nemesis;
 mod db_read_only;
 mod db_repair;
 mod db_scrub;

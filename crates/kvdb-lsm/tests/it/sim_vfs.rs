@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 fn fresh() -> (SimVfs, PathBuf) {
     let vfs = SimVfs::new();
     vfs.create_dir_all(Path::new("/d")).expect("created");
+    vfs.sync_dir(Path::new("/")).expect("synced");
     (vfs, PathBuf::from("/d/f"))
 }
 
@@ -61,6 +62,28 @@ fn names_survive_a_sync_of_their_directory_only() {
         assert_eq!(vfs.crash(seed).list(Path::new("/d")).expect("listed"), [""; 0]);
     }
     assert!(kept > 20 && lost > 20 && both > 20);
+}
+
+#[test]
+fn a_directory_survives_a_sync_of_the_one_it_is_in_only() {
+    let (mut kept, mut lost) = (0, 0);
+    for seed in 0..200 {
+        let vfs = SimVfs::new();
+        let dir = Path::new("/a/b");
+        vfs.create_dir_all(dir).expect("created");
+        vfs.create(&dir.join("f")).expect("created").sync_all().expect("synced");
+        vfs.sync_dir(dir).expect("synced");
+        vfs.sync_dir(Path::new("/a")).expect("synced");
+        let after = vfs.crash(seed);
+        let found = content(&after, &dir.join("f")).is_some();
+        assert_eq!(after.exists(dir).expect("looked"), found);
+        assert_eq!(after.exists(Path::new("/a")).expect("looked"), found);
+        kept += u32::from(found);
+        lost += u32::from(!found);
+        vfs.sync_dir(Path::new("/")).expect("synced");
+        assert!(content(&vfs.crash(seed), &dir.join("f")).is_some());
+    }
+    assert!(kept > 20 && lost > 20);
 }
 
 #[test]

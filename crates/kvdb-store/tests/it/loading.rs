@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use kvdb_store::io::Waiter;
-use kvdb_store::{Effect, Residency};
+use kvdb_store::{Effect, Residency, Usage};
 
 use crate::client::Client;
 
@@ -150,6 +150,47 @@ fn what_is_not_settled_stays_in_memory() {
     assert_eq!(client.store.evict_to_disk(0, settled, 1, 8), 0);
     assert_eq!(client.store.resident_keys(), 1);
     assert!(client.get_and_seq(0, b"{t}b", 1).1 > settled);
+}
+
+/// How many of these keys are in memory.
+fn resident(client: &Client, keys: &[Vec<u8>]) -> usize {
+    let is_resident = |key: &&Vec<u8>| {
+        let place = client.store.place(key);
+        client.store.latch(place).shard(place).table(0, place).find(place.tag(), key).is_some()
+    };
+    keys.iter().filter(is_resident).count()
+}
+
+#[test]
+fn what_was_used_least_leaves_memory_first() {
+    // By the moment, the hundred keys are used last; by frequency they are used often, but all others after them.
+    let often = Usage::Frequency { log_factor: 1, decay_minutes: 1 };
+    for (usage, uses, used_at) in [(Usage::Moment, 1, 3_000), (often, 100, 1_000)] {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let mut client = Client::open(dir.path());
+        client.store.set_usage(usage);
+        let keys: Vec<Vec<u8>> = (0..4_000).map(|i| format!("key:{i}").into_bytes()).collect();
+        for key in &keys {
+            client.put(0, key, &[b'v'; 1000], None, 1_000);
+        }
+        let (hot, cold) = keys.split_at(100);
+        for key in hot {
+            (0..uses).for_each(|_| drop(client.get(0, key, used_at)));
+        }
+        for key in cold {
+            client.get(0, key, 2_000);
+        }
+        let appended = client.store.appended();
+        let target = client.store.census() - 1_500_000;
+        let dropped = client.store.evict_to_disk(target, appended, 4_000, 7);
+        assert!((1_400..2_200).contains(&dropped), "{usage:?}: {dropped}");
+        let kept = resident(&client, hot);
+        assert!(
+            kept > 90,
+            "{usage:?}: {kept} of 100 keys that are in use, {} others",
+            resident(&client, cold)
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Threads, background work and how long things may take.
 
-use super::{INT_MAX, Kind, Setting, UNUSED, Unit, number, seconds};
+use super::{Kind, Setting, UNUSED, Unit, number, seconds};
 
 const OWN_THREADS: &str = "KVDB runs one worker per core; see workers";
 const LAZY: &str = "KVDB always frees large values in the background";
@@ -45,7 +45,5 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::accepted("lazyfree-lazy-server-del", Kind::Bool, "no", LAZY),
     Setting::accepted("lazyfree-lazy-user-del", Kind::Bool, "no", LAZY),
     Setting::accepted("lazyfree-lazy-user-flush", Kind::Bool, "no", LAZY),
-    Setting::accepted("lfu-log-factor", number(0, INT_MAX), "10", UNUSED),
-    Setting::accepted("lfu-decay-time", number(0, INT_MAX), "1", UNUSED),
     Setting::accepted("maxmemory-eviction-tenacity", number(0, 100), "10", UNUSED),
 ];

@@ -24,7 +24,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         "noeviction",
         "What happens above maxmemory. Data is tiered: objects that were not used lately leave memory and stay on \
          disk, nothing is deleted and no write is refused. The policies that delete keys are accepted and tier \
-         as well in this version.",
+         as well in this version. Under those with lfu, uses are counted, and what was used seldom leaves first.",
+    ),
+    Setting::new(
+        "lfu-log-factor",
+        number(0, INT_MAX),
+        "10",
+        "How slowly the counter of a key's uses grows under a policy with lfu: the larger, the more uses it takes.",
+    ),
+    Setting::new(
+        "lfu-decay-time",
+        number(0, INT_MAX),
+        "1",
+        "Minutes in which the counter of a key's uses loses one; 0 for never.",
     ),
     Setting::accepted(
         "maxmemory-samples",

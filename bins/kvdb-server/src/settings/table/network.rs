@@ -9,9 +9,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "127.0.0.1 -::1",
         "The addresses to listen on, separated by spaces; * is any IPv4 address, ::* any IPv6 address. \
          An address with a leading - may be missing on this machine. An empty value turns TCP off.",
-    )
-    .fixed(),
-    Setting::new("port", number(0, 65_535), "6379", "The TCP port; 0 turns TCP off.").fixed(),
+    ),
+    Setting::new("port", number(0, 65_535), "6379", "The TCP port; 0 turns TCP off."),
     Setting::new(
         "unixsocket",
         Kind::Text,

@@ -2,6 +2,7 @@
 
 use kvdb_resp::{Args, Reply};
 
+use super::tips::tips;
 use super::{Named, all};
 use crate::errors::CmdResult;
 use crate::session::SessionCx;
@@ -34,7 +35,8 @@ const CATEGORIES: &[&str] = &[
 ];
 
 fn reads(spec: &CommandSpec) -> bool {
-    matches!(spec.handler, Handler::Read(_)) || spec.flags.has(Flags::READONLY)
+    // PFSELFTEST looks at no key.
+    (matches!(spec.handler, Handler::Read(_)) && !spec.keys.is_empty()) || spec.flags.has(Flags::READONLY)
 }
 
 /// The categories of a command, each with its `@`.
@@ -76,8 +78,10 @@ pub fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
         (Flags::NOSCRIPT, "noscript"),
         (Flags::LOADING, "loading"),
         (Flags::STALE, "stale"),
+        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
+        (Flags::NO_MULTI, "no_multi"),
         (Flags::ALLOW_BUSY, "allow_busy"),
         (Flags::MOVABLE_KEYS, "movablekeys"),
     ];
@@ -131,7 +135,11 @@ fn write(reply: &mut Reply<'_>, command: Named) {
     reply.integer(last);
     reply.integer(step);
     write_names(reply, &categories(spec));
-    write_names(reply, if spec.flags.has(Flags::RANDOM) { &["nondeterministic_output"] } else { &[] });
+    let tips = tips(&command.full_name());
+    reply.set(tips.len());
+    for tip in tips {
+        reply.bulk(tip.as_bytes());
+    }
     reply.set(spec.keys.len());
     for keys in spec.keys {
         write_keys(reply, keys);

@@ -41,9 +41,38 @@ fn keys_of(command: Args<'_>) -> Result<Vec<Use<'_>>, CommandError> {
     }
     let keys = spec.keys.iter().flat_map(|keys| {
         let positions = keys.positions(command.len());
-        positions.filter_map(move |at| Some((command.get(at)?, keys.flags)))
+        let flags = flags_of_this_call(spec, command).unwrap_or(keys.flags);
+        positions.filter_map(move |at| Some((command.get(at)?, flags)))
     });
     Ok(keys.collect())
+}
+
+/// What a command that is not always the same does to its key with these arguments.
+fn flags_of_this_call(spec: &CommandSpec, command: Args<'_>) -> Option<&'static [&'static str]> {
+    let changes = &["RW", "access", "update"];
+    match spec.name {
+        "set" if command.tail(3).iter().any(|option| option.eq_ignore_ascii_case(b"GET")) => Some(changes),
+        "set" => Some(&["OW", "update"]),
+        "bitfield" if only_gets(command.tail(2)) => Some(&["RO", "access"]),
+        "bitfield" => Some(changes),
+        _ => None,
+    }
+}
+
+/// Whether the operations of BITFIELD only look.
+fn only_gets(operations: Args<'_>) -> bool {
+    let mut rest = operations.iter();
+    while let Some(operation) = rest.next() {
+        let arguments = match &*operation.to_ascii_lowercase() {
+            b"get" => 2,
+            b"overflow" => 1,
+            _ => return false,
+        };
+        if rest.by_ref().take(arguments).count() < arguments {
+            return false;
+        }
+    }
+    true
 }
 
 fn find(command: Args<'_>) -> Option<&'static CommandSpec> {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use kvdb_commands::exec::{self, Outcome};
+use kvdb_commands::exec::{self, Missing, Outcome};
 use kvdb_commands::{
     CommandError, CommandSpec, Handler, KeyspaceCx, KeyspaceOutcome, Session, SessionCx, Then, errors, find,
     find_subcommand,
 };
 use kvdb_resp::{Args, Reply, ReplyDecoder, ReplyLimits, Value};
 use kvdb_store::io::Waiter;
-use kvdb_store::{Env, Scratch, Store, WriteCx, testing};
+use kvdb_store::{Env, Pins, Scratch, Store, WriteCx, testing};
 use tempfile::TempDir;
 
 use super::notation::Directive;
@@ -157,10 +157,12 @@ impl Local {
         reply: &mut Reply<'_>,
     ) -> Result<(), CommandError> {
         let (store, db) = (self.store().clone(), self.session.db);
+        let mut waiting_for = Pins::new(&store);
         for _ in 0..MAX_LOADS {
             match exec::run(spec, &store, db, env, &mut self.scratch, args, reply)? {
                 Outcome::Done(_) => return Ok(()),
-                Outcome::NeedIo(db, key) => {
+                Outcome::NeedIo(Missing { db, key, pins }) => {
+                    waiting_for.extend(pins);
                     assert!(reply.is_empty(), "nothing is written before every key is there");
                     let (done, loaded) = mpsc::channel();
                     let wake = move |result| {

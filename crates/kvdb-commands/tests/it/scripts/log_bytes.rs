@@ -36,12 +36,15 @@ fn what_changes_nothing_logs_nothing() {
     for command in ["SETRANGE b 10 x", "SETBIT b 3 1", "PFADD h a", "SET k v"] {
         assert!(cost(&mut local, command) > 0, "{command}");
     }
+    assert!(cost(&mut local, "PFCOUNT h") > 0, "the first count is kept");
     for command in [
         "SETBIT b 3 1",
+        "PFCOUNT h",
         "SETRANGE b 0 ",
         "BITFIELD b GET u8 0",
         "PFADD h a",
-        "PFCOUNT h",
+        "PFCOUNT h none",
+        "PFCOUNT none",
         "SET k w NX",
         "SET none w XX",
         "MSETNX k 1 none 2",

@@ -9,7 +9,9 @@
 //!   crash keeps or drops each such change independently.
 //! * A sync that fails leaves the data unsynced **and** marks it clean: a later sync succeeds and
 //!   does not save it.
-//! * Directories themselves are durable when created.
+//! * A created directory is durable after a sync of the directory it is in. Until then a crash
+//!   keeps or drops it, and with it everything in it, synced or not. A sync that failed can be
+//!   tried again for it: there is no other way to save a directory that has something in it.
 //!
 //! Everything is deterministic: the outcome of a crash depends on its seed alone.
 
@@ -42,6 +44,9 @@ struct State {
     durable_names: BTreeMap<PathBuf, u64>,
     name_changes: Vec<(NameChange, Stage)>,
     dirs: BTreeSet<PathBuf>,
+    durable_dirs: BTreeSet<PathBuf>,
+    /// Directories of `dirs` that are not durable.
+    dir_changes: Vec<(PathBuf, Stage)>,
     locks: BTreeSet<PathBuf>,
     /// How many share a lock.
     shared_locks: BTreeMap<PathBuf, usize>,
@@ -85,6 +90,11 @@ fn position(offset: u64) -> io::Result<usize> {
     usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
+/// Whether a directory is in no other: the root, or the one that relative paths start from.
+fn is_top(dir: &Path) -> bool {
+    dir.parent().is_none()
+}
+
 fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or_else(|| Path::new("")).to_owned()
 }
@@ -112,6 +122,8 @@ impl State {
     }
 
     fn settle_names(&mut self) {
+        let durable = self.dir_changes.extract_if(.., |(_, stage)| *stage == Stage::Durable);
+        self.durable_dirs.extend(durable.map(|(dir, _)| dir));
         let durable = self.name_changes.iter().take_while(|(_, s)| *s == Stage::Durable).count();
         for (change, _) in self.name_changes.drain(..durable) {
             change.apply(&mut self.durable_names);
@@ -163,6 +175,12 @@ impl SimVfs {
                 change.apply(&mut names);
             }
         }
+        let mut dirs = state.durable_dirs.clone();
+        dirs.extend(state.dir_changes.iter().filter(|_| choices.chance(keep)).map(|(dir, _)| dir.clone()));
+        // What is in a lost directory is lost, however deep.
+        let all = dirs.clone();
+        dirs.retain(|dir| dir.ancestors().all(|dir| is_top(dir) || all.contains(dir)));
+        names.retain(|name, _| is_top(&parent(name)) || dirs.contains(&parent(name)));
         let inodes = state.inodes.iter().map(|(&number, inode)| {
             let mut data = inode.base.clone();
             for (change, stage) in &inode.changes {
@@ -179,7 +197,8 @@ impl SimVfs {
             next_inode: state.next_inode,
             durable_names: names.clone(),
             names,
-            dirs: state.dirs.clone(),
+            durable_dirs: dirs.clone(),
+            dirs,
             ..State::default()
         };
         Self { state: Arc::new(Mutex::new(after)) }
@@ -200,6 +219,8 @@ impl SimVfs {
             durable_names: state.durable_names.clone(),
             name_changes: state.name_changes.clone(),
             dirs: state.dirs.clone(),
+            durable_dirs: state.durable_dirs.clone(),
+            dir_changes: state.dir_changes.clone(),
             ..State::default()
         };
         copy.settle_names();
@@ -326,8 +347,13 @@ impl Vfs for SimVfs {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
         state.plain_operation()?;
-        let dirs = path.ancestors().filter(|dir| !dir.as_os_str().is_empty());
-        state.dirs.extend(dirs.map(Path::to_owned));
+        for dir in path.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
+            if state.dirs.insert(dir.to_owned()) {
+                let stage = if is_top(dir) { Stage::Durable } else { Stage::Dirty };
+                state.dir_changes.push((dir.to_owned(), stage));
+            }
+        }
+        state.settle_names();
         Ok(())
     }
 
@@ -357,6 +383,13 @@ impl Vfs for SimVfs {
         for (change, stage) in &mut state.name_changes {
             if *stage == Stage::Dirty && change.concerns(dir) {
                 *stage = to;
+            }
+        }
+        if outcome.is_ok() {
+            for (created, stage) in &mut state.dir_changes {
+                if parent(created) == dir {
+                    *stage = Stage::Durable;
+                }
             }
         }
         state.settle_names();

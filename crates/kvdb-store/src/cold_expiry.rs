@@ -1,0 +1,100 @@
+//! Deleting keys on disk whose time has come.
+//!
+//! The expiry index has the keys in memory. A key that has left it, or has not been read since the start, would stay on
+//! disk for as long as nobody asks for it. So where there are such keys, their rows are walked through, a few at a time on
+//! a thread that may wait, and the dead ones are deleted. A walk also learns when the next of those that it has seen will
+//! die, so it is not repeated before, or once in a while for those that left memory after it had passed.
+
+use kvdb_ttl::is_dead;
+
+use crate::context::Scratch;
+use crate::key::Place;
+use crate::store::Store;
+
+/// Milliseconds between two walks at the least …
+const REST_MIN: u64 = 1_000;
+/// … and so many times what the last one took, so that walks of much data are not all that the disk does.
+const REST_FACTOR: u64 = 4;
+/// Milliseconds between two walks at the most, for keys that leave memory behind a walk's back.
+const REST_MAX: u64 = 60_000;
+/// Dead keys that are deleted in one step.
+const PER_STEP: usize = 256;
+
+/// Where the walk stands.
+///
+/// # Invariants
+///
+/// * Between walks `db` is 0 and `at` the first place.
+#[derive(Debug, Default)]
+pub struct ColdWalk {
+    db: u16,
+    at: Place,
+    is_under_way: bool,
+    began: u64,
+    /// The earliest deadline seen that has not passed.
+    earliest: Option<u64>,
+    /// Not before this moment is there another walk.
+    next: u64,
+}
+
+impl ColdWalk {
+    /// Whether a walk has been begun and not ended.
+    pub fn is_under_way(&self) -> bool {
+        self.is_under_way
+    }
+
+    /// Whether there is something to do now. Looks at every shard, so it is not to be asked too often between walks.
+    pub fn is_due(&self, store: &Store, now: u64) -> bool {
+        self.is_under_way
+            || (now >= self.next && (0..store.databases()).any(|db| store.cold_expiring(db) > 0))
+    }
+
+    /// Looks at about `rows` rows and deletes the dead keys among them that are not in memory; tells how many. Waits for the
+    /// disk.
+    ///
+    /// # Errors
+    /// When rows cannot be read or the log refuses writes; the walk goes on from the same place.
+    pub fn step(
+        &mut self,
+        store: &Store,
+        now: u64,
+        rows: usize,
+        scratch: &mut Scratch,
+    ) -> Result<usize, String> {
+        if !self.is_under_way {
+            *self = Self { is_under_way: true, began: now, ..Self::default() };
+        }
+        while self.db < store.databases() && store.cold_expiring(self.db) == 0 {
+            (self.db, self.at) = (self.db + 1, Place::default());
+        }
+        if self.db == store.databases() {
+            self.end(now);
+            return Ok(0);
+        }
+        let (mut dead, mut earliest) = (Vec::new(), self.earliest);
+        let next = store.walk_rows(self.db, self.at, rows, |key, meta| {
+            match meta.deadline {
+                Some(deadline) if is_dead(deadline, now) => dead.push(key.to_vec()),
+                Some(deadline) => earliest = Some(earliest.map_or(deadline, |e| e.min(deadline))),
+                None => {}
+            }
+            dead.len() < PER_STEP
+        })?;
+        for key in &dead {
+            store.load_now(self.db, store.place(key), key, now)?;
+            store.expire_key(self.db, key, now, scratch).map_err(|refusal| refusal.to_string())?;
+        }
+        self.earliest = earliest;
+        (self.db, self.at) = match next {
+            Some(next) => (self.db, next),
+            None => (self.db + 1, Place::default()),
+        };
+        Ok(dead.len())
+    }
+
+    fn end(&mut self, now: u64) {
+        let rest = REST_MIN.max(now.saturating_sub(self.began).saturating_mul(REST_FACTOR));
+        let next = self.earliest.unwrap_or(u64::MAX).min(now.saturating_add(REST_MAX));
+        *self = Self { next: next.max(now.saturating_add(rest)), ..Self::default() };
+    }
+}
