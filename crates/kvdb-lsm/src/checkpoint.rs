@@ -31,7 +31,13 @@ pub(crate) fn write(core: &Core, dir: &Path) -> Result<Seq, Error> {
         }
     }
     // The state keeps the tables from being removed for as long as it is held.
-    let (state, mut snapshot) = core.installed();
+    let (state, mut snapshot) = loop {
+        match core.installed() {
+            Some(installed) => break installed,
+            // A compaction has just dropped rows for a reason that is only in memory.
+            None => core.flush_all()?,
+        }
+    };
     for (_, file) in state.version.files() {
         let to = tables.join(table_name(file.meta.number));
         if vfs.hard_link(file.table.path(), &to).is_err() {

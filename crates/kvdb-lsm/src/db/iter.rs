@@ -6,7 +6,7 @@ use super::views::Pin;
 use crate::entry::KeyRange;
 use crate::error::Error;
 use crate::merge::{LevelIter, Merge, Source};
-use crate::table::{Fill, TableIter};
+use crate::table::Fill;
 use crate::version::LEVELS;
 
 /// A key and its value.
@@ -85,15 +85,8 @@ fn sources(pin: &Pin, range: &KeyRange) -> Result<Vec<Source>, Error> {
         .map(|memtable| Source::Memtable(memtable.cursor(range.clone(), pin.seq)))
         .collect();
     let key = range.seek_key();
-    for file in state.version.level(0).iter() {
-        if range.overlaps(&file.meta.smallest, &file.meta.largest) {
-            let mut table = TableIter::new(Arc::clone(&file.table), Fill::Cache);
-            table.seek(key)?;
-            sources.push(Source::Table(table));
-        }
-    }
-    for level in 1..LEVELS {
-        let files = state.version.level(level);
+    let levels = (1..LEVELS).map(|level| state.version.level(level));
+    for files in state.version.runs().iter().chain(levels) {
         let at = files.partition_point(|file| file.meta.largest.as_slice() < key);
         let reaches = |file: &crate::version::VersionFile| !range.is_after(&file.meta.smallest);
         if files.get(at).is_some_and(reaches) {

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::core::{Core, table_path};
+use crate::compaction::Cuts;
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::table::{Table, TableBuilder};
-use crate::version::FileMeta;
+use crate::runtime::{PacedFile, Purpose};
+use crate::table::{Table, TableBuilder, TableOptions};
+use crate::version::{FileMeta, Traits};
+use crate::vfs::VfsFile;
 
 /// # Invariants
 /// Until [`Outputs::finish`] returned and its result was installed, dropping it removes every file
@@ -15,6 +18,10 @@ use crate::version::FileMeta;
 pub(crate) struct Outputs<'a> {
     core: &'a Core,
     level: usize,
+    options: TableOptions,
+    cuts: Cuts,
+    /// What the filter says about the entries of the table under construction.
+    traits: Traits,
     building: Option<(u64, TableBuilder)>,
     finished: Vec<(FileMeta, Arc<Table>)>,
     /// Files made; cleared when they are kept.
@@ -22,30 +29,43 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Output for a level.
-    pub(crate) const fn new(core: &'a Core, level: usize) -> Self {
-        Self { core, level, building: None, finished: Vec::new(), paths: Vec::new() }
+    /// Output for a level, built like this and cut where `cuts` says.
+    pub(crate) fn new(core: &'a Core, level: usize, options: TableOptions, cuts: Cuts) -> Self {
+        let traits = Traits::default();
+        Self { core, level, options, cuts, traits, building: None, finished: Vec::new(), paths: Vec::new() }
     }
 
     /// Adds an entry; keys ascend strictly.
     pub(crate) fn add(&mut self, entry: Entry<'_>) -> Result<(), Error> {
+        let size = self.building.as_ref().map(|(_, builder)| builder.size());
+        if self.cuts.before(entry.key, size) {
+            self.cut()?;
+        }
         if self.building.is_none() {
             let number = self.core.next_file();
             let path = table_path(&self.core.options.dir, number);
             let file = self.core.options.vfs.create(&path).map_err(Error::io("create", &path))?;
             self.paths.push(path);
-            let options = self.core.table_options(self.level);
-            self.building = Some((number, TableBuilder::new(file, number, options)));
+            let file = self.paced(file);
+            self.building = Some((number, TableBuilder::new(file, number, self.options)));
         }
         let Some((number, builder)) = &mut self.building else {
             return Ok(());
         };
-        let path = || table_path(&self.core.options.dir, *number);
-        builder.add(entry).map_err(|source| Error::io("write", &path())(source))?;
-        if builder.size() >= self.core.options.table_bytes {
-            self.cut()?;
+        if let Some(filter) = &self.core.options.filter {
+            self.traits.note(&**filter, entry);
         }
-        Ok(())
+        let path = || table_path(&self.core.options.dir, *number);
+        builder.add(entry).map_err(|source| Error::io("write", &path())(source))
+    }
+
+    /// The file as background work writes it: at the pace that the runtime allows.
+    fn paced(&self, file: Box<dyn VfsFile>) -> Box<dyn VfsFile> {
+        if !self.core.signals.has_threads() {
+            return file;
+        }
+        let purpose = if self.level == 0 { Purpose::Flush } else { Purpose::Compaction };
+        Box::new(PacedFile::new(file, Arc::clone(&self.core.limiter), purpose))
     }
 
     fn cut(&mut self) -> Result<(), Error> {
@@ -65,6 +85,7 @@ impl<'a> Outputs<'a> {
             max_seq: built.properties.max_seq,
             smallest: built.properties.smallest,
             largest: built.properties.largest,
+            traits: self.core.options.filter.as_ref().map(|_| std::mem::take(&mut self.traits)),
         };
         self.finished.push((meta, Arc::new(table)));
         Ok(())

@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::background::Signals;
+use super::journal::Cut;
 use crate::batch::Seq;
 use crate::entry::Found;
 use crate::error::Error;
 use crate::memtable::Memtable;
 use crate::table::CacheOnly;
-use crate::version::Version;
+use crate::version::{Version, VersionFile, note_vain_lookup};
 
 /// A memtable that takes no more writes.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) memtable: Arc<Memtable>,
-    /// The last sequence in it.
-    pub(crate) last_seq: Seq,
-    /// The log segment that begins behind it: once it is in tables, older segments can go.
-    pub(crate) next_segment: u64,
+    /// The cut behind it: once it is in tables, older segments of the log can go.
+    pub(crate) cut: Cut,
 }
 
 /// A picture of the database, replaced as a whole.
@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) version: Arc<Version>,
     /// The counters without what the memtables add.
     pub(crate) totals: Arc<BTreeMap<u16, i64>>,
+    /// Where a reader asks for a compaction.
+    pub(crate) signals: Arc<Signals>,
 }
 
 impl State {
@@ -54,12 +56,21 @@ impl State {
         if let Some(found) = self.in_memory(hash, key, at) {
             return Ok(found.into_value());
         }
-        for table in self.version.candidates(key) {
-            if let Some(found) = table.get(hash, key)? {
+        for file in self.version.candidates(key) {
+            if let Some(found) = file.table.get(hash, key)? {
                 return Ok(found.into_value());
             }
+            self.note_vain_lookup(hash, file);
         }
         Ok(None)
+    }
+
+    /// A table did not have the key. If one was read for nothing too often, asks for a compaction.
+    fn note_vain_lookup(&self, hash: u64, file: &VersionFile) {
+        // Where its filter told, the detour was none.
+        if note_vain_lookup() && file.table.may_contain(hash) && file.wear.add_sample(file.meta.size) {
+            self.signals.request_compaction();
+        }
     }
 
     /// As [`State::get`], without ever touching a file.
@@ -67,9 +78,9 @@ impl State {
         if let Some(found) = self.in_memory(hash, key, at) {
             return Ok(CacheOnly::Known(Some(found)));
         }
-        for table in self.version.candidates(key) {
-            match table.get_cached(hash, key)? {
-                CacheOnly::Known(None) => {}
+        for file in self.version.candidates(key) {
+            match file.table.get_cached(hash, key)? {
+                CacheOnly::Known(None) => self.note_vain_lookup(hash, file),
                 other => return Ok(other),
             }
         }

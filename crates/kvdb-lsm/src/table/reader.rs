@@ -115,6 +115,11 @@ impl Table {
         &self.index
     }
 
+    /// Whether the filter lets a key with this hash pass.
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        self.bloom.may_contain(hash)
+    }
+
     /// What the table knows about `key`.
     pub(crate) fn get(&self, hash: u64, key: &[u8]) -> Result<Option<Found>, Error> {
         if !self.bloom.may_contain(hash) {

@@ -3,11 +3,15 @@
 mod db_crash;
 mod db_damage;
 mod db_faults;
+mod db_filter;
 mod db_hostile;
 mod db_model;
 mod db_nemesis;
+mod db_runtime;
 mod db_support;
 mod db_threads;
+mod db_unlogged;
+mod log_alone;
 mod log_basic;
 mod log_crash;
 mod log_damage;
