@@ -61,7 +61,9 @@ impl Judge for Now {
 }
 
 fn options(vfs: &SimVfs, owner: &Arc<Owner>) -> Options {
-    Options { filter: Some(Arc::clone(owner) as _), min_tombstones: 8, ..small(vfs) }
+    // Several levels, so that rows are dropped while older versions lie further down.
+    let small = Options { base_level_bytes: 1 << 10, table_bytes: 1 << 10, fan_out: 3, ..small(vfs) };
+    Options { filter: Some(Arc::clone(owner) as _), min_tombstones: 8, ..small }
 }
 
 /// What the owner has done, and what must be there.
