@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use kvdb_lsm::log::{LogState, SyncPolicy};
 use kvdb_lsm::{Db, Options};
-use kvdb_store::{LocalLog, Store, StoreOptions, Usage, row};
+use kvdb_store::{DeadRows, LocalLog, Store, StoreOptions, Usage, row};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -236,6 +236,8 @@ fn open(settings: &Settings, fresh_seed: u64) -> Result<(Arc<Store>, Arc<Db>), S
         Compression::Lz4 => kvdb_lsm::Compression::Lz4,
     };
     options.partitioning = row::PARTITIONING;
+    let dead_rows = Arc::new(DeadRows::new());
+    options.filter = Some(dead_rows.clone());
     let began = std::time::Instant::now();
     let rows = Arc::new(Db::open(options).map_err(|e| explain(&e, &settings.dir))?);
     let recovered = rows.recovered();
@@ -246,6 +248,7 @@ fn open(settings: &Settings, fresh_seed: u64) -> Result<(Arc<Store>, Arc<Db>), S
     let store = Store::open(rows.clone(), log, &StoreOptions { databases, fresh_seed, io_threads })
         .map_err(|e| format!("cannot open the keyspace in {}: {e}", settings.dir.display()))?;
     store.set_usage(usage(settings));
+    store.tell(dead_rows);
     Ok((Arc::new(store), rows))
 }
 

@@ -1,4 +1,4 @@
-//! The block cache: decompressed, checked blocks, shared by all tables of a database.
+//! The block cache: decompressed, checked blocks, shared by all tables of all databases.
 //!
 //! Partitions of indexes and filters have a pool of their own, so that data blocks never push them
 //! out: without them, a data block cannot even be asked for.
@@ -11,9 +11,9 @@ use quick_cache::sync::Cache;
 
 use crate::table::{Block, Bloom, Index};
 
-/// A block by the number of its table and its offset. Numbers are never reused, so an entry never
-/// goes stale; those of removed tables age out.
-type Key = (u64, u64);
+/// A block by its database, the number of its table and its offset. Numbers are never reused, so an
+/// entry never goes stale; those of removed tables age out.
+type Key = (u64, u64, u64);
 
 /// The share of the capacity that partitions get, if there are any.
 const PARTITION_SHARE: u64 = 4;
@@ -48,17 +48,24 @@ impl Weighter<Key, PartitionBlock> for ByMemory {
     }
 }
 
-/// A bounded cache that keeps what is used often, and resists scans.
+/// What all databases share.
 ///
 /// # Invariants
 /// The capacities of both pools are `capacity` together, once there is a partition; until then
 /// `blocks` has all of it.
 #[derive(Debug)]
-pub(crate) struct BlockCache {
+struct Pools {
     capacity: u64,
     blocks: Cache<Key, Arc<Block>, ByMemory>,
     partitions: Cache<Key, PartitionBlock, ByMemory>,
     split: Once,
+}
+
+/// A bounded cache that keeps what is used often, and resists scans; as one database sees it.
+#[derive(Debug)]
+pub(crate) struct BlockCache {
+    pools: Arc<Pools>,
+    database: u64,
 }
 
 impl BlockCache {
@@ -66,39 +73,50 @@ impl BlockCache {
     pub(crate) fn new(capacity: u64, block_bytes: usize) -> Self {
         let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX >> 1);
         let share = capacity / PARTITION_SHARE;
-        Self {
+        let pools = Pools {
             capacity,
             blocks: Cache::with_weighter(items(capacity, block_bytes.max(64) as u64), capacity, ByMemory),
             partitions: Cache::with_weighter(items(share, PARTITION_BYTES), share, ByMemory),
             split: Once::new(),
-        }
+        };
+        Self { pools: Arc::new(pools), database: 0 }
+    }
+
+    /// The same cache, as the database with this number sees it.
+    pub(crate) fn for_database(&self, database: u64) -> Self {
+        Self { pools: Arc::clone(&self.pools), database }
+    }
+
+    const fn key(&self, file_number: u64, offset: u64) -> Key {
+        (self.database, file_number, offset)
     }
 
     #[inline]
     pub(crate) fn get(&self, file_number: u64, offset: u64) -> Option<Arc<Block>> {
-        self.blocks.get(&(file_number, offset))
+        self.pools.blocks.get(&self.key(file_number, offset))
     }
 
     pub(crate) fn insert(&self, file_number: u64, offset: u64, block: Arc<Block>) {
-        self.blocks.insert((file_number, offset), block);
+        self.pools.blocks.insert(self.key(file_number, offset), block);
     }
 
     pub(crate) fn get_partition(&self, file_number: u64, offset: u64) -> Option<PartitionBlock> {
-        self.partitions.get(&(file_number, offset))
+        self.pools.partitions.get(&self.key(file_number, offset))
     }
 
     pub(crate) fn insert_partition(&self, file_number: u64, offset: u64, partition: PartitionBlock) {
-        self.split.call_once(|| self.blocks.set_capacity(self.capacity - self.capacity / PARTITION_SHARE));
-        self.partitions.insert((file_number, offset), partition);
+        let Pools { capacity, blocks, partitions, split } = &*self.pools;
+        split.call_once(|| blocks.set_capacity(capacity - capacity / PARTITION_SHARE));
+        partitions.insert(self.key(file_number, offset), partition);
     }
 
     /// The bytes in the cache.
     pub(crate) fn weight(&self) -> u64 {
-        self.blocks.weight() + self.partitions.weight()
+        self.pools.blocks.weight() + self.pools.partitions.weight()
     }
 
     /// Lookups of data blocks that found their block, and those that did not.
     pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
-        (self.blocks.hits(), self.blocks.misses())
+        (self.pools.blocks.hits(), self.pools.blocks.misses())
     }
 }

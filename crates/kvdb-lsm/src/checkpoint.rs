@@ -23,7 +23,7 @@ pub(crate) fn write(core: &Core, dir: &Path, progress: OnProgress<'_>) -> Result
     prepare(vfs, dir)?;
     let tables = dir.join(TABLE_DIR);
     // The state keeps the tables from being removed for as long as it is held.
-    let (state, mut snapshot) = core.installed();
+    let (state, mut snapshot) = core.installed()?;
     let total = state.version.files().map(|(_, file)| file.meta.size).sum();
     let mut made = Made { vfs, paths: Vec::new() };
     let mut watch = Watch::begin(total, progress)?;

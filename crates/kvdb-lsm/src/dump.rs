@@ -97,6 +97,8 @@ pub struct EditDescription {
     pub next_file: Option<u64>,
     /// The last sequence that is in tables.
     pub flushed_seq: Option<Seq>,
+    /// The index of the owner's log up to which it is in tables, if the database has no log.
+    pub applied_index: Option<u64>,
     /// The counters, all of them.
     pub counters: Option<BTreeMap<u16, i64>>,
     /// What a reader or writer must know, as bits: compatible, compatible for reading, incompatible.
@@ -111,6 +113,7 @@ impl From<&VersionEdit> for EditDescription {
             min_segment: edit.min_segment,
             next_file: edit.next_file,
             flushed_seq: edit.flushed_seq,
+            applied_index: edit.applied_index,
             counters: edit.counters.clone(),
             features: edit.features.map(Features::bits),
         }

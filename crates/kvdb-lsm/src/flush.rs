@@ -8,9 +8,13 @@
 //! 2. write the tables, sync them and their directory;
 //! 3. append the edit to the manifest and sync it;
 //! 4. only now remove the log segments that the edit made obsolete.
+//!
+//! Without a log the first step is the owner's, and the edit says up to which index its log has been
+//! applied.
 
 use std::sync::Arc;
 
+use crate::compaction::{Cuts, Grouping};
 use crate::db::core::Core;
 use crate::db::outputs::Outputs;
 use crate::db::state::Frozen;
@@ -20,8 +24,8 @@ use crate::version::VersionEdit;
 
 /// Flushes one frozen memtable: the oldest, because flushed writes must be a prefix.
 pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
-    core.log.sync()?;
-    let mut outputs = Outputs::new(core, 0);
+    core.journal.sync()?;
+    let mut outputs = outputs(core, frozen.memtable.allocated());
     let mut cursor = frozen.memtable.cursor(KeyRange::all(), NEWEST);
     cursor.seek_first();
     while let Some(entry) = cursor.entry() {
@@ -34,8 +38,9 @@ pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
     frozen.memtable.add_counters_to(&mut counters);
     let edit = VersionEdit {
         added: outputs.added(),
-        min_segment: Some(frozen.next_segment),
-        flushed_seq: Some(frozen.last_seq),
+        min_segment: Some(frozen.cut.next_segment),
+        flushed_seq: Some(frozen.cut.last_seq),
+        applied_index: frozen.cut.applied,
         counters: Some(counters),
         ..VersionEdit::default()
     };
@@ -45,6 +50,28 @@ pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
     }
     installed?;
     core.activity.flushed(outputs.bytes());
-    core.log.remove_before(frozen.next_segment);
+    core.journal.remove_before(frozen.cut.next_segment);
+    // Only the pressure is computed from it.
+    let _ = core.measure_disk();
     Ok(())
+}
+
+/// Tables above which a flush does not cut at groups of partitions for the sake of a column: more
+/// would only be files.
+const COLUMNS: usize = 16;
+
+/// The tables of a flush of about `bytes`: cut between groups of partitions, so that the tables of
+/// successive flushes stand in columns, and above the tables that they will be merged with.
+fn outputs(core: &Core, bytes: usize) -> Outputs<'_> {
+    let version = Arc::clone(&core.state.load().version);
+    let base = core.targets(&version).base;
+    let partitioning = core.options.partitioning;
+    let grouping = Grouping {
+        partition_of: partitioning.of,
+        group: partitioning.count.div_ceil(COLUMNS),
+        min_bytes: (bytes / (2 * COLUMNS)).max(8 * core.options.block_bytes) as u64,
+    };
+    let below = version.metas()[base].clone();
+    let cuts = Cuts::new(core.table_bytes(0, base), below, Some(grouping));
+    Outputs::new(core, 0, core.table_options(0, base), cuts)
 }

@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::progress::{OnProgress, Watch};
 use crate::sst_writer::EXTERNAL_NUMBER;
 use crate::table::{Fill, Table, TableBuilder, TableIter, TableOptions};
-use crate::version::{FileMeta, LEVELS, LevelMetas, VersionEdit};
+use crate::version::{FileMeta, LAST_LEVEL, LEVELS, LevelMetas, Traits, VersionEdit};
 use crate::vfs::Vfs;
 
 /// Makes the tables `paths` of `vfs` part of the database; returns the sequence of their entries.
@@ -144,13 +144,14 @@ impl Made<'_> {
         self.paths.push(path.clone());
         // Where it will be, is decided at the end; most often it is deep. If it is not, the entries
         // must be newer than those below.
-        let options = TableOptions { drop_seqs: false, ..core.table_options(LEVELS - 1) };
+        let options = TableOptions { drop_seqs: false, ..core.table_options(LAST_LEVEL, LAST_LEVEL) };
         let mut builder = TableBuilder::new(file, number, options);
         let expected = source.table.properties();
         let share = source.size / expected.entries.max(1);
         let bad = |what: &str| Error::corruption(&source.path, 0, what);
         let mut walk = TableIter::new(Arc::clone(&source.table), Fill::Bypass);
         let mut last: Option<Vec<u8>> = None;
+        let mut traits = core.options.filter.as_deref().map(|filter| (filter, Traits::default()));
         walk.seek(&[])?;
         while let Some(entry) = walk.entry() {
             if last.as_deref().is_some_and(|last| last >= entry.key) {
@@ -163,6 +164,9 @@ impl Made<'_> {
             last.clear();
             last.extend_from_slice(entry.key);
             let entry = Entry { key: entry.key, seq, value: entry.value };
+            if let Some((filter, traits)) = &mut traits {
+                traits.note(*filter, entry);
+            }
             builder.add(entry).map_err(Error::io("write", &path))?;
             watch.add(share)?;
             walk.advance()?;
@@ -175,7 +179,8 @@ impl Made<'_> {
             return Err(bad("the table does not hold as many entries as it states"));
         }
         let table = Table::open(vfs, &path, number, built.size, Arc::clone(&core.cache))?;
-        self.tables.push((FileMeta::of(number, built), Arc::new(table)));
+        let traits = traits.map(|(_, traits)| traits);
+        self.tables.push((FileMeta { traits, ..FileMeta::of(number, built) }, Arc::new(table)));
         Ok(())
     }
 }
@@ -208,6 +213,7 @@ mod tests {
             max_seq: 1,
             smallest: smallest.into(),
             largest: largest.into(),
+            traits: None,
         })
     }
 

@@ -17,7 +17,10 @@
 //! * The *memtable* holds what is newer than the tables. It is *frozen* when it is full, and a
 //!   *flush* writes it out.
 //! * A *table* holds sorted entries in checksummed *blocks*. Tables are arranged in *levels*;
-//!   *compaction* merges tables of one level into the next.
+//!   *compaction* merges tables of one level into the next. The last level holds most of the data,
+//!   level 0 the flushed memtables, and the levels between are used when the data needs them.
+//! * A [*filter*](filter) tells compactions which rows nobody needs any more.
+//! * A [*runtime*](Runtime) is what the databases of a process share: cache, memory, threads.
 //! * A *version* is the set of tables at one moment. A *version edit* changes it; the *manifest* is
 //!   the log of edits, and `CURRENT` names the manifest.
 //! * A *view* ([`ReadView`]) is the database as it was at one moment. It holds on to the memtables
@@ -98,9 +101,15 @@
 //! # What it deliberately does not do
 //!
 //! It knows nothing of Redis, of networks, of time or of chance, and it has no async: what may
-//! block says so, and [`Db::get_cached`] and [`Db::append`] never do. It has no transactions (a
-//! layer above validates and appends one batch), no range deletions (a layer above changes a
-//! prefix instead), and no expiry. It never repairs anything by itself: [`repair`] is a call.
+//! block says so, and [`Db::get_cached`] and [`Db::append`] never do. Clocks pace its threads, and
+//! no result depends on one. It has no transactions (a layer above validates and appends one
+//! batch), no range deletions (a layer above changes a prefix instead, and a filter drops what had
+//! the old one), and no expiry but what the filter says. It never repairs anything by itself:
+//! [`repair`] is a call. It never holds a write back: [`Db::pressure`] is a number, and what to do
+//! about it is the owner's business.
+//!
+//! A state machine that is fed from a replicated log needs no second log: see [`Options::log`] and
+//! [`Db::apply`].
 
 mod apart;
 pub mod backup;
@@ -116,6 +125,7 @@ mod entry;
 pub mod error;
 mod file_copy;
 mod file_header;
+pub mod filter;
 mod flush;
 mod ingest;
 pub mod log;
@@ -125,6 +135,7 @@ mod merge;
 pub mod probe;
 mod progress;
 pub mod repair;
+mod runtime;
 mod sabotage;
 mod scrub;
 mod sst_writer;
@@ -137,10 +148,12 @@ pub mod vfs;
 mod wal;
 
 pub use crate::db::{
-    AppendError, Cached, Db, DbStats, Descending, Iter, Options, Pending, Pressure, ReadOnlyDb, ReadView, Row,
+    AppendError, Cached, Db, DbStats, Descending, Iter, LevelStats, Options, Pending, Pressure, ReadOnlyDb,
+    ReadView, Row,
 };
 pub use crate::memtable::Partitioning;
 pub use crate::progress::{OnProgress, Progress, unwatched};
+pub use crate::runtime::{Runtime, RuntimeOptions};
 pub use crate::scrub::{Scrub, ScrubStep};
 pub use crate::sst_writer::{SstWriter, WrittenTable};
 pub use crate::table::Compression;

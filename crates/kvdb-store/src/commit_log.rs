@@ -69,7 +69,7 @@ impl CommitLog for LocalLog {
 fn refusal(error: AppendError) -> Refusal {
     match error {
         AppendError::Stopped(why) => Refusal::Stopped(why.to_string()),
-        AppendError::Full(_) | AppendError::Backlog | AppendError::TooLarge => {
+        AppendError::Full(_) | AppendError::Backlog | AppendError::TooLarge | AppendError::Invalid(_) => {
             Refusal::Unavailable(error.to_string())
         }
     }

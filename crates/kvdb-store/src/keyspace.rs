@@ -306,6 +306,7 @@ impl Store {
         let seq = self.log.append(&batch)?;
         self.next_space.store(next, Ordering::Relaxed);
         self.next_epoch();
+        self.tell_emptied(next, &spaces);
         let mut flushed = Vec::new();
         for &db in dbs {
             let at = usize::from(db);

@@ -16,6 +16,7 @@ use kvdb_lsm::Partitioning;
 use kvdb_lsm::batch::WriteBatch;
 
 use crate::key::{HASH_BITS, Place, SHARDS, SLOTS_PER_SHARD};
+use crate::slot::SLOT_COUNT;
 
 /// The row that says which space each database has.
 pub const SPACES_KEY: &[u8] = b"\xff\xffspaces";
@@ -178,6 +179,13 @@ pub fn split_key(row: &[u8]) -> Option<RowKey<'_>> {
         }
     }
     None
+}
+
+/// The space of a row of a key; `None` for the rows of the store itself.
+pub(crate) fn space_of(row: &[u8]) -> Option<u32> {
+    let (slot, rest) = row.split_first_chunk()?;
+    let space = rest.first_chunk()?;
+    (u16::from_be_bytes(*slot) < SLOT_COUNT).then(|| u32::from_be_bytes(*space))
 }
 
 /// Adds the meta row of a key to a batch.

@@ -1,7 +1,7 @@
 //! The store: shards, latches, and the way from a command to the log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use kvdb_lsm::Db;
 use kvdb_lsm::batch::{Op, WriteBatch};
@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::commit_log::{CommitLog, Refusal};
+use crate::dead_rows::DeadRows;
 use crate::error::StoreError;
 use crate::identity::Identity;
 use crate::io::IoPool;
@@ -72,6 +73,8 @@ pub struct Store {
     pub(crate) closing: AtomicBool,
     /// See [`Store::usage`], as bits.
     usage: AtomicU64,
+    /// What is told which spaces are dead.
+    dead_rows: OnceLock<Arc<DeadRows>>,
     /// What has happened since start.
     pub stats: StoreStats,
 }
@@ -112,8 +115,27 @@ impl Store {
             resident_bytes: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             usage: AtomicU64::new(Usage::default().to_bits()),
+            dead_rows: OnceLock::new(),
             stats: StoreStats::default(),
         })
+    }
+
+    /// Has the filter of the database under the store told which rows are dead, now and whenever
+    /// databases are emptied. Only the first filter counts.
+    pub fn tell(&self, filter: Arc<DeadRows>) {
+        let _all = self.latch_all();
+        let filter = self.dead_rows.get_or_init(|| filter);
+        filter.know(self.next_space.load(Ordering::Relaxed), &self.all_spaces());
+        self.rows.request_compaction();
+    }
+
+    /// Passes on that databases have been emptied: the row that says so has been appended, and all
+    /// latches are held.
+    pub(crate) fn tell_emptied(&self, next: u32, spaces: &[u32]) {
+        if let Some(filter) = self.dead_rows.get() {
+            filter.know(next, spaces);
+            self.rows.request_compaction();
+        }
     }
 
     /// How many databases there are.

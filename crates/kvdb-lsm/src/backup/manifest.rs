@@ -141,6 +141,7 @@ mod tests {
             max_seq: 5,
             smallest: format!("{number}a").into_bytes(),
             largest: format!("{number}b").into_bytes(),
+            traits: None,
         };
         let files = [3, 4].map(|number| (number, (1, meta(number))));
         BackupManifest {

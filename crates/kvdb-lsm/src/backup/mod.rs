@@ -232,7 +232,7 @@ impl Backups {
         self.remove_garbage(&described)?;
         let there = described.contents();
         // The state keeps the tables from being removed for as long as it is held.
-        let (state, snapshot) = core.installed();
+        let (state, snapshot) = core.installed()?;
         let source = &*core.options.vfs;
         let mut manifest =
             BackupManifest { id: described.newest() + 1, time, state: snapshot, ..BackupManifest::default() };

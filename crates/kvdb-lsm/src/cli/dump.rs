@@ -131,6 +131,7 @@ fn show_edit(edit: &EditDescription, out: &mut dyn Write) -> std::io::Result<()>
         ("first log segment", edit.min_segment),
         ("next file", edit.next_file),
         ("flushed to sequence", edit.flushed_seq),
+        ("applied to index", edit.applied_index),
     ] {
         if let Some(value) = value {
             writeln!(out, "  {name} {value}")?;

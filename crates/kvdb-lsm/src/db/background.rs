@@ -1,187 +1,202 @@
-//! The threads that flush and compact, and how they are woken.
+//! What a database does on the threads of its runtime, and how it asks for it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::core::Core;
+use crate::compaction::Choice;
 use crate::error::Error;
+use crate::runtime::{Background, Outcome, Pool, pace, thread_time};
 
-/// The time after which failed work is tried again, and the retired is looked at again.
-const RETRY: Duration = Duration::from_millis(200);
 /// This many failures in a row, for another reason than space, end all writing.
 const MAX_FAILURES: u32 = 3;
 
-#[derive(Debug, Default)]
-struct Requests {
-    flush: bool,
-    compact: bool,
-    stop: bool,
+/// Where a database asks its runtime for work. A database without threads asks nobody.
+#[derive(Default)]
+pub(crate) struct Signals {
+    pool: OnceLock<(Arc<Pool>, u64)>,
+    closing: AtomicBool,
+    resting: Mutex<()>,
+    closed: Condvar,
 }
 
-/// What the threads are asked to do.
-#[derive(Debug, Default)]
-pub(crate) struct Signals {
-    requests: Mutex<Requests>,
-    changed: Condvar,
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signals").field("closing", &self.closing).finish_non_exhaustive()
+    }
 }
 
 impl Signals {
     /// Asks for a look whether the memtable must be flushed.
     pub(crate) fn request_flush(&self) {
-        self.requests.lock().flush = true;
-        self.changed.notify_all();
+        if let Some((pool, id)) = self.pool.get() {
+            pool.request_flush(*id);
+        }
     }
 
-    /// Asks for a look whether a level is due.
+    /// Asks for a look whether something should be compacted.
     pub(crate) fn request_compaction(&self) {
-        self.requests.lock().compact = true;
-        self.changed.notify_all();
+        if let Some((pool, id)) = self.pool.get() {
+            pool.request_compaction(*id);
+        }
     }
 
-    fn is_stopping(&self) -> bool {
-        self.requests.lock().stop
+    /// Whether there are threads that listen.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.pool.get().is_some()
     }
 
-    fn stop(&self) {
-        self.requests.lock().stop = true;
-        self.changed.notify_all();
+    /// Whether the database is being closed, and long work should be given up.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
-    /// Waits until `take` finds a request, or for `timeout`. Returns false when it is time to end.
-    fn wait(&self, timeout: Option<Duration>, mut take: impl FnMut(&mut Requests) -> bool) -> bool {
-        let mut requests = self.requests.lock();
-        loop {
-            if requests.stop {
-                return false;
-            }
-            if take(&mut requests) {
-                return true;
-            }
-            match timeout {
-                Some(timeout) => {
-                    if self.changed.wait_for(&mut requests, timeout).timed_out() {
-                        return !requests.stop;
-                    }
-                }
-                None => self.changed.wait(&mut requests),
-            }
+    /// Waits for `time`, or until the database is being closed.
+    fn rest(&self, time: Duration) {
+        let mut resting = self.resting.lock();
+        if !self.is_closing() {
+            self.closed.wait_for(&mut resting, time);
         }
     }
 }
 
-/// The running threads.
-#[derive(Debug)]
-pub(super) struct Threads {
-    handles: Vec<JoinHandle<()>>,
+/// Has the threads of a pool work for a database.
+pub(super) fn attach(core: &Arc<Core>, pool: &Arc<Pool>) {
+    let database: Arc<dyn Background> = Arc::clone(core) as _;
+    core.signals.pool.get_or_init(|| (Arc::clone(pool), pool.attach(database)));
+    core.signals.request_flush();
+    core.signals.request_compaction();
 }
 
-impl Threads {
-    pub(super) fn start(core: &Arc<Core>) -> Result<Self, Error> {
-        let mut threads = Self { handles: Vec::new() };
-        let flush: fn(&Core) = flush_loop;
-        for (name, work) in [("kvdb-flush", flush), ("kvdb-compact", compact_loop)] {
-            let shared = Arc::clone(core);
-            let builder = std::thread::Builder::new().name(name.to_owned());
-            let work = move || {
-                // Without its thread the database would fill up and say only that it is behind.
-                if catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
-                    shared.stop(&format!("the thread {name} panicked"));
-                }
-            };
-            match builder.spawn(work) {
-                Ok(handle) => threads.handles.push(handle),
-                Err(source) => {
-                    threads.stop(core);
-                    return Err(Error::io("start a thread for", &core.options.dir)(source));
-                }
+/// Ends that. A flush in progress is completed, a compaction is given up.
+pub(super) fn detach(core: &Core) {
+    {
+        let _resting = core.signals.resting.lock();
+        core.signals.closing.store(true, Ordering::Release);
+    }
+    core.signals.closed.notify_all();
+    if let Some((pool, id)) = core.signals.pool.get() {
+        pool.detach(*id);
+    }
+}
+
+/// Failures in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(AtomicU32);
+
+impl Failures {
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts a failure. A full disk may get room again; anything else that persists ends all
+    /// writing.
+    fn note(&self, core: &Core, error: &Error) -> Outcome {
+        core.activity.failed();
+        let is_space = match error {
+            Error::Io { source, .. } => {
+                source.kind() == std::io::ErrorKind::StorageFull
+                    || source.kind() == std::io::ErrorKind::QuotaExceeded
+            }
+            Error::Corruption { .. } | Error::Poisoned(_) => false,
+            // The log refuses for now.
+            _ => true,
+        };
+        let before = self.0.load(Ordering::Relaxed);
+        let failures = if is_space { 1 } else { before + 1 };
+        self.0.store(failures, Ordering::Relaxed);
+        if failures >= MAX_FAILURES || matches!(error, Error::Poisoned(_)) {
+            core.stop(&error.to_string());
+            return Outcome::Done;
+        }
+        Outcome::Failed
+    }
+}
+
+impl Background for Core {
+    fn flush(&self) -> Outcome {
+        if self.stop_reason().is_some() {
+            return Outcome::Done;
+        }
+        match self.flush_if_due() {
+            Ok(flushed) => {
+                self.flush_failures.clear();
+                if flushed { Outcome::More } else { Outcome::Done }
+            }
+            Err(error) => self.flush_failures.note(self, &error),
+        }
+    }
+
+    fn compact(&self) -> Outcome {
+        if self.stop_reason().is_some() || self.signals.is_closing() {
+            return Outcome::Done;
+        }
+        let damaged = self.damaged_tables();
+        match self.compact_once() {
+            Ok(worked) => {
+                self.compaction_failures.clear();
+                if worked { Outcome::More } else { Outcome::Done }
+            }
+            Err(_) if self.damaged_tables() > damaged => {
+                // The inputs stay, and readers of the damaged block are told. The others are
+                // compacted without that table.
+                self.activity.failed();
+                Outcome::More
+            }
+            Err(error) => self.compaction_failures.note(self, &error),
+        }
+    }
+
+    fn sweep(&self) -> Outcome {
+        Self::sweep(self);
+        if self.has_retired() { Outcome::More } else { Outcome::Done }
+    }
+
+    fn panicked(&self, work: &str) {
+        // Without it the database would fill up and say only that it is behind.
+        self.stop(&format!("a thread panicked during a {work}"));
+    }
+}
+
+/// Keeps a compaction within the processor time that it may take.
+pub(super) struct Pace<'a> {
+    core: &'a Core,
+    /// What is asked for is not held back, nor is work without threads.
+    is_paced: bool,
+    bytes: u64,
+    worked: Duration,
+    since: Duration,
+}
+
+impl<'a> Pace<'a> {
+    pub(super) fn new(core: &'a Core, choice: &Choice) -> Self {
+        let is_paced = core.signals.has_threads() && !choice.is_asked_for();
+        let since = if is_paced { thread_time() } else { Duration::ZERO };
+        Self { core, is_paced, bytes: 0, worked: Duration::ZERO, since }
+    }
+
+    /// Notes that `bytes` were merged, and rests if it is time. Returns whether to go on: not when
+    /// the database is being closed.
+    pub(super) fn go_on(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes as u64;
+        if self.bytes < pace::CHECK_BYTES {
+            return true;
+        }
+        self.bytes = 0;
+        if self.is_paced {
+            let now = thread_time();
+            self.worked += now.saturating_sub(self.since);
+            self.since = now;
+            let rest = pace::rest(self.worked, self.core.cpu_share, self.core.urgency());
+            if !rest.is_zero() {
+                self.worked = Duration::ZERO;
+                self.core.signals.rest(rest);
             }
         }
-        Ok(threads)
-    }
-
-    /// Ends the threads; work in progress is completed.
-    pub(super) fn stop(&mut self, core: &Core) {
-        core.signals.stop();
-        for handle in self.handles.drain(..) {
-            // A panic of the thread was reported by the panic hook.
-            let _ = handle.join();
-        }
-    }
-}
-
-fn flush_loop(core: &Core) {
-    let mut failures = 0;
-    loop {
-        let again = failures > 0 || core.has_retired();
-        let take = |requests: &mut Requests| std::mem::take(&mut requests.flush);
-        if !core.signals.wait(again.then_some(RETRY), take) {
-            return;
-        }
-        if core.stop_reason().is_none() {
-            match core.flush_if_due() {
-                Ok(flushed) => {
-                    failures = 0;
-                    if flushed {
-                        core.signals.request_compaction();
-                    }
-                }
-                Err(error) => note_failure(core, &error, &mut failures),
-            }
-        }
-        core.sweep();
-    }
-}
-
-fn compact_loop(core: &Core) {
-    let mut failures = 0;
-    loop {
-        let take = |requests: &mut Requests| std::mem::take(&mut requests.compact);
-        if !core.signals.wait((failures > 0).then_some(RETRY), take) {
-            return;
-        }
-        while core.stop_reason().is_none() && !core.signals.is_stopping() {
-            let damaged = core.damaged_tables();
-            match core.compact_once() {
-                Ok(true) => {
-                    failures = 0;
-                    core.sweep();
-                }
-                Ok(false) => {
-                    failures = 0;
-                    break;
-                }
-                Err(_) if core.damaged_tables() > damaged => {
-                    // The inputs stay, and readers of the damaged block are told. The others are
-                    // compacted without that table.
-                    core.activity.failed();
-                }
-                Err(error) => {
-                    note_failure(core, &error, &mut failures);
-                    break;
-                }
-            }
-        }
-    }
-}
-
-/// Counts a failure. A full disk may get room again; anything else that persists ends all writing.
-fn note_failure(core: &Core, error: &Error, failures: &mut u32) {
-    core.activity.failed();
-    let is_space = match error {
-        Error::Io { source, .. } => {
-            source.kind() == std::io::ErrorKind::StorageFull
-                || source.kind() == std::io::ErrorKind::QuotaExceeded
-        }
-        Error::Corruption { .. } | Error::Poisoned(_) => false,
-        // The log refuses for now.
-        _ => true,
-    };
-    *failures = if is_space { 1 } else { *failures + 1 };
-    if *failures >= MAX_FAILURES || matches!(error, Error::Poisoned(_)) {
-        core.stop(&error.to_string());
+        !self.core.signals.is_closing()
     }
 }

@@ -2,39 +2,63 @@
 
 use std::sync::Arc;
 
+use super::background::Pace;
 use super::core::Core;
 use super::outputs::Outputs;
-use crate::compaction::Choice;
+use crate::batch::Seq;
+use crate::compaction::{Choice, Cuts, Fate, Sieve, Work};
+use crate::entry::Entry;
 use crate::error::Error;
+use crate::filter::Judge;
 use crate::merge::{LevelIter, Merge, Source};
 use crate::progress::{OnProgress, Watch};
 use crate::sabotage::{self, Bug};
 use crate::table::{Fill, TableIter};
-use crate::version::{LEVELS, Version, VersionEdit, VersionFile};
+use crate::version::{LAST_LEVEL, LEVELS, Version, VersionEdit, VersionFile};
 
-/// Merges the chosen tables and installs the result. The caller is the only one who compacts.
-pub(super) fn compact(core: &Core, choice: &Choice, progress: OnProgress<'_>) -> Result<(), Error> {
+/// What the filter knew at a moment.
+pub(super) struct Knowledge {
+    pub(super) judge: Box<dyn Judge>,
+    /// A sequence up to which everything was appended that it rests on.
+    pub(super) seq: Seq,
+}
+
+/// Does what was chosen and installs the result. The caller is the only one who compacts;
+/// `knowledge` is what the filter knew when the choice was made. Returns false if the work was given
+/// up, because the database is being closed.
+pub(super) fn compact(
+    core: &Core,
+    choice: &Choice,
+    knowledge: Option<&Knowledge>,
+    progress: OnProgress<'_>,
+) -> Result<bool, Error> {
     let version = Arc::clone(&core.state.load().version);
     let inputs = |level: usize| -> Vec<VersionFile> {
         let files = version.level(level).iter();
         files.filter(|file| choice.inputs.contains(&(level, file.meta.number))).cloned().collect()
     };
-    if choice.is_move {
-        return move_tables(core, choice, &(0..LEVELS).flat_map(inputs).collect::<Vec<_>>());
+    match choice.work {
+        Work::Merge => {}
+        Work::Move => return move_tables(core, choice, &(0..LEVELS).flat_map(inputs).collect::<Vec<_>>()),
+        Work::Remove => return remove_tables(core, choice, knowledge),
     }
-    let mut outputs = Outputs::new(core, choice.output_level);
+    let (level, base) = (choice.output_level, core.targets(&version).base);
+    let grandparents = version.metas().into_iter().nth(level + 1).unwrap_or_default();
+    let cuts = Cuts::new(core.table_bytes(level, base), grandparents, None);
+    let mut outputs = Outputs::new(core, level, core.table_options(level, base), cuts);
     let mut sources = Vec::new();
-    let (mut read, mut entries) = (0, 0);
-    for level in 0..LEVELS {
+    let mut entries = 0;
+    let mut read = [0; LEVELS];
+    for (level, read) in read.iter_mut().enumerate() {
         let files = inputs(level);
-        read += files.iter().map(|file| file.meta.size).sum::<u64>();
+        *read = files.iter().map(|file| file.meta.size).sum::<u64>();
         entries += files.iter().map(|file| file.meta.entries).sum::<u64>();
         if level == 0 {
             for file in files {
                 sources.push(Source::Table(TableIter::new(file.table, Fill::Bypass)));
             }
         } else if !files.is_empty() {
-            if level == LEVELS - 1 {
+            if level == LAST_LEVEL {
                 // These do not store the sequences of their entries.
                 files.iter().for_each(|file| outputs.cover_seqs_of(&file.table));
             }
@@ -44,42 +68,82 @@ pub(super) fn compact(core: &Core, choice: &Choice, progress: OnProgress<'_>) ->
     let mut merge = Merge::over(sources);
     // Before anything else: a source that cannot be read must not look like a disk without room.
     merge.seek_first()?;
-    leave_room(core, read)?;
+    let bytes: u64 = read.iter().sum();
+    leave_room(core, bytes)?;
     let mut below = Below::new(&version, choice.output_level);
-    let mut watch = Watch::begin(read, progress)?;
+    let filter = core.options.filter.as_deref().zip(knowledge);
+    let mut sieve = filter.map(|(filter, knowledge)| Sieve::new(filter, &*knowledge.judge));
+    let mut pace = Pace::new(core, choice);
+    let mut watch = Watch::begin(bytes, progress)?;
+    let keeps_tombstones = !sabotage::has(Bug::EarlyTombstone);
     while let Some(entry) = merge.entry() {
-        watch.add(read / entries.max(1))?;
+        if !pace.go_on(entry.key.len() + entry.value.map_or(0, <[u8]>::len)) {
+            return Ok(false);
+        }
+        watch.add(bytes / entries.max(1))?;
         // No view is in the way: a view reads the tables it was made over.
-        let keeps_tombstones = !sabotage::has(Bug::EarlyTombstone);
-        if entry.value.is_some() || (keeps_tombstones && below.may_hold(entry.key)) {
+        let fate = sieve.as_mut().map_or(Fate::Keep, |sieve| sieve.fate(entry));
+        let entry = match fate {
+            Fate::Keep => Some(entry),
+            Fate::Bury => Some(Entry { value: None, ..entry }),
+            Fate::Vanish => None,
+        };
+        let is_needed =
+            |entry: &Entry<'_>| entry.value.is_some() || (keeps_tombstones && below.may_hold(entry.key));
+        if let Some(entry) = entry.filter(is_needed) {
             outputs.add(entry)?;
         }
         merge.advance()?;
     }
     outputs.finish()?;
+    let dropped = sieve.map_or(0, |sieve| sieve.dropped);
+    if let Some(knowledge) = knowledge.filter(|_| dropped > 0) {
+        make_durable(core, knowledge.seq)?;
+    }
     let edit =
         VersionEdit { added: outputs.added(), removed: choice.inputs.clone(), ..VersionEdit::default() };
     let installed = core.install(edit, &outputs.tables(), None);
     if installed.is_ok() || core.stop_reason().is_some() {
         outputs.keep();
     }
+    installed?;
     watch.end();
-    core.activity.compacted(read, outputs.bytes());
-    installed
+    core.activity.compacted(&read, level, outputs.bytes(), dropped);
+    Ok(true)
+}
+
+/// Before rows are dropped: makes the reason durable, which was appended up to `seq`, since a crash
+/// must not bring back a state in which they are alive, and sees to it that no copy of the database
+/// has the one without the other.
+pub(super) fn make_durable(core: &Core, seq: Seq) -> Result<(), Error> {
+    core.note_dropped(seq);
+    core.journal.sync()
+}
+
+/// Removes tables without reading them.
+fn remove_tables(core: &Core, choice: &Choice, knowledge: Option<&Knowledge>) -> Result<bool, Error> {
+    if let Some(knowledge) = knowledge {
+        make_durable(core, knowledge.seq)?;
+    }
+    let edit = VersionEdit { removed: choice.inputs.clone(), ..VersionEdit::default() };
+    core.install(edit, &[], None)?;
+    core.activity.removed(choice.inputs.len() as u64);
+    Ok(true)
 }
 
 /// Refuses a compaction that could take the space that a flush needs. A flush can free log
 /// segments and so end a full disk; a compaction that fails half way only stands in its way.
 fn leave_room(core: &Core, bytes: u64) -> Result<(), Error> {
-    let dir = core.table_dir();
-    let free = core.options.vfs.free_bytes(&dir).map_err(Error::io("measure", &dir))?;
+    let free = core.measure_disk()?;
     if free < bytes.saturating_add(core.options.write_buffer_bytes as u64) {
-        return Err(Error::io("make room for a compaction in", &dir)(std::io::ErrorKind::StorageFull.into()));
+        return Err(Error::io("make room for a compaction in", &core.table_dir())(
+            std::io::ErrorKind::StorageFull.into(),
+        ));
     }
     Ok(())
 }
 
-fn move_tables(core: &Core, choice: &Choice, files: &[VersionFile]) -> Result<(), Error> {
+fn move_tables(core: &Core, choice: &Choice, files: &[VersionFile]) -> Result<bool, Error> {
     let metas = files.iter();
     let edit = VersionEdit {
         added: metas.map(|file| (choice.output_level, file.meta.as_ref().clone())).collect(),
@@ -87,7 +151,9 @@ fn move_tables(core: &Core, choice: &Choice, files: &[VersionFile]) -> Result<()
         ..VersionEdit::default()
     };
     let tables: Vec<_> = files.iter().map(|file| Arc::clone(&file.table)).collect();
-    core.install(edit, &tables, None)
+    core.install(edit, &tables, None)?;
+    core.activity.moved(files.len() as u64);
+    Ok(true)
 }
 
 /// Tells whether a key may have older versions below a level. Keys are asked in ascending order.

@@ -7,24 +7,30 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::background::Signals;
+use super::background::{Failures, Signals};
 use super::gate::Gate;
+use super::journal::Journal;
 use super::options::Options;
 use super::state::{Frozen, State};
-use super::stats::Activity;
+use super::stats::{Activity, LevelStats};
 use super::views::Views;
+use crate::batch::Seq;
 use crate::cache::BlockCache;
 use crate::compaction;
 use crate::error::Error;
-use crate::log::Log;
 use crate::memtable::Memtable;
+use crate::runtime::{Limiter, Member, Memory, Runtime};
 use crate::sabotage::{self, Bug};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
 use crate::table::{Compression, PartitionLimits, Table, TableOptions};
 use crate::version::{
-    LEVELS, Manifest, ManifestError, NUMBER_LIMIT, Snapshot, VersionEdit, manifest_name, write_current,
+    FileMeta, LAST_LEVEL, LEVELS, Manifest, ManifestError, NUMBER_LIMIT, Snapshot, Version, VersionEdit,
+    manifest_name, write_current,
 };
+
+/// Writes have to be held back when level 0 is so many times deeper than where it is due.
+pub(super) const LEVEL0_HARD: f32 = 5.0;
 
 /// A manifest is replaced when it is larger than this and than twice its snapshot.
 const MANIFEST_ROLL_BYTES: u64 = 4 << 20;
@@ -36,6 +42,8 @@ pub(crate) struct Installer {
     pub(super) snapshot: Snapshot,
     /// The length of the manifest when it was new.
     pub(super) fresh_len: u64,
+    /// Rows may have been dropped for reasons that were appended up to this sequence.
+    pub(super) dropped_for: Seq,
 }
 
 /// Something that no new reader can see, kept until the old readers are gone.
@@ -60,13 +68,20 @@ impl Retired {
 /// is closed. Lock order: `flushing` or `compacting`, gate, `installer`, `swap`.
 pub(crate) struct Core {
     pub(crate) options: Options,
-    pub(crate) log: Log,
+    pub(crate) journal: Journal,
     pub(super) gate: Gate,
     pub(super) views: Arc<Views>,
     pub(crate) state: ArcSwap<State>,
     pub(crate) cache: Arc<BlockCache>,
-    pub(crate) signals: Signals,
+    pub(crate) signals: Arc<Signals>,
     pub(crate) activity: Activity,
+    pub(super) flush_failures: Failures,
+    pub(super) compaction_failures: Failures,
+    pub(crate) memory: Arc<Memory>,
+    pub(super) member: Arc<Member>,
+    pub(super) limiter: Arc<Limiter>,
+    /// The share of a core that a compaction may take while nothing presses.
+    pub(super) cpu_share: f32,
     /// Held by the one flush at a time.
     pub(super) flushing: Mutex<()>,
     /// Held by the one compaction at a time.
@@ -75,6 +90,8 @@ pub(crate) struct Core {
     /// was wrong may be gone at the next opening.
     pub(super) damaged: Mutex<compaction::Damaged>,
     pub(super) installer: Mutex<Installer>,
+    /// The free bytes of the disk, as last measured.
+    pub(super) free_bytes: AtomicU64,
     swap: Mutex<()>,
     next_file: AtomicU64,
     stopped: OnceLock<Arc<str>>,
@@ -84,25 +101,36 @@ pub(crate) struct Core {
 impl Core {
     pub(super) fn new(
         options: Options,
-        log: Log,
+        journal: Journal,
+        runtime: &Runtime,
         cache: Arc<BlockCache>,
         installer: Installer,
         state: State,
     ) -> Self {
+        let memory = Arc::clone(runtime.memory());
+        let signals = Arc::clone(&state.signals);
+        let member = memory.join(move || signals.request_flush());
         Self {
             next_file: AtomicU64::new(installer.snapshot.next_file),
             options,
-            log,
+            journal,
             gate: Gate::default(),
             views: Arc::default(),
+            signals: Arc::clone(&state.signals),
             state: ArcSwap::from_pointee(state),
             cache,
-            signals: Signals::default(),
             activity: Activity::default(),
+            flush_failures: Failures::default(),
+            compaction_failures: Failures::default(),
+            memory,
+            member,
+            limiter: Arc::clone(runtime.limiter()),
+            cpu_share: runtime.compaction_cpu_share(),
             flushing: Mutex::new(()),
             compacting: Mutex::new(()),
             damaged: Mutex::default(),
             installer: Mutex::new(installer),
+            free_bytes: AtomicU64::new(u64::MAX),
             swap: Mutex::new(()),
             stopped: OnceLock::new(),
             retired: Mutex::default(),
@@ -146,14 +174,22 @@ impl Core {
         self.compacting.lock()
     }
 
-    /// How the tables of a level are built.
-    pub(crate) const fn table_options(&self, level: usize) -> TableOptions {
-        let is_last = level == LEVELS - 1;
-        let compression = match self.options.last_level_compression {
+    /// How tables of the last level are compressed.
+    const fn last_level_compression(&self) -> Compression {
+        match self.options.last_level_compression {
+            Some(compression) => compression,
+            None => self.options.compression,
+        }
+    }
+
+    /// How the tables of a level are built, given the level that level 0 is compacted into.
+    pub(crate) const fn table_options(&self, level: usize, base: usize) -> TableOptions {
+        let is_last = level == LAST_LEVEL;
+        let compression = match (is_last, compaction::is_compressed(level, base)) {
+            (true, _) => self.last_level_compression(),
+            (false, true) => self.options.compression,
             // What is soon rewritten is not worth the work.
-            _ if level < 2 => Compression::None,
-            Some(compression) if is_last => compression,
-            _ => self.options.compression,
+            (false, false) => Compression::None,
         };
         TableOptions {
             block_bytes: self.options.block_bytes,
@@ -167,12 +203,29 @@ impl Core {
         }
     }
 
-    pub(crate) const fn compaction_config(&self) -> compaction::Config {
+    /// The size of the tables of a level: small where they are soon merged again, so that little is
+    /// dragged along, and twice that on each level below, so that they do not become too many.
+    pub(crate) fn table_bytes(&self, level: usize, base: usize) -> u64 {
+        let largest = self.options.table_bytes;
+        let least = largest.min(16 * self.options.block_bytes as u64);
+        let smaller = 3u32.saturating_sub(u32::try_from(level.saturating_sub(base)).unwrap_or(3));
+        (largest >> smaller).max(least)
+    }
+
+    pub(crate) fn compaction_config(&self) -> compaction::Config {
         compaction::Config {
-            level0_tables: self.options.level0_tables,
-            level1_bytes: self.options.level1_bytes,
-            fan_out: 10,
+            level0_depth: self.options.level0_depth,
+            base_bytes: self.options.base_level_bytes,
+            fan_out: self.options.fan_out,
+            min_tombstones: self.options.min_tombstones,
+            compressed: self.options.compression != Compression::None,
+            last_level_differs: self.last_level_compression() != self.options.compression,
         }
+    }
+
+    /// The sizes that the levels should have.
+    pub(crate) fn targets(&self, version: &Version) -> compaction::Targets {
+        compaction::Targets::new(version.sizes(), &self.compaction_config())
     }
 
     fn update_state(&self, update: impl FnOnce(&State) -> State) {
@@ -188,17 +241,63 @@ impl Core {
             return Ok(());
         }
         // No append is under way: the cut of the log and that of the memtables are the same.
-        let (next_segment, last_seq) = self.log.rotate(|last_seq| last_seq)?;
+        let cut = self.journal.cut()?;
         self.update_state(|state| {
-            let frozen = Arc::new(Frozen { memtable: Arc::clone(&state.active), last_seq, next_segment });
+            let frozen = Arc::new(Frozen { memtable: Arc::clone(&state.active), cut });
             State {
                 active: Arc::new(Memtable::new(self.options.partitioning)),
                 frozen: std::iter::once(frozen).chain(state.frozen.iter().cloned()).collect(),
                 version: Arc::clone(&state.version),
                 totals: Arc::clone(&state.totals),
+                signals: Arc::clone(&state.signals),
             }
         });
+        self.report_memory();
         Ok(())
+    }
+
+    /// Tells the runtime what the memtables take.
+    pub(super) fn report_memory(&self) {
+        let state = self.state.load();
+        let active = state.active.allocated();
+        self.memory.report(&self.member, active, active + state.frozen_bytes());
+    }
+
+    /// The bytes that compactions have to rewrite before the levels are in order, as an estimate.
+    pub(super) fn pending_bytes(&self, version: &Version) -> u64 {
+        let config = self.compaction_config();
+        let score = compaction::level0_score(version.runs().len(), version.sizes()[0], &config);
+        self.targets(version).pending(version.sizes(), score >= 1.0)
+    }
+
+    /// What each level holds.
+    pub(super) fn level_stats(&self, version: &Version) -> [LevelStats; LEVELS] {
+        let targets = self.targets(version);
+        std::array::from_fn(|level| {
+            let sum = |of: fn(&FileMeta) -> u64| version.level(level).iter().map(|file| of(&file.meta)).sum();
+            LevelStats {
+                entries: sum(|meta| meta.entries),
+                tombstones: sum(|meta| meta.tombstones),
+                target_bytes: if level == LAST_LEVEL { 0 } else { targets.bytes[level] },
+                ..LevelStats::default()
+            }
+        })
+    }
+
+    /// Measures what is free on the disk.
+    pub(crate) fn measure_disk(&self) -> Result<u64, Error> {
+        let dir = self.table_dir();
+        let free = self.options.vfs.free_bytes(&dir).map_err(Error::io("measure", &dir))?;
+        self.free_bytes.store(free, Ordering::Relaxed);
+        Ok(free)
+    }
+
+    /// How near level 0 is to the depth at which writes have to be held back: 0 up to where it is
+    /// due for a compaction, 1 at that depth.
+    pub(super) fn urgency(&self) -> f32 {
+        let due = self.options.level0_depth.max(1) as f32;
+        let depth = self.state.load().version.runs().len() as f32;
+        ((depth - due) / (due * (LEVEL0_HARD - 1.0))).clamp(0.0, 1.0)
     }
 
     /// Makes an edit durable, and then visible. `tables` are the tables it adds, open; `flushed`
@@ -242,13 +341,17 @@ impl Core {
                     .collect(),
                 version,
                 totals: totals.unwrap_or_else(|| Arc::clone(&state.totals)),
+                signals: Arc::clone(&state.signals),
             }
         });
+        if flushed.is_some() {
+            self.report_memory();
+        }
         self.roll_manifest(&mut installer);
         Ok(())
     }
 
-    fn retire(&self, edit: &VersionEdit, current: &crate::version::Version, flushed: Option<&Arc<Frozen>>) {
+    fn retire(&self, edit: &VersionEdit, current: &Version, flushed: Option<&Arc<Frozen>>) {
         let mut retired = self.retired.lock();
         for (level, file) in current.files() {
             let stays = edit.added.iter().any(|(_, meta)| meta.number == file.meta.number);
@@ -311,10 +414,25 @@ impl Core {
         let _ = vfs.remove(&dir.join(manifest_name(old.number())));
     }
 
-    /// The state with the snapshot that describes its tables.
-    pub(crate) fn installed(&self) -> (Arc<State>, Snapshot) {
-        let installer = self.installer.lock();
-        (self.state.load_full(), installer.snapshot.clone())
+    /// Notes that rows are about to be dropped, for reasons that were appended up to `seq`.
+    pub(super) fn note_dropped(&self, seq: Seq) {
+        let mut installer = self.installer.lock();
+        installer.dropped_for = installer.dropped_for.max(seq);
+    }
+
+    /// The state with the snapshot that describes its tables. These have the reasons for all that was
+    /// dropped from them: without, they would be a state that never was.
+    pub(crate) fn installed(&self) -> Result<(Arc<State>, Snapshot), Error> {
+        loop {
+            {
+                let installer = self.installer.lock();
+                if installer.dropped_for <= installer.snapshot.flushed_seq {
+                    return Ok((self.state.load_full(), installer.snapshot.clone()));
+                }
+            }
+            // A compaction has just dropped rows for a reason that is only in memory.
+            self.flush_all()?;
+        }
     }
 
     /// Leaves a damaged table out of compactions from now on.
@@ -333,7 +451,7 @@ impl Core {
     }
 
     /// The last sequence that is in tables.
-    pub(crate) fn flushed_seq(&self) -> crate::batch::Seq {
+    pub(crate) fn flushed_seq(&self) -> Seq {
         self.installer.lock().snapshot.flushed_seq
     }
 
@@ -342,9 +460,14 @@ impl Core {
         self.options.write_buffer_bytes.saturating_mul(self.options.max_frozen.saturating_add(2))
     }
 
-    /// The log, taken out of a core that nobody else uses.
-    pub(super) fn into_log(self) -> Log {
-        self.log
+    /// The index up to which the owner's log is in tables.
+    pub(crate) fn flushed_index(&self) -> u64 {
+        self.installer.lock().snapshot.applied_index
+    }
+
+    /// The journal, taken out of a core that nobody else uses.
+    pub(super) fn into_journal(self) -> Journal {
+        self.journal
     }
 }
 

@@ -7,7 +7,7 @@ use super::views::Pin;
 use crate::entry::KeyRange;
 use crate::error::Error;
 use crate::merge::{LevelIter, Merge, Source};
-use crate::table::{Fill, TableIter};
+use crate::table::Fill;
 use crate::version::LEVELS;
 
 /// A key and its value.
@@ -244,14 +244,9 @@ fn sources(pin: &Pin, range: &KeyRange) -> Vec<Source> {
         .map(|memtable| Source::Memtable(memtable.cursor(range.clone(), pin.seq)))
         .collect();
     let bounds = range.bounds();
-    for file in state.version.level(0).iter() {
-        if bounds.overlaps(&file.meta.smallest, &file.meta.largest) {
-            sources.push(Source::Table(TableIter::new(Arc::clone(&file.table), Fill::Cache)));
-        }
-    }
-    for level in 1..LEVELS {
-        let level = LevelIter::within(state.version.level(level), bounds, Fill::Cache);
-        sources.extend(level.map(Source::Level));
+    let levels = (1..LEVELS).map(|level| state.version.level(level));
+    for files in state.version.runs().iter().chain(levels) {
+        sources.extend(LevelIter::within(files, bounds, Fill::Cache).map(Source::Level));
     }
     sources
 }

@@ -5,11 +5,13 @@ mod compact;
 pub(crate) mod core;
 mod gate;
 mod iter;
+mod journal;
 mod multi_get;
 pub(crate) mod open;
 mod operate;
 mod options;
 pub(crate) mod outputs;
+mod pressure;
 mod read_only;
 mod reads;
 pub(crate) mod state;
@@ -21,24 +23,24 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use self::background::Threads;
-use self::core::Core;
+use self::core::{Core, LEVEL0_HARD};
 pub use self::iter::{Descending, Iter, Row};
 use self::open::Lock;
 pub use self::options::Options;
+pub use self::pressure::Pressure;
+use self::pressure::Shares;
 pub use self::read_only::ReadOnlyDb;
 pub use self::reads::{Cached, Pending};
-pub use self::stats::{DbStats, Pressure};
+pub use self::stats::{DbStats, LevelStats};
 pub use self::views::ReadView;
 use crate::batch::{MAX_KEY_LEN, Seq, WriteBatch};
 use crate::entry::{KeyRange, NEWEST};
 use crate::error::Error;
 use crate::log::{FullReason, Log, LogError, LogState, Recovered};
+use crate::runtime::{Runtime, RuntimeOptions};
 use crate::sabotage::{self, Bug};
+use crate::sync::atomic::Ordering;
 use crate::version::LEVELS;
-
-/// The pressure begins to be felt at this share of what is allowed.
-const SOFT_SHARE: f32 = 0.5;
 
 /// A refused append. Nothing was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub enum AppendError {
     Stopped(Arc<str>),
     /// The batch is larger than the log takes, or has a key longer than [`MAX_KEY_LEN`].
     TooLarge,
+    /// The call does not fit how the database was opened, or what was applied before.
+    Invalid(&'static str),
 }
 
 impl fmt::Display for AppendError {
@@ -64,6 +68,7 @@ impl fmt::Display for AppendError {
             Self::TooLarge => {
                 f.write_str("the batch is larger than the log takes, or a key in it longer than 4 MiB")
             }
+            Self::Invalid(why) => f.write_str(why),
         }
     }
 }
@@ -85,9 +90,10 @@ impl From<LogError> for AppendError {
 /// All methods may be called from many threads at once.
 pub struct Db {
     core: Option<Arc<Core>>,
-    threads: Option<Threads>,
     recovered: Recovered,
     _lock: Lock,
+    /// Its threads end with it, so it comes last.
+    runtime: Runtime,
 }
 
 impl fmt::Debug for Db {
@@ -105,13 +111,20 @@ impl Db {
     /// database open. [`Error::Invalid`] for impossible options.
     pub fn open(options: Options) -> Result<Self, Error> {
         let background = options.background;
-        let (core, recovered, lock) = open::open(options)?;
+        let runtime = options.runtime.clone().unwrap_or_else(|| {
+            Runtime::new(RuntimeOptions {
+                block_cache_bytes: options.block_cache_bytes,
+                block_bytes: options.block_bytes,
+                ..RuntimeOptions::default()
+            })
+        });
+        let (core, recovered, lock) = open::open(options, &runtime)?;
         let core = Arc::new(core);
-        let mut db = Self { core: Some(core), threads: None, recovered, _lock: lock };
+        core.report_memory();
+        let db = Self { core: Some(core), recovered, _lock: lock, runtime };
         if background {
-            db.threads = Some(Threads::start(db.core())?);
-            db.core().signals.request_flush();
-            db.core().signals.request_compaction();
+            db.runtime.start_threads()?;
+            background::attach(db.core(), db.runtime.pool());
         }
         Ok(db)
     }
@@ -129,9 +142,32 @@ impl Db {
     /// The log: whether an append is written or durable, and listeners for that.
     ///
     /// Batches are appended through [`Db::append`] only.
+    ///
+    /// # Panics
+    /// If the database was opened without ([`Options::log`]).
     #[must_use]
     pub fn log(&self) -> &Log {
-        &self.core().log
+        self.core().journal.log().expect("the log of a database that was opened without is not asked for")
+    }
+
+    /// The last sequence given out.
+    #[must_use]
+    pub fn appended(&self) -> Seq {
+        self.core().journal.appended()
+    }
+
+    /// The index of the last batch that was [applied](Db::apply). After opening, the owner goes on
+    /// behind it. 0 for a database with a log, or to which nothing was applied.
+    #[must_use]
+    pub fn applied_index(&self) -> u64 {
+        self.core().journal.applied().unwrap_or_default()
+    }
+
+    /// The index up to which everything applied is in tables: what comes back after a crash. The
+    /// owner may cut its log here.
+    #[must_use]
+    pub fn flushed_index(&self) -> u64 {
+        self.core().flushed_index()
     }
 
     /// Appends a batch to the log and applies it: readers see it as soon as this returns. Returns
@@ -143,6 +179,24 @@ impl Db {
     /// Nothing was taken.
     #[inline]
     pub fn append(&self, batch: &WriteBatch) -> Result<Seq, AppendError> {
+        self.insert(batch, None)
+    }
+
+    /// Applies a batch from the owner's log, to a database that has none itself
+    /// ([`Options::log`]): readers see it as soon as this returns, and it is durable when
+    /// [`Db::flushed_index`] has reached `index`. An empty batch only moves the index.
+    ///
+    /// Does no I/O and waits for none.
+    ///
+    /// # Errors
+    /// Nothing was taken. [`AppendError::Invalid`] if `index` is not above that of the batch before.
+    #[inline]
+    pub fn apply(&self, batch: &WriteBatch, index: u64) -> Result<Seq, AppendError> {
+        self.insert(batch, Some(index))
+    }
+
+    #[inline]
+    fn insert(&self, batch: &WriteBatch, index: Option<u64>) -> Result<Seq, AppendError> {
         let core = &**self.core();
         if let Some(reason) = core.stop_reason() {
             return Err(AppendError::Stopped(Arc::clone(reason)));
@@ -156,12 +210,14 @@ impl Db {
         let state = core.state.load();
         let buffer = core.options.write_buffer_bytes;
         let before = state.active.allocated();
-        if before >= buffer && before + state.frozen_bytes() > core.memory_limit() {
+        let is_behind = before >= buffer && before + state.frozen_bytes() > core.memory_limit();
+        if is_behind || core.memory.is_exhausted() {
             core.signals.request_flush();
+            core.activity.refused();
             return Err(AppendError::Backlog);
         }
-        let (last, first) = core.log.append(batch, |first| first).inspect_err(|error| {
-            if *error == LogError::Full(FullReason::NoSpace) {
+        let (last, first) = core.journal.append(batch, index).inspect_err(|error| {
+            if *error == AppendError::Full(FullReason::NoSpace) {
                 // A flush lets go of log segments, which may make the space.
                 core.signals.request_flush();
             }
@@ -173,6 +229,9 @@ impl Db {
         if grown || pass.count(logged, core.options.wal_limit_bytes / 64) {
             core.signals.request_flush();
         }
+        if core.member.is_news(after) {
+            core.report_memory();
+        }
         Ok(last)
     }
 
@@ -181,7 +240,7 @@ impl Db {
     pub fn view(&self) -> ReadView {
         let core = self.core();
         let _closed = core.gate.close();
-        let seq = if sabotage::has(Bug::LeakyView) { NEWEST } else { core.log.appended() };
+        let seq = if sabotage::has(Bug::LeakyView) { NEWEST } else { core.journal.appended() };
         core.views.pin(seq, core.state.load_full())
     }
 
@@ -244,7 +303,7 @@ impl Db {
         if let Some(reason) = core.stop_reason() {
             return Pressure::Hard(reason.as_ref().to_owned());
         }
-        match core.log.state() {
+        match core.journal.state() {
             LogState::Open => {}
             LogState::Full(reason) => return Pressure::Hard(LogError::Full(reason).to_string()),
             LogState::Poisoned(cause) => return Pressure::Hard(cause.as_ref().to_owned()),
@@ -252,16 +311,16 @@ impl Db {
         let state = core.state.load();
         let memory = state.active.allocated() + state.frozen_bytes();
         let memory = memory as f32 / core.memory_limit().max(1) as f32;
-        let level0 = state.version.level(0).len() as f32;
-        let level0 = level0 / (core.options.level0_tables.max(1) * 5) as f32;
-        if memory >= 1.0 {
-            return Pressure::Hard(AppendError::Backlog.to_string());
-        }
-        let worst = memory.max(level0.min(1.0));
-        if worst <= SOFT_SHARE {
-            return Pressure::None;
-        }
-        Pressure::Soft((worst - SOFT_SHARE) / (1.0 - SOFT_SHARE))
+        let depth = state.version.runs().len() as f32 / core.options.level0_depth.max(1) as f32;
+        let pending = core.pending_bytes(&state.version) as f32;
+        let free = core.free_bytes.load(Ordering::Relaxed);
+        let shares = Shares {
+            memory: memory.max(core.memory.share()),
+            level0: depth / LEVEL0_HARD,
+            pending: pending / core.options.pending_compaction_limit.max(1) as f32,
+            disk: Shares::of_disk(free, core.options.write_buffer_bytes as u64),
+        };
+        shares.pressure(|| AppendError::Backlog.to_string())
     }
 
     /// Statistics.
@@ -273,7 +332,7 @@ impl Db {
         let (hits, misses) = core.cache.hits_and_misses();
         let (views, oldest_view) = core.views.count_and_oldest();
         let mut stats = DbStats {
-            log: core.log.stats(),
+            log: core.journal.stats(),
             active_bytes: state.active.allocated(),
             active_keys: state.active.keys(),
             frozen: state.frozen.len(),
@@ -282,6 +341,9 @@ impl Db {
             table_bytes: std::array::from_fn::<_, LEVELS, _>(|n| {
                 level(n).iter().map(|file| file.meta.size).sum()
             }),
+            levels: core.level_stats(&state.version),
+            level0_depth: state.version.runs().len(),
+            pending_compaction_bytes: core.pending_bytes(&state.version),
             table_entries: state.version.files().map(|(_, file)| file.meta.entries).sum(),
             pinned_bytes: state.version.files().map(|(_, file)| file.table.pinned_memory()).sum(),
             block_cache_bytes: core.cache.weight(),
@@ -297,21 +359,23 @@ impl Db {
         stats
     }
 
-    /// Ends the threads and makes everything appended durable. The memtable stays in the log.
+    /// Ends the background work and makes everything appended durable. The memtable stays in the
+    /// log; without a log, what is not flushed has to be applied again.
     ///
     /// # Errors
     /// What was not durable before may be lost.
     pub fn close(mut self) -> Result<(), Error> {
-        self.stop_threads();
+        self.leave_runtime();
         let core = self.core.take().expect("the core is taken out only when the database is closed");
         core.sweep();
-        let core = Arc::into_inner(core).expect("only the threads shared the core, and they ended");
-        Ok(core.into_log().close()?)
+        let core = Arc::into_inner(core).expect("only the runtime shared the core, and has let go of it");
+        core.into_journal().close()
     }
 
-    fn stop_threads(&mut self) {
-        if let (Some(core), Some(mut threads)) = (&self.core, self.threads.take()) {
-            threads.stop(core);
+    fn leave_runtime(&self) {
+        if let Some(core) = &self.core {
+            background::detach(core);
+            core.memory.leave(&core.member);
         }
     }
 }
@@ -319,6 +383,6 @@ impl Db {
 impl Drop for Db {
     /// Without [`Db::close`], what was not written to the log yet is lost.
     fn drop(&mut self) {
-        self.stop_threads();
+        self.leave_runtime();
     }
 }

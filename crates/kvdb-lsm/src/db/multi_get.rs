@@ -34,55 +34,67 @@ impl State {
             });
         }
         open.sort_unstable_by_key(|open| open.lookup.key);
-        for file in self.version.level(0).iter() {
-            search_file(file, &mut open, &mut answers)?;
-        }
-        for level in 1..LEVELS {
-            search_level(self.version.level(level), &mut open, &mut answers)?;
+        let levels = (1..LEVELS).map(|level| self.version.level(level));
+        for files in self.version.runs().iter().chain(levels) {
+            self.search_level(files, &mut open, &mut answers)?;
         }
         Ok(answers)
     }
-}
 
-/// Searches tables that follow each other; `open` is sorted.
-fn search_level(files: &[VersionFile], open: &mut Vec<Open<'_>>, answers: &mut Answers) -> Result<(), Error> {
-    let mut unanswered = Vec::with_capacity(open.len());
-    let mut rest = open.as_slice();
-    while let Some(first) = rest.first() {
-        let at = files.partition_point(|file| file.meta.largest.as_slice() < first.lookup.key);
-        let Some(file) = files.get(at) else {
-            break;
-        };
-        let count = rest.partition_point(|open| open.lookup.key <= file.meta.largest.as_slice());
-        let (here, behind) = rest.split_at(count);
-        let mut here = here.to_vec();
-        search_file(file, &mut here, answers)?;
-        unanswered.append(&mut here);
-        rest = behind;
+    /// Searches tables that follow each other; `open` is sorted.
+    fn search_level(
+        &self,
+        files: &[VersionFile],
+        open: &mut Vec<Open<'_>>,
+        answers: &mut Answers,
+    ) -> Result<(), Error> {
+        let mut unanswered = Vec::with_capacity(open.len());
+        let mut rest = open.as_slice();
+        while let Some(first) = rest.first() {
+            let at = files.partition_point(|file| file.meta.largest.as_slice() < first.lookup.key);
+            let Some(file) = files.get(at) else {
+                break;
+            };
+            let count = rest.partition_point(|open| open.lookup.key <= file.meta.largest.as_slice());
+            let (here, behind) = rest.split_at(count);
+            let mut here = here.to_vec();
+            self.search_file(file, &mut here, answers)?;
+            unanswered.append(&mut here);
+            rest = behind;
+        }
+        unanswered.extend_from_slice(rest);
+        *open = unanswered;
+        Ok(())
     }
-    unanswered.extend_from_slice(rest);
-    *open = unanswered;
-    Ok(())
-}
 
-/// Removes from `open`, which is sorted, what the table knows.
-fn search_file(file: &VersionFile, open: &mut Vec<Open<'_>>, answers: &mut Answers) -> Result<(), Error> {
-    let table: &Table = &file.table;
-    // All filters before the first block: their cache misses overlap.
-    let passed: Vec<bool> = open
-        .iter()
-        .map(|open| {
-            file.meta.overlaps(open.lookup.key, open.lookup.key) && table.may_contain(open.lookup.hash)
-        })
-        .collect();
-    let mut lookups = Lookups::new(table);
-    let mut unanswered = Vec::with_capacity(open.len());
-    for (&Open { lookup, place }, passed) in open.iter().zip(passed) {
-        let take = |value: Option<&[u8]>| answers[place] = value.map(<[u8]>::to_vec);
-        if !passed || lookups.get_with(lookup.hash, lookup.key, take)?.is_none() {
+    /// Removes from `open`, which is sorted, what the table knows.
+    fn search_file(
+        &self,
+        file: &VersionFile,
+        open: &mut Vec<Open<'_>>,
+        answers: &mut Answers,
+    ) -> Result<(), Error> {
+        let table: &Table = &file.table;
+        // All filters before the first block: their cache misses overlap.
+        let passed: Vec<bool> = open
+            .iter()
+            .map(|open| {
+                file.meta.overlaps(open.lookup.key, open.lookup.key) && table.may_contain(open.lookup.hash)
+            })
+            .collect();
+        let mut lookups = Lookups::new(table);
+        let mut unanswered = Vec::with_capacity(open.len());
+        for (&Open { lookup, place }, passed) in open.iter().zip(passed) {
+            let take = |value: Option<&[u8]>| answers[place] = value.map(<[u8]>::to_vec);
+            if passed {
+                if lookups.get_with(lookup.hash, lookup.key, take)?.is_some() {
+                    continue;
+                }
+                self.note_vain_lookup(lookup, file);
+            }
             unanswered.push(Open { lookup, place });
         }
+        *open = unanswered;
+        Ok(())
     }
-    *open = unanswered;
-    Ok(())
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::core::{Core, Installer, LOG_DIR, TABLE_DIR, parse_table_name, table_path};
+use super::journal::Journal;
 use super::options::Options;
 use super::state::State;
 use crate::batch::{BatchView, Seq};
@@ -16,6 +17,7 @@ use crate::compaction::Damaged;
 use crate::error::Error;
 use crate::log::{Log, LogOptions, Recovered};
 use crate::memtable::Memtable;
+use crate::runtime::Runtime;
 use crate::table::{Properties, Table};
 use crate::version::{
     CURRENT, Features, FileMeta, Manifest, ManifestError, Snapshot, Version, VersionEdit,
@@ -27,7 +29,7 @@ use crate::vfs::{Vfs, create_dir_durably};
 pub(super) type Lock = Box<dyn Send + Sync>;
 
 /// Opens the database, or makes a new one.
-pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
+pub(super) fn open(options: Options, runtime: &Runtime) -> Result<(Core, Recovered, Lock), Error> {
     check_options(&options)?;
     let vfs = Arc::clone(&options.vfs);
     let (vfs, dir) = (&*vfs, options.dir.clone());
@@ -43,11 +45,16 @@ pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
     };
     snapshot.features.check_writable().map_err(|why| Error::Invalid(format!("{}: {why}", dir.display())))?;
     snapshot.features.insert(Features::WRITTEN);
-    let cache = BlockCache::new(options.block_cache_bytes, options.block_bytes);
-    let cache = Arc::new(cache);
+    let cache = Arc::new(runtime.cache_for_database());
     let (version, damaged) = open_tables(&options, &snapshot, &cache)?;
     let memtable = Memtable::new(options.partitioning);
-    let (log, recovered, min_segment) = open_log(&options, &snapshot, &memtable)?;
+    let (journal, recovered, min_segment) = if options.log {
+        let (log, recovered, min_segment) = open_log(&options, &snapshot, &memtable)?;
+        (Journal::Log(log), recovered, min_segment)
+    } else {
+        refuse_log(vfs, &dir)?;
+        (Journal::of_owner(snapshot.flushed_seq, snapshot.applied_index), Recovered::default(), 0)
+    };
 
     snapshot.min_segment = min_segment;
     snapshot.next_file = snapshot.next_file.max(highest_number(vfs, &dir)? + 1);
@@ -60,16 +67,17 @@ pub(super) fn open(options: Options) -> Result<(Core, Recovered, Lock), Error> {
         }
     };
     remove_strangers(vfs, &dir, &snapshot, Some(manifest.number()));
-    log.remove_before(min_segment);
+    journal.remove_before(min_segment);
 
     let state = State {
         active: Arc::new(memtable),
         frozen: Vec::new(),
         version: Arc::new(version),
         totals: Arc::new(snapshot.counters.clone()),
+        signals: Arc::default(),
     };
-    let installer = Installer { fresh_len: manifest.len(), manifest, snapshot };
-    let core = Core::new(options, log, cache, installer, state);
+    let installer = Installer { fresh_len: manifest.len(), manifest, snapshot, dropped_for: 0 };
+    let core = Core::new(options, journal, runtime, cache, installer, state);
     *core.damaged.lock() = damaged;
     Ok((core, recovered, lock))
 }
@@ -200,6 +208,20 @@ fn describes(meta: &FileMeta, table: &Table) -> bool {
         && meta.max_seq == properties.max_seq
         && meta.smallest == properties.smallest
         && meta.largest == properties.largest
+}
+
+/// Makes sure that there is no log which would have to be replayed.
+fn refuse_log(vfs: &dyn Vfs, dir: &Path) -> Result<(), Error> {
+    let path = dir.join(LOG_DIR);
+    let names = vfs.list(&path).map_err(Error::io("list", &path))?;
+    match names.first() {
+        None => Ok(()),
+        Some(name) => Err(Error::Invalid(format!(
+            "the database in {} cannot be opened without its log: {LOG_DIR}/{name} may have writes that \
+             are nowhere else",
+            dir.display()
+        ))),
+    }
 }
 
 /// Opens the log and replays it into `memtable`. Returns the first segment that is still needed.

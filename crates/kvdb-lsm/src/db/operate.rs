@@ -1,11 +1,13 @@
 //! Operating a database: compaction on request, copies, verification.
 
+use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::Db;
 use crate::batch::Seq;
 use crate::checkpoint;
+use crate::entry::KeyRange;
 use crate::error::Error;
 use crate::ingest;
 use crate::progress::{OnProgress, unwatched};
@@ -26,6 +28,39 @@ impl Db {
         core.compact_all(progress)?;
         core.sweep();
         Ok(())
+    }
+
+    /// Flushes, and brings the rows of a range to the deepest level that has any of them: versions
+    /// that are superseded and tombstones are gone from it afterwards, and what the
+    /// [filter](super::Options::filter) calls dead. Goes in steps, between which other compactions
+    /// can be done.
+    pub fn compact_range(&self, range: impl RangeBounds<[u8]>) -> Result<(), Error> {
+        let core = self.core();
+        core.flush_all()?;
+        core.compact_range(&KeyRange::new(&range))?;
+        core.sweep();
+        Ok(())
+    }
+
+    /// Asks the background threads to look whether something should be compacted. They do so by
+    /// themselves after every flush; this is for when the [filter](super::Options::filter) has
+    /// learned of a class that died.
+    pub fn request_compaction(&self) {
+        self.core().signals.request_compaction();
+    }
+
+    /// Removes the tables that lie wholly inside a range, in one step and without reading them;
+    /// returns their bytes. Waits for a compaction in progress.
+    ///
+    /// This is no deletion. Rows in memory stay, and so do rows in tables that reach beyond the
+    /// range; where such a table has an older version of a row that was removed, that one comes to
+    /// light. It is for ranges that nobody reads any more, before the rest is deleted row by row.
+    /// What was appended before, the reason for this for instance, is durable first.
+    pub fn drop_range_files(&self, range: impl RangeBounds<[u8]>) -> Result<u64, Error> {
+        let core = self.core();
+        let bytes = core.drop_range_files(&KeyRange::new(&range))?;
+        core.sweep();
+        Ok(bytes)
     }
 
     /// Makes a copy of the database in `dir`, which must be empty or not exist: a database of its

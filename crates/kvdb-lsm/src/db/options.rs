@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::filter::CompactionFilter;
 use crate::log::SyncPolicy;
 use crate::memtable::Partitioning;
+use crate::runtime::Runtime;
 use crate::table::Compression;
 use crate::vfs::{OsVfs, Vfs};
 
@@ -16,6 +18,10 @@ pub struct Options {
     pub dir: PathBuf,
     /// The file system.
     pub vfs: Arc<dyn Vfs>,
+    /// Log batches. Without, the owner has a log of its own and applies it with
+    /// [`Db::apply`](super::Db::apply); what is not flushed it applies again after opening. A
+    /// database that has a log with segments is not opened without.
+    pub log: bool,
     /// When appended batches are made durable.
     pub sync: SyncPolicy,
     /// The size of a log segment, in bytes.
@@ -34,7 +40,8 @@ pub struct Options {
     pub block_cache_bytes: u64,
     /// Bits of filter per key; 0 for none.
     pub bloom_bits_per_key: usize,
-    /// How tables are compressed. Levels 0 and 1, which are soon rewritten, never are.
+    /// How tables are compressed. Those of level 0 and of the level it is compacted into, which are
+    /// soon rewritten, are not, unless that is the last level.
     pub compression: Compression,
     /// How tables of the last level are compressed, if not like the others: nearly everything is
     /// there, and nothing is rewritten less often.
@@ -42,15 +49,29 @@ pub struct Options {
     /// Every so many entries of a data block, a key is stored whole: fewer make a block smaller and
     /// point reads slower.
     pub restart_interval: usize,
-    /// The size after which a table is finished and the next one begun, in bytes.
+    /// The size after which a table is finished and the next one begun, in bytes. Where tables are
+    /// soon merged again they are cut at down to an eighth of it.
     pub table_bytes: u64,
-    /// The number of tables on level 0 that starts a compaction.
-    pub level0_tables: usize,
-    /// The bytes level 1 may have; each deeper level may have ten times more.
-    pub level1_bytes: u64,
+    /// The depth of level 0 that starts a compaction: how many tables lie over one key.
+    pub level0_depth: usize,
+    /// The most bytes that the level which level 0 is compacted into should have. While the database
+    /// has no more than that, this is the last level; as it grows, levels are added above.
+    pub base_level_bytes: u64,
+    /// How many times larger each further level may be.
+    pub fan_out: u64,
+    /// When compactions have to rewrite more bytes than this before the levels are in order, the
+    /// pressure is highest.
+    pub pending_compaction_limit: u64,
+    /// A table with fewer tombstones than this is not compacted for their sake.
+    pub min_tombstones: u64,
+    /// What tells compactions which rows nobody needs.
+    pub filter: Option<Arc<dyn CompactionFilter>>,
     /// How keys are spread over the partitions of a memtable.
     pub partitioning: Partitioning,
-    /// Flush and compact on threads of the database. Without, the owner calls
+    /// What the database shares with others of the process; without one it has its own. Then
+    /// `block_cache_bytes` is the runtime's business.
+    pub runtime: Option<Runtime>,
+    /// Flush and compact on the threads of the runtime. Without, the owner calls
     /// [`Db::flush`](super::Db::flush), [`Db::compact_step`](super::Db::compact_step) and
     /// [`Log::tick`](crate::log::Log::tick): for simulation.
     pub background: bool,
@@ -68,6 +89,7 @@ impl Options {
         Self {
             dir: dir.into(),
             vfs: Arc::new(OsVfs),
+            log: true,
             sync: SyncPolicy::Always,
             segment_bytes: 64 << 20,
             write_buffer_bytes: 64 << 20,
@@ -80,9 +102,14 @@ impl Options {
             last_level_compression: None,
             restart_interval: 16,
             table_bytes: 64 << 20,
-            level0_tables: 4,
-            level1_bytes: 256 << 20,
+            level0_depth: 4,
+            base_level_bytes: 256 << 20,
+            fan_out: 10,
+            pending_compaction_limit: 64 << 30,
+            min_tombstones: 1000,
+            filter: None,
             partitioning: Partitioning::default(),
+            runtime: None,
             background: true,
             quarantine: false,
         }

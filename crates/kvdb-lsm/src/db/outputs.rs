@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use super::core::{Core, table_path};
 use crate::batch::Seq;
+use crate::compaction::Cuts;
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::table::{Properties, Table, TableBuilder};
-use crate::version::FileMeta;
+use crate::runtime::{PacedFile, Purpose};
+use crate::table::{Properties, Table, TableBuilder, TableOptions};
+use crate::version::{FileMeta, Traits};
+use crate::vfs::VfsFile;
 
 /// # Invariants
 /// Until [`Outputs::finish`] returned and its result was installed, dropping it removes every file
@@ -16,6 +19,10 @@ use crate::version::FileMeta;
 pub(crate) struct Outputs<'a> {
     core: &'a Core,
     level: usize,
+    options: TableOptions,
+    cuts: Cuts,
+    /// What the filter says about the entries of the table under construction.
+    traits: Traits,
     building: Option<(u64, TableBuilder)>,
     finished: Vec<(FileMeta, Arc<Table>)>,
     /// Files made; cleared when they are kept.
@@ -25,9 +32,19 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Output for a level.
-    pub(crate) const fn new(core: &'a Core, level: usize) -> Self {
-        Self { core, level, building: None, finished: Vec::new(), paths: Vec::new(), seqs: (0, 0) }
+    /// Output for a level, built like this and cut where `cuts` says.
+    pub(crate) fn new(core: &'a Core, level: usize, options: TableOptions, cuts: Cuts) -> Self {
+        Self {
+            core,
+            level,
+            options,
+            cuts,
+            traits: Traits::default(),
+            building: None,
+            finished: Vec::new(),
+            paths: Vec::new(),
+            seqs: (0, 0),
+        }
     }
 
     /// Notes that entries without a sequence may come from this table, for the outputs to come.
@@ -41,23 +58,35 @@ impl<'a> Outputs<'a> {
 
     /// Adds an entry; keys ascend strictly.
     pub(crate) fn add(&mut self, entry: Entry<'_>) -> Result<(), Error> {
+        let size = self.building.as_ref().map(|(_, builder)| builder.size());
+        if self.cuts.before(entry.key, size) {
+            self.cut()?;
+        }
         if self.building.is_none() {
             let number = self.core.next_file();
             let path = table_path(&self.core.options.dir, number);
             let file = self.core.options.vfs.create(&path).map_err(Error::io("create", &path))?;
             self.paths.push(path);
-            let options = self.core.table_options(self.level);
-            self.building = Some((number, TableBuilder::new(file, number, options)));
+            let file = self.paced(file);
+            self.building = Some((number, TableBuilder::new(file, number, self.options)));
         }
         let Some((number, builder)) = &mut self.building else {
             return Ok(());
         };
-        let path = || table_path(&self.core.options.dir, *number);
-        builder.add(entry).map_err(|source| Error::io("write", &path())(source))?;
-        if builder.size() >= self.core.options.table_bytes {
-            self.cut()?;
+        if let Some(filter) = &self.core.options.filter {
+            self.traits.note(&**filter, entry);
         }
-        Ok(())
+        let path = || table_path(&self.core.options.dir, *number);
+        builder.add(entry).map_err(|source| Error::io("write", &path())(source))
+    }
+
+    /// The file as background work writes it: at the pace that the runtime allows.
+    fn paced(&self, file: Box<dyn VfsFile>) -> Box<dyn VfsFile> {
+        if !self.core.signals.has_threads() {
+            return file;
+        }
+        let purpose = if self.level == 0 { Purpose::Flush } else { Purpose::Compaction };
+        Box::new(PacedFile::new(file, Arc::clone(&self.core.limiter), purpose))
     }
 
     fn cut(&mut self) -> Result<(), Error> {
@@ -69,7 +98,8 @@ impl<'a> Outputs<'a> {
         let built = builder.finish().map_err(Error::io("write", &path))?;
         let table =
             Table::open(&*self.core.options.vfs, &path, number, built.size, Arc::clone(&self.core.cache))?;
-        let meta = FileMeta::of(number, built);
+        let traits = self.core.options.filter.as_ref().map(|_| std::mem::take(&mut self.traits));
+        let meta = FileMeta { traits, ..FileMeta::of(number, built) };
         self.finished.push((meta, Arc::new(table)));
         Ok(())
     }

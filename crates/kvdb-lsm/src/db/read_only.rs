@@ -60,7 +60,10 @@ impl ReadOnlyDb {
         // A database that may only be read is welcome here.
         let readable = snapshot.features.check_readable();
         readable.map_err(|why| Error::Invalid(format!("{}: {why}", dir.display())))?;
-        let cache = Arc::new(BlockCache::new(options.block_cache_bytes, options.block_bytes));
+        let cache = Arc::new(match &options.runtime {
+            Some(runtime) => runtime.cache_for_database(),
+            None => BlockCache::new(options.block_cache_bytes, options.block_bytes),
+        });
         let (version, damaged) = open_tables(options, &snapshot, &cache)?;
         let memtable = Memtable::new(options.partitioning);
         let log_dir = dir.join(LOG_DIR);
@@ -76,6 +79,8 @@ impl ReadOnlyDb {
             frozen: Vec::new(),
             version: Arc::new(version),
             totals: Arc::new(snapshot.counters),
+            // Nobody listens: nothing is ever compacted.
+            signals: Arc::default(),
         };
         let damaged = damaged.into_iter().collect();
         Ok(Self { state: Arc::new(state), views: Arc::default(), recovered, seq, damaged, _lock: lock })

@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::background::Signals;
+use super::journal::Cut;
 use crate::batch::Seq;
 use crate::entry::key_hash;
 use crate::error::Error;
 use crate::memtable::Memtable;
 use crate::table::CacheOnly;
-use crate::version::Version;
+use crate::version::{Version, VersionFile, note_vain_lookup};
 
 /// A memtable that takes no more writes.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) memtable: Arc<Memtable>,
-    /// The last sequence in it.
-    pub(crate) last_seq: Seq,
-    /// The log segment that begins behind it: once it is in tables, older segments can go.
-    pub(crate) next_segment: u64,
+    /// The cut behind it: once it is in tables, older segments of the log can go.
+    pub(crate) cut: Cut,
 }
 
 /// A key that is looked for.
@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) version: Arc<Version>,
     /// The counters without what the memtables add.
     pub(crate) totals: Arc<BTreeMap<u16, i64>>,
+    /// Where a reader asks for a compaction.
+    pub(crate) signals: Arc<Signals>,
 }
 
 impl State {
@@ -100,12 +102,23 @@ impl State {
         skip: usize,
         mut take: impl FnMut(Option<&[u8]>) -> R,
     ) -> Result<Option<R>, Error> {
-        for table in self.version.candidates(lookup.key).skip(skip) {
-            if let Some(found) = table.get_with(lookup.hash, lookup.key, &mut take)? {
+        for file in self.version.candidates(lookup.key).skip(skip) {
+            if let Some(found) = file.table.get_with(lookup.hash, lookup.key, &mut take)? {
                 return Ok(Some(found));
             }
+            self.note_vain_lookup(lookup, file);
         }
         Ok(None)
+    }
+
+    /// A table did not have the key. If one was read for nothing too often, asks for a compaction.
+    pub(super) fn note_vain_lookup(&self, lookup: Lookup<'_>, file: &VersionFile) {
+        let Lookup { hash, key, .. } = lookup;
+        // Where its filter told, the detour was none.
+        if note_vain_lookup() && file.table.is_let_through(hash, key) && file.wear.add_sample(file.meta.size)
+        {
+            self.signals.request_compaction();
+        }
     }
 
     /// As [`State::get_with`], without ever touching a file.
@@ -117,9 +130,9 @@ impl State {
         if let Some(found) = self.in_memory(lookup, &mut take) {
             return Ok(FromMemory::Known(Some(found)));
         }
-        for (n, table) in self.version.candidates(lookup.key).enumerate() {
-            match table.get_cached(lookup.hash, lookup.key, &mut take)? {
-                CacheOnly::Known(None) => {}
+        for (n, file) in self.version.candidates(lookup.key).enumerate() {
+            match file.table.get_cached(lookup.hash, lookup.key, &mut take)? {
+                CacheOnly::Known(None) => self.note_vain_lookup(lookup, file),
                 CacheOnly::Known(found) => return Ok(FromMemory::Known(found)),
                 CacheOnly::NeedIo => return Ok(FromMemory::NeedIo { candidate: n }),
             }

@@ -10,10 +10,14 @@ use crate::version::LEVELS;
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     flushes: AtomicU64,
-    flushed_bytes: AtomicU64,
     compactions: AtomicU64,
-    compaction_read_bytes: AtomicU64,
-    compaction_written_bytes: AtomicU64,
+    read_bytes: [AtomicU64; LEVELS],
+    written_bytes: [AtomicU64; LEVELS],
+    flushed_bytes: AtomicU64,
+    refused_appends: AtomicU64,
+    moved_tables: AtomicU64,
+    removed_tables: AtomicU64,
+    filtered_entries: AtomicU64,
     background_errors: AtomicU64,
 }
 
@@ -23,10 +27,26 @@ impl Activity {
         self.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn compacted(&self, read: u64, written: u64) {
+    /// A compaction read these bytes of each level and wrote to `level`.
+    pub(crate) fn compacted(&self, read: &[u64; LEVELS], level: usize, written: u64, filtered: u64) {
+        self.filtered_entries.fetch_add(filtered, Ordering::Relaxed);
         self.compactions.fetch_add(1, Ordering::Relaxed);
-        self.compaction_read_bytes.fetch_add(read, Ordering::Relaxed);
-        self.compaction_written_bytes.fetch_add(written, Ordering::Relaxed);
+        for (sum, bytes) in self.read_bytes.iter().zip(read) {
+            sum.fetch_add(*bytes, Ordering::Relaxed);
+        }
+        self.written_bytes[level].fetch_add(written, Ordering::Relaxed);
+    }
+
+    pub(crate) fn moved(&self, tables: u64) {
+        self.moved_tables.fetch_add(tables, Ordering::Relaxed);
+    }
+
+    pub(crate) fn removed(&self, tables: u64) {
+        self.removed_tables.fetch_add(tables, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused_appends.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn failed(&self) {
@@ -37,9 +57,43 @@ impl Activity {
         stats.flushes = self.flushes.load(Ordering::Relaxed);
         stats.flushed_bytes = self.flushed_bytes.load(Ordering::Relaxed);
         stats.compactions = self.compactions.load(Ordering::Relaxed);
-        stats.compaction_read_bytes = self.compaction_read_bytes.load(Ordering::Relaxed);
-        stats.compaction_written_bytes = self.compaction_written_bytes.load(Ordering::Relaxed);
+        for (level, (read, written)) in self.read_bytes.iter().zip(&self.written_bytes).enumerate() {
+            stats.levels[level].read_bytes = read.load(Ordering::Relaxed);
+            stats.levels[level].written_bytes = written.load(Ordering::Relaxed);
+        }
+        stats.compaction_read_bytes = stats.levels.iter().map(|level| level.read_bytes).sum();
+        stats.compaction_written_bytes = stats.levels.iter().map(|level| level.written_bytes).sum();
+        stats.refused_appends = self.refused_appends.load(Ordering::Relaxed);
+        stats.moved_tables = self.moved_tables.load(Ordering::Relaxed);
+        stats.removed_tables = self.removed_tables.load(Ordering::Relaxed);
+        stats.filtered_entries = self.filtered_entries.load(Ordering::Relaxed);
         stats.background_errors = self.background_errors.load(Ordering::Relaxed);
+    }
+}
+
+/// What a level holds, and what compactions did to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LevelStats {
+    /// Entries, tombstones included.
+    pub entries: u64,
+    /// Tombstones.
+    pub tombstones: u64,
+    /// The bytes it should have at most; 0 where there is no such number.
+    pub target_bytes: u64,
+    /// Bytes that compactions read from it.
+    pub read_bytes: u64,
+    /// Bytes that compactions wrote to it.
+    pub written_bytes: u64,
+}
+
+impl DbStats {
+    /// The bytes written to tables for each byte flushed; 0 before the first flush.
+    #[must_use]
+    pub fn write_amplification(&self) -> f64 {
+        if self.flushed_bytes == 0 {
+            return 0.0;
+        }
+        (self.flushed_bytes + self.compaction_written_bytes) as f64 / self.flushed_bytes as f64
     }
 }
 
@@ -60,6 +114,14 @@ pub struct DbStats {
     pub tables: [usize; LEVELS],
     /// Bytes of tables by level.
     pub table_bytes: [u64; LEVELS],
+    /// More about each level.
+    pub levels: [LevelStats; LEVELS],
+    /// The most tables of level 0 that lie over one key.
+    pub level0_depth: usize,
+    /// The bytes that compactions have to rewrite before the levels are in order, as an estimate.
+    pub pending_compaction_bytes: u64,
+    /// Appends refused because flushes were behind; those that the log refused it counts itself.
+    pub refused_appends: u64,
     /// Entries in tables, superseded ones and tombstones included.
     pub table_entries: u64,
     /// The memory of indexes and filters, in bytes.
@@ -86,20 +148,15 @@ pub struct DbStats {
     pub compaction_read_bytes: u64,
     /// Bytes written by compactions.
     pub compaction_written_bytes: u64,
+    /// Tables that changed their level without being rewritten.
+    pub moved_tables: u64,
+    /// Tables that were removed without being read, because nobody needed what was in them.
+    pub removed_tables: u64,
+    /// Entries that compactions dropped or buried because the filter said so.
+    pub filtered_entries: u64,
     /// Flushes and compactions of the background threads that failed; they are tried again.
     pub background_errors: u64,
     /// Tables that a compaction could not read. They stay as they are, and readers of what is
     /// damaged are told; the other tables are compacted without them.
     pub damaged_tables: usize,
-}
-
-/// How far writes are ahead of flushes and compactions.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Pressure {
-    /// Not at all.
-    None,
-    /// Writes should slow down; the number rises from 0 to 1 on the way to [`Pressure::Hard`].
-    Soft(f32),
-    /// Writes are refused, or soon will be. The text says why.
-    Hard(String),
 }

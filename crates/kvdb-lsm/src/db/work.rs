@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
-use super::compact;
+use super::compact::{self, Knowledge};
 use super::core::{Core, table_path};
-use crate::compaction::{Choice, choose, choose_all};
+use crate::compaction::{
+    self, Choice, Picture, choose, choose_all, choose_down, choose_rewrite, deepest, in_range,
+};
+use crate::entry::KeyRange;
 use crate::error::Error;
 use crate::flush;
 use crate::log::{FullReason, LogState};
 use crate::progress::{OnProgress, unwatched};
 use crate::sync::MutexGuard;
+use crate::version::{VersionEdit, VersionFile};
 
 impl Core {
     /// Flushes everything that was appended before the call.
@@ -46,11 +50,12 @@ impl Core {
     /// Whether the active memtable or the log has grown too large. On a full disk the log always
     /// has: it may be all that fills it.
     pub(super) fn wants_flush(&self) -> bool {
-        if self.log.state() == LogState::Full(FullReason::NoSpace) {
+        if self.journal.state() == LogState::Full(FullReason::NoSpace) {
             return !self.state.load().active.is_untouched();
         }
         self.state.load().active.allocated() >= self.options.write_buffer_bytes
-            || self.log.stats().live_bytes >= self.options.wal_limit_bytes
+            || self.memory.should_flush(&self.member)
+            || self.journal.stats().live_bytes >= self.options.wal_limit_bytes
     }
 
     /// Flushes the frozen memtables, oldest first. `flushing` is held.
@@ -68,12 +73,78 @@ impl Core {
     pub(crate) fn compact_once(&self) -> Result<bool, Error> {
         let _compacting = self.compacting.lock();
         self.check_running()?;
-        let levels = self.state.load().version.metas();
-        let choice = choose(&levels, &self.compaction_config(), &self.damaged.lock());
+        self.compact_as(choose)
+    }
+
+    /// Does the compaction that `choose` chooses; returns whether there was one. `compacting` is
+    /// held.
+    fn compact_as(&self, choose: impl FnOnce(&Picture<'_>) -> Option<Choice>) -> Result<bool, Error> {
+        let version = Arc::clone(&self.state.load().version);
+        let (levels, targets) = (version.metas(), self.targets(&version));
+        let knowledge = self.knowledge();
+        let choice = choose(&Picture {
+            levels: &levels,
+            targets: &targets,
+            config: &self.compaction_config(),
+            damaged: &self.damaged.lock(),
+            judge: knowledge.as_ref().map(|knowledge| &*knowledge.judge),
+            worn: &version.worn(),
+        });
         match choice {
-            Some(choice) => self.compact_and_note(&choice, &mut unwatched).map(|()| true),
+            Some(choice) => self.compact_and_note(&choice, knowledge.as_ref(), &mut unwatched),
             None => Ok(false),
         }
+    }
+
+    /// Compacts the tables with keys in a range, as they are now, level by level down to the
+    /// deepest that has any, and drops there what can be dropped.
+    pub(crate) fn compact_range(&self, range: &KeyRange) -> Result<(), Error> {
+        let metas = || self.state.load().version.metas();
+        let mut level = 0;
+        while let Some(last) = deepest(&metas(), range) {
+            // What comes to a level meanwhile is not waited for, or this might never end.
+            let left = in_range(&metas(), level, range);
+            let step = |picture: &Picture<'_>| {
+                if level == last && level > 0 {
+                    choose_rewrite(picture, level, &left)
+                } else {
+                    choose_down(picture, level, &left)
+                }
+            };
+            while self.step_of_range(step)? {}
+            // What was on level 0 alone is on another now.
+            if level >= last && level > 0 {
+                break;
+            }
+            level += 1;
+        }
+        Ok(())
+    }
+
+    /// A step of the compaction of a range: between two, more urgent ones can be done.
+    fn step_of_range(&self, choose: impl FnOnce(&Picture<'_>) -> Option<Choice>) -> Result<bool, Error> {
+        let _compacting = self.compacting.lock();
+        self.check_running()?;
+        self.compact_as(choose)
+    }
+
+    /// Removes the tables that lie wholly in a range; returns their bytes.
+    pub(crate) fn drop_range_files(&self, range: &KeyRange) -> Result<u64, Error> {
+        let _compacting = self.compacting.lock();
+        self.check_running()?;
+        let version = Arc::clone(&self.state.load().version);
+        let removed = compaction::inside(&version.metas(), range);
+        if removed.is_empty() {
+            return Ok(0);
+        }
+        let goes = |(level, file): &(usize, &VersionFile)| removed.contains(&(*level, file.meta.number));
+        let bytes = version.files().filter(goes).map(|(_, file)| file.meta.size).sum();
+        // The caller's reason must not be lost where its consequence is kept.
+        compact::make_durable(self, self.journal.appended())?;
+        let tables = removed.len() as u64;
+        self.install(VersionEdit { removed, ..VersionEdit::default() }, &[], None)?;
+        self.activity.removed(tables);
+        Ok(bytes)
     }
 
     /// Merges all tables into one sorted run.
@@ -81,16 +152,29 @@ impl Core {
         let _compacting = self.compacting.lock();
         self.check_running()?;
         let levels = self.state.load().version.metas();
-        match choose_all(&levels) {
-            Some(choice) => self.compact_and_note(&choice, progress),
+        let knowledge = self.knowledge();
+        match choose_all(&levels, knowledge.is_some()) {
+            Some(choice) => self.compact_and_note(&choice, knowledge.as_ref(), progress).map(drop),
             None => Ok(()),
         }
     }
 
-    /// Carries out a compaction. An input that cannot be read is noted as damaged, so that the
+    /// What the filter knows now.
+    fn knowledge(&self) -> Option<Knowledge> {
+        let judge = self.options.filter.as_ref()?.begin();
+        Some(Knowledge { judge, seq: self.journal.appended() })
+    }
+
+    /// Carries out a compaction; returns false if it was given up, because the database is being
+    /// closed. An input that cannot be read is noted as damaged, so that the
     /// next choice leaves it out.
-    fn compact_and_note(&self, choice: &Choice, progress: OnProgress<'_>) -> Result<(), Error> {
-        compact::compact(self, choice, progress).inspect_err(|error| {
+    fn compact_and_note(
+        &self,
+        choice: &Choice,
+        knowledge: Option<&Knowledge>,
+        progress: OnProgress<'_>,
+    ) -> Result<bool, Error> {
+        compact::compact(self, choice, knowledge, progress).inspect_err(|error| {
             let path = match error {
                 Error::Corruption { file, .. } => file,
                 Error::Io { action: "read", path, .. } => path,

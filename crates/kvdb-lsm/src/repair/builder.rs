@@ -99,7 +99,8 @@ impl<'a> Builder<'a> {
         let cache = Arc::new(BlockCache::new(1 << 20, 4 << 10));
         let table = Table::open(self.vfs(), &path, number, built.size, cache)?;
         self.made += 1;
-        Ok(Some(VersionFile { meta: Arc::new(FileMeta::of(number, built)), table: Arc::new(table) }))
+        let meta = Arc::new(FileMeta::of(number, built));
+        Ok(Some(VersionFile { meta, table: Arc::new(table), wear: Arc::default() }))
     }
 
     /// The files belong to the database now.

@@ -203,7 +203,8 @@ fn known_tables(
         let cache = Arc::new(BlockCache::new(1 << 20, 4 << 10));
         let opened = open_table(builder.vfs(), &path, meta, &cache);
         let checked = opened.and_then(|table| {
-            let file = VersionFile { meta: Arc::new(meta.clone()), table: Arc::new(table) };
+            let file =
+                VersionFile { meta: Arc::new(meta.clone()), table: Arc::new(table), wear: Arc::default() };
             verify::table(&file).map(|_| file)
         });
         watch.add(meta.size)?;

@@ -10,7 +10,7 @@ use crate::batch::Seq;
 use crate::db::core::parse_table_name;
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::table::{Fill, Table, TableIter};
+use crate::table::{Built, Fill, Table, TableIter};
 use crate::verify;
 use crate::version::{FileMeta, VersionFile};
 use crate::vfs::Vfs;
@@ -38,18 +38,9 @@ impl Source {
     pub(super) fn open(vfs: &dyn Vfs, path: &Path) -> Result<Self, Error> {
         let (table, size) = crate::dump::open_table(vfs, path)?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let properties = table.properties();
-        let meta = FileMeta {
-            number: parse_table_name(name).unwrap_or_default(),
-            size,
-            crc: table.checksum_file()?,
-            entries: properties.entries,
-            tombstones: properties.tombstones,
-            max_seq: properties.max_seq,
-            smallest: properties.smallest.clone(),
-            largest: properties.largest.clone(),
-        };
-        let file = VersionFile { meta: Arc::new(meta), table: Arc::new(table) };
+        let built = Built { size, crc: table.checksum_file()?, properties: table.properties().clone() };
+        let meta = Arc::new(FileMeta::of(parse_table_name(name).unwrap_or_default(), built));
+        let file = VersionFile { meta, table: Arc::new(table), wear: Arc::default() };
         verify::table(&file)?;
         Ok(Self::sound(file))
     }

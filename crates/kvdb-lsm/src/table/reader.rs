@@ -313,6 +313,19 @@ impl Table {
         }
     }
 
+    /// Whether a filter in memory lets a key through that may be in the table. Of what is not in
+    /// memory it says no.
+    pub(crate) fn is_let_through(&self, hash: u64, key: &[u8]) -> bool {
+        match &self.index {
+            TableIndex::Whole { bloom, .. } => bloom.may_contain(hash),
+            TableIndex::Partitioned(top) => {
+                let allows = self.filter_allows(top, top.find(key), hash, Reach::Cache);
+                allows.is_ok_and(|allows| allows == Some(true))
+            }
+            TableIndex::Quarantined(_) => false,
+        }
+    }
+
     /// Whether the filter lets a key of this hash through that is in `partition`.
     pub(super) fn filter_of_partition_allows(&self, partition: usize, hash: u64) -> Result<bool, Error> {
         match &self.index {

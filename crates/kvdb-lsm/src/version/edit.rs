@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Features, LEVELS};
+use super::{Features, LEVELS, MAX_CLASSES, Traits, Weight};
 use crate::batch::Seq;
 use crate::table::Built;
 use crate::varint;
@@ -22,6 +22,8 @@ const NEXT_FILE: u64 = 4;
 const FLUSHED_SEQ: u64 = 5;
 const COUNTERS: u64 = 6;
 const FEATURES: u64 = 7;
+const TRAITS: u64 = OPTIONAL | 7;
+const APPLIED_INDEX: u64 = 8;
 
 /// What the manifest says about a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub(crate) struct FileMeta {
     pub(crate) smallest: Vec<u8>,
     /// The last key.
     pub(crate) largest: Vec<u8>,
+    /// What the filter said about its rows, if there was one.
+    pub(crate) traits: Option<Traits>,
 }
 
 impl FileMeta {
@@ -56,13 +60,35 @@ impl FileMeta {
             max_seq: built.properties.max_seq,
             smallest: built.properties.smallest,
             largest: built.properties.largest,
+            traits: None,
         }
     }
 
-    /// Whether the key ranges of two tables meet.
+    /// Whether the table's key range meets another.
     pub(crate) fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
         self.smallest.as_slice() <= largest && smallest <= self.largest.as_slice()
     }
+
+    /// Whether the key ranges of two tables meet.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.overlaps(&other.smallest, &other.largest)
+    }
+}
+
+/// A table for tests that only look at numbers, sizes and key ranges.
+#[cfg(test)]
+pub(crate) fn test_meta(number: u64, size: u64, smallest: &str, largest: &str) -> std::sync::Arc<FileMeta> {
+    std::sync::Arc::new(FileMeta {
+        number,
+        size,
+        crc: 0,
+        entries: 100,
+        tombstones: 0,
+        max_seq: 1,
+        smallest: smallest.into(),
+        largest: largest.into(),
+        traits: None,
+    })
 }
 
 /// A change. What is `None` stays as it was.
@@ -78,6 +104,8 @@ pub(crate) struct VersionEdit {
     pub(crate) next_file: Option<u64>,
     /// The last sequence that is in tables.
     pub(crate) flushed_seq: Option<Seq>,
+    /// The index of the owner's log up to which it is in tables, for a database without a log.
+    pub(crate) applied_index: Option<u64>,
     /// The counters as of `flushed_seq`, all of them.
     pub(crate) counters: Option<BTreeMap<u16, i64>>,
     /// The features of the database.
@@ -87,6 +115,20 @@ pub(crate) struct VersionEdit {
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     varint::write(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+fn put_traits(out: &mut Vec<u8>, number: u64, traits: &Traits) {
+    let (first, last) = traits.deadlines.unwrap_or_default();
+    let dated = u64::from(traits.deadlines.is_some());
+    let Weight { entries, bytes } = traits.unclassed;
+    for number in [number, entries, bytes, traits.undying, dated, first, last] {
+        varint::write(out, number);
+    }
+    for (class, Weight { entries, bytes }) in &traits.classes {
+        for number in [u64::from(*class), *entries, *bytes] {
+            varint::write(out, number);
+        }
+    }
 }
 
 impl VersionEdit {
@@ -120,6 +162,9 @@ impl VersionEdit {
                 put_bytes(body, &meta.smallest);
                 put_bytes(body, &meta.largest);
             });
+            if let Some(traits) = &meta.traits {
+                field(TRAITS, &|body| put_traits(body, meta.number, traits));
+            }
         }
         for (level, number) in &self.removed {
             field(REMOVE_FILE, &|body| {
@@ -127,9 +172,12 @@ impl VersionEdit {
                 varint::write(body, *number);
             });
         }
-        for (tag, value) in
-            [(MIN_SEGMENT, self.min_segment), (NEXT_FILE, self.next_file), (FLUSHED_SEQ, self.flushed_seq)]
-        {
+        for (tag, value) in [
+            (MIN_SEGMENT, self.min_segment),
+            (NEXT_FILE, self.next_file),
+            (FLUSHED_SEQ, self.flushed_seq),
+            (APPLIED_INDEX, self.applied_index),
+        ] {
             if let Some(value) = value {
                 field(tag, &|body| varint::write(body, value));
             }
@@ -164,6 +212,7 @@ impl VersionEdit {
                         max_seq: body.varint()?,
                         smallest: body.bytes()?.to_vec(),
                         largest: body.bytes()?.to_vec(),
+                        traits: None,
                     };
                     if meta.smallest > meta.largest {
                         return Err("the keys of a table are the wrong way round");
@@ -177,6 +226,7 @@ impl VersionEdit {
                 MIN_SEGMENT => edit.min_segment = Some(body.varint()?),
                 NEXT_FILE => edit.next_file = Some(body.varint()?),
                 FLUSHED_SEQ => edit.flushed_seq = Some(body.varint()?),
+                APPLIED_INDEX => edit.applied_index = Some(body.varint()?),
                 COUNTERS => {
                     let counters = edit.counters.insert(BTreeMap::new());
                     while !body.is_empty() {
@@ -186,6 +236,19 @@ impl VersionEdit {
                     }
                 }
                 FEATURES => edit.features = Some(Features::decode(&mut body)?),
+                TRAITS => {
+                    let number = body.varint()?;
+                    let traits = body.traits()?;
+                    let (_, meta) = edit
+                        .added
+                        .last_mut()
+                        .filter(|(_, meta)| meta.number == number)
+                        .ok_or("the edit describes a table that it does not add")?;
+                    if traits.total().entries != meta.entries || traits.undying > meta.entries {
+                        return Err("the description of a table contradicts itself");
+                    }
+                    meta.traits = Some(traits);
+                }
                 tag if tag & OPTIONAL != 0 => continue,
                 _ => return Err("the edit has a field that this version does not know"),
             }
@@ -218,6 +281,28 @@ impl<'a> Reader<'a> {
     fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
         let len = usize::try_from(self.varint()?).map_err(|_| Self::CUT)?;
         self.rest.split_off(..len).ok_or(Self::CUT)
+    }
+
+    fn weight(&mut self) -> Result<Weight, &'static str> {
+        Ok(Weight { entries: self.varint()?, bytes: self.varint()? })
+    }
+
+    fn traits(&mut self) -> Result<Traits, &'static str> {
+        let unclassed = self.weight()?;
+        let mut traits = Traits { unclassed, undying: self.varint()?, ..Traits::default() };
+        let (dated, first, last) = (self.varint()?, self.varint()?, self.varint()?);
+        if dated > 1 || first > last {
+            return Err("the deadlines of a table are the wrong way round");
+        }
+        traits.deadlines = (dated == 1).then_some((first, last));
+        while !self.is_empty() {
+            let class = u32::try_from(self.varint()?).map_err(|_| "a class has an impossible number")?;
+            traits.classes.insert(class, self.weight()?);
+        }
+        if traits.classes.len() > MAX_CLASSES {
+            return Err("a table has more classes than are told apart");
+        }
+        Ok(traits)
     }
 
     fn level(&mut self) -> Result<usize, &'static str> {

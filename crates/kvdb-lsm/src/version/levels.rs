@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{FileMeta, VersionEdit};
+use super::{FileMeta, VersionEdit, Wear, sublevels};
 use crate::table::Table;
 
 /// The number of levels. Level 0 holds flushed memtables as they come, each deeper one is a single
-/// sorted run about ten times as large as the one above.
+/// sorted run. The last holds most of the data; the levels between are empty until it needs them.
 pub(crate) const LEVELS: usize = 7;
+/// The level that has nothing below.
+pub(crate) const LAST_LEVEL: usize = LEVELS - 1;
 
 /// A table of a version.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ pub(crate) struct VersionFile {
     pub(crate) meta: Arc<FileMeta>,
     /// The open table.
     pub(crate) table: Arc<Table>,
+    /// How often readers looked into it in vain, on this level.
+    pub(crate) wear: Arc<Wear>,
 }
 
 /// The descriptions of the tables by level, without the tables.
@@ -25,16 +29,30 @@ pub(crate) type LevelMetas = [Vec<Arc<FileMeta>>; LEVELS];
 ///
 /// # Invariants
 /// Level 0 is ordered from new to old. A deeper level is ordered by key, and its tables do not
-/// overlap. For every key, a table that is newer in this order has the newer version.
+/// overlap. For every key, a table that is newer in this order has the newer version. `runs` has
+/// the tables of level 0 by sublevel, the highest first, each ordered by key; `sizes` are the bytes
+/// of the levels.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Version {
     levels: [Arc<Vec<VersionFile>>; LEVELS],
+    runs: Vec<Arc<Vec<VersionFile>>>,
+    sizes: [u64; LEVELS],
 }
 
 impl Version {
     /// The tables of a level.
     pub(crate) const fn level(&self, level: usize) -> &Arc<Vec<VersionFile>> {
         &self.levels[level]
+    }
+
+    /// The tables of level 0 as sorted runs, newest first. Within a run they do not overlap.
+    pub(crate) fn runs(&self) -> &[Arc<Vec<VersionFile>>] {
+        &self.runs
+    }
+
+    /// The bytes of each level.
+    pub(crate) const fn sizes(&self) -> &[u64; LEVELS] {
+        &self.sizes
     }
 
     /// All tables with their levels.
@@ -49,14 +67,18 @@ impl Version {
     }
 
     /// The tables that can hold `key`, newest first.
-    pub(crate) fn candidates(&self, key: &[u8]) -> impl Iterator<Item = &Table> {
-        let covers = move |file: &&VersionFile| file.meta.overlaps(key, key);
-        let flushed = self.levels[0].iter().filter(covers);
-        let deeper = self.levels[1..].iter().filter_map(move |files| {
+    pub(crate) fn candidates(&self, key: &[u8]) -> impl Iterator<Item = &VersionFile> {
+        let runs = self.runs.iter().chain(&self.levels[1..]);
+        runs.filter_map(move |files| {
             let at = files.partition_point(|file| file.meta.largest.as_slice() < key);
-            files.get(at).filter(covers)
-        });
-        flushed.chain(deeper).map(|file| &*file.table)
+            files.get(at).filter(|file| file.meta.smallest.as_slice() <= key)
+        })
+    }
+
+    /// Tables that readers have looked into in vain more often than merging them costs.
+    pub(crate) fn worn(&self) -> Vec<(usize, u64)> {
+        let worn = self.files().filter(|(_, file)| file.wear.is_worn(file.meta.size));
+        worn.map(|(level, file)| (level, file.meta.number)).collect()
     }
 
     /// The version after `edit`; `added` are its new tables, open, in the same order. `Err` says
@@ -72,8 +94,11 @@ impl Version {
             files.remove(at);
         }
         for ((level, meta), table) in edit.added.iter().zip(added) {
-            Arc::make_mut(&mut next.levels[*level])
-                .push(VersionFile { meta: Arc::new(meta.clone()), table: Arc::clone(table) });
+            Arc::make_mut(&mut next.levels[*level]).push(VersionFile {
+                meta: Arc::new(meta.clone()),
+                table: Arc::clone(table),
+                wear: Arc::default(),
+            });
         }
         for (level, _) in &edit.added {
             let files = Arc::make_mut(&mut next.levels[*level]);
@@ -84,9 +109,25 @@ impl Version {
                 files.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
             }
         }
-        check(&next.metas())?;
+        let metas = next.metas();
+        check(&metas)?;
+        next.runs = runs(&next.levels[0], &sublevels(&metas[0]));
+        next.sizes = metas.each_ref().map(|files| files.iter().map(|meta| meta.size).sum());
         Ok(next)
     }
+}
+
+/// The tables of level 0 by sublevel, the highest first.
+fn runs(level0: &[VersionFile], heights: &[usize]) -> Vec<Arc<Vec<VersionFile>>> {
+    let depth = heights.iter().max().map_or(0, |highest| highest + 1);
+    let mut runs = vec![Vec::new(); depth];
+    for (file, height) in level0.iter().zip(heights) {
+        runs[depth - 1 - height].push(file.clone());
+    }
+    for run in &mut runs {
+        run.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
+    }
+    runs.into_iter().map(Arc::new).collect()
 }
 
 /// Checks that the tables of the deeper levels do not overlap. `Err` names two that do.

@@ -38,6 +38,8 @@ pub(crate) struct Snapshot {
     pub(crate) next_file: u64,
     /// The last sequence that is in tables.
     pub(crate) flushed_seq: Seq,
+    /// The index of the owner's log up to which it is in tables; 0 for none.
+    pub(crate) applied_index: u64,
     /// The counters as of `flushed_seq`.
     pub(crate) counters: BTreeMap<u16, i64>,
     /// The features of the database.
@@ -62,6 +64,7 @@ impl Snapshot {
         self.min_segment = edit.min_segment.unwrap_or(self.min_segment);
         self.next_file = edit.next_file.unwrap_or(self.next_file);
         self.flushed_seq = edit.flushed_seq.unwrap_or(self.flushed_seq);
+        self.applied_index = edit.applied_index.unwrap_or(self.applied_index);
         if let Some(counters) = &edit.counters {
             self.counters.clone_from(counters);
         }
@@ -77,6 +80,7 @@ impl Snapshot {
             min_segment: Some(self.min_segment),
             next_file: Some(self.next_file),
             flushed_seq: Some(self.flushed_seq),
+            applied_index: (self.applied_index > 0).then_some(self.applied_index),
             counters: Some(self.counters.clone()),
             features: Some(self.features),
         }
@@ -373,6 +377,11 @@ pub(crate) fn forge(number: u64, edits: &[&[u8]]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::{Traits, Weight};
+
+    fn weight(entries: u64) -> Weight {
+        Weight { entries, bytes: entries * 1000 }
+    }
 
     fn meta(number: u64) -> FileMeta {
         FileMeta {
@@ -384,6 +393,12 @@ mod tests {
             max_seq: number,
             smallest: format!("{number:03}a").into_bytes(),
             largest: format!("{number:03}b").into_bytes(),
+            traits: number.is_multiple_of(3).then(|| Traits {
+                classes: BTreeMap::from([(number as u32, weight(4)), (u32::MAX, weight(5))]),
+                unclassed: weight(1),
+                deadlines: number.is_multiple_of(2).then_some((number, u64::MAX)),
+                undying: 7,
+            }),
         }
     }
 
@@ -407,6 +422,7 @@ mod tests {
                 min_segment: Some(number),
                 next_file: Some(number + 1),
                 flushed_seq: Some(number),
+                applied_index: (number > 5).then_some(number * 7),
                 counters: Some(BTreeMap::from([(1, -5), (900, i64::MAX)])),
                 features: Some(Features::WRITTEN),
             };

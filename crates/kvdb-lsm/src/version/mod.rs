@@ -9,15 +9,23 @@ mod edit;
 mod features;
 mod levels;
 mod manifest;
+mod sublevels;
+mod traits;
+mod wear;
 
 pub(crate) use self::current::{CURRENT, manifest_name, parse_manifest_name, read_current, write_current};
+#[cfg(test)]
+pub(crate) use self::edit::test_meta;
 pub(crate) use self::edit::{FileMeta, VersionEdit};
 pub(crate) use self::features::Features;
-pub(crate) use self::levels::{LEVELS, LevelMetas, Version, VersionFile};
+pub(crate) use self::levels::{LAST_LEVEL, LEVELS, LevelMetas, Version, VersionFile};
 pub(crate) use self::manifest::{
     Manifest, ManifestError, ManifestRecord, Snapshot, forge as forge_manifest, parse as parse_manifest,
     read_bytes as read_manifest_bytes, read_manifest, records as manifest_records,
 };
+pub(crate) use self::sublevels::sublevels;
+pub(crate) use self::traits::{MAX_CLASSES, Traits, Weight};
+pub(crate) use self::wear::{Wear, note_vain_lookup};
 
 /// No file, segment or sequence ever gets a number from here on, so that counting on cannot
 /// overflow whatever a file claims.

@@ -2,12 +2,13 @@
 //! back is the state after the first n batches, for some n that covers everything durable, with
 //! exact counters.
 
-use crate::db_support::{History, random_batch, small};
+use crate::db_support::{History, KEYS, key, random_batch, small};
 use crate::support::{Rng, seeds};
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::log::SyncPolicy;
 use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs};
 use kvdb_lsm::{Db, Options, Pressure};
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +30,24 @@ fn live(db: &Db, rng: &mut Rng, history: &mut History, durable: &mut u64) {
             22 => drop(db.flush_if_due()),
             23 | 24 => drop(db.compact_step()),
             25 if rng.one_in(6) => drop(db.compact()),
+            26 if rng.one_in(4) => {
+                let (from, to) = (key(rng.below(60)), key(60));
+                drop(db.compact_range((Bound::Included(&from[..]), Bound::Excluded(&to[..]))));
+            }
+            27 if rng.one_in(12) => drop_everything(db, history),
             _ => db.log().tick(Duration::from_millis(rng.below(100_000))),
         }
         *durable = db.log().durable().max(*durable);
+    }
+}
+
+/// Deletes every key, and then lets go of all tables at once.
+fn drop_everything(db: &Db, history: &mut History) {
+    let mut batch = WriteBatch::new();
+    (0..KEYS).for_each(|n| batch.delete(&key(n)));
+    if let Ok(seq) = db.append(&batch) {
+        history.push(batch, seq);
+        let _ = db.drop_range_files(..);
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 fn database() -> (SimVfs, History) {
     let vfs = SimVfs::new();
     let mut options = small(&vfs);
-    options.level1_bytes = 2 << 10;
+    options.base_level_bytes = 2 << 10;
     let db = Db::open(options).expect("open");
     let mut rng = Rng::new(21);
     let mut history = History::default();

@@ -47,6 +47,7 @@ fn small_life(vfs: &SimVfs, history: &mut History, durable: &mut u64, context: &
                 Err(other) => panic!("{context}: {other}"),
             }
             match n % 12 {
+                3 if n > 20 => note(db.compact_range(..)),
                 5 => note(db.flush()),
                 7 => note(db.compact_step().map(drop)),
                 9 => note(db.log().sync().map(drop).map_err(Error::from)),
@@ -145,7 +146,7 @@ fn a_full_disk_refuses_and_recovers_without_loss() {
         for _ in 0..200 {
             assert!(turn(&mut history, &mut rng), "{context}: refused with space left");
         }
-        vfs.set_capacity(Some(vfs.used_bytes() + rng.below(60_000)));
+        vfs.set_capacity(Some(vfs.used_bytes() + rng.below(25_000)));
         // A flush may make room again; what the keys need by themselves it cannot.
         for _ in 0..300 {
             turn(&mut history, &mut rng);

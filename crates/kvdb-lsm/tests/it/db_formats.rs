@@ -27,8 +27,8 @@ fn options(vfs: Arc<dyn Vfs>, dir: &Path) -> Options {
     options.write_buffer_bytes = 64 << 10;
     options.block_bytes = 512;
     options.table_bytes = 8 << 10;
-    options.level0_tables = 3;
-    options.level1_bytes = 12 << 10;
+    options.level0_depth = 3;
+    options.base_level_bytes = 12 << 10;
     options.compression = Compression::Lz4;
     options.background = false;
     options

@@ -145,7 +145,7 @@ fn a_compaction_and_a_freeze_do_not_undo_each_other() {
     let seen = explore(8000, || {
         // Few steps, so that most switches are at places that matter.
         let mut options = small(&SimVfs::new());
-        options.level0_tables = 1;
+        options.level0_depth = 1;
         options.partitioning.count = 1;
         let db = Arc::new(Db::open(options).expect("open"));
         write_pair(&db, 3);

@@ -68,8 +68,8 @@ fn random_options(rng: &mut Rng, vfs: &SimVfs) -> Options {
     options.segment_bytes = one_of(&[8 << 10, 16 << 10, 256 << 10]) as u64;
     options.wal_limit_bytes = one_of(&[16 << 10, 100 << 10, 16 << 20]) as u64;
     options.table_bytes = one_of(&[1, 2 << 10, 16 << 10, 1 << 20]) as u64;
-    options.level0_tables = one_of(&[1, 2, 4, 20]);
-    options.level1_bytes = one_of(&[1, 4 << 10, 32 << 10, 1 << 20]) as u64;
+    options.level0_depth = one_of(&[1, 2, 4, 20]);
+    options.base_level_bytes = one_of(&[1, 4 << 10, 32 << 10, 1 << 20]) as u64;
     options.bloom_bits_per_key = one_of(&[0, 1, 10, 20]);
     options.block_cache_bytes = one_of(&[0, 1 << 10, 16 << 10, 8 << 20]) as u64;
     options.compression = [Compression::None, Compression::Lz4][one_of(&[0, 1])];
@@ -218,8 +218,8 @@ impl std::fmt::Debug for Shown<'_> {
             .field("segment_bytes", &options.segment_bytes)
             .field("wal_limit_bytes", &options.wal_limit_bytes)
             .field("table_bytes", &options.table_bytes)
-            .field("level0_tables", &options.level0_tables)
-            .field("level1_bytes", &options.level1_bytes)
+            .field("level0_depth", &options.level0_depth)
+            .field("base_level_bytes", &options.base_level_bytes)
             .field("bloom_bits_per_key", &options.bloom_bits_per_key)
             .field("block_cache_bytes", &options.block_cache_bytes)
             .field("compression", &options.compression)

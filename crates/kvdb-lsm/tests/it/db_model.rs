@@ -2,10 +2,11 @@
 //! whatever flushes, compactions, reopenings and views came in between.
 
 use crate::db_support::{History, KEYS, Model, key, random_batch, small};
-use crate::db_walks::{Range, Walk};
+use crate::db_walks::{Range, Walk, bound, slice};
 use crate::support::{Rng, seeds};
 use kvdb_lsm::vfs::SimVfs;
 use kvdb_lsm::{Db, ReadView};
+use std::ops::Bound;
 use std::path::Path;
 
 struct Run {
@@ -38,15 +39,17 @@ impl Run {
             32 if !self.views.is_empty() => {
                 let _ = self.views.swap_remove(rng.below(self.views.len() as u64) as usize);
             }
-            33 | 34 if !self.views.is_empty() => {
+            33 if !self.views.is_empty() => {
                 let (view, model) = &self.views[rng.below(self.views.len() as u64) as usize];
                 check_view(&self.db, view, model, rng, context);
             }
-            35 => {
+            36 => self.reopen(rng, context),
+            34 if rng.one_in(2) => self.compact_range(rng, context),
+            34 => {
                 let view = self.db.view();
                 check_view(&self.db, &view, &self.history.model, rng, context);
             }
-            36 => self.reopen(rng, context),
+            35 if rng.one_in(4) => self.drop_range(rng, context),
             37 if rng.one_in(3) => self.checkpoint(rng, context),
             38 if rng.one_in(3) => {
                 let report = self.db.verify().expect("verify");
@@ -69,6 +72,40 @@ impl Run {
             self.db = Db::open(small(&self.vfs)).expect("open after closing");
         }
         self.history.model.assert_equals(&self.db, context);
+    }
+
+    fn compact_range(&self, rng: &mut Rng, context: &str) {
+        let (lower, upper) = (bound(rng), bound(rng));
+        let before = self.db.stats();
+        self.db.compact_range((slice(&lower), slice(&upper))).expect("compact a range");
+        let after = self.db.stats();
+        assert!(after.table_entries <= before.table_entries + before.active_keys as u64, "{context}");
+        if (&lower, &upper) == (&Bound::Unbounded, &Bound::Unbounded) {
+            assert_eq!(after.table_entries, self.history.model.rows.len() as u64, "{context}");
+        }
+    }
+
+    /// Lets go of a range as one does: the tables inside it first, then what is left, row by row.
+    fn drop_range(&mut self, rng: &mut Rng, context: &str) {
+        let (lower, upper) = (bound(rng), bound(rng));
+        let view = self.db.view();
+        let kept = self.history.model.clone();
+        let bytes = self.db.drop_range_files((slice(&lower), slice(&upper))).expect("drop tables");
+        let before = self.db.stats().removed_tables;
+        assert!(bytes == 0 || before > 0, "{context}");
+        let left = self.db.view();
+        let mut batch = kvdb_lsm::batch::WriteBatch::new();
+        for row in self.db.iter((slice(&lower), slice(&upper)), &left) {
+            batch.delete(&row.expect("iterate").0);
+        }
+        // What was only in the tables that went is gone from the model as well.
+        let range = Range::Between(lower, upper);
+        self.history.model.rows.retain(|key, _| !range.contains(key));
+        if !batch.is_empty() {
+            let seq = self.db.append(&batch).expect("append");
+            self.history.push(batch, seq);
+        }
+        check_view(&self.db, &view, &kept, rng, context);
     }
 
     fn checkpoint(&self, rng: &mut Rng, context: &str) {

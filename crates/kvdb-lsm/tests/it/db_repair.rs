@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 fn database(seed: u64) -> (SimVfs, History) {
     let vfs = SimVfs::new();
     let mut options = small(&vfs);
-    options.level1_bytes = 2 << 10;
+    options.base_level_bytes = 2 << 10;
     let db = Db::open(options).expect("open");
     let (mut history, mut rng) = (History::default(), Rng::new(seed));
     for n in 0..120 {

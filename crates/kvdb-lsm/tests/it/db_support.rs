@@ -25,8 +25,8 @@ pub(crate) fn small(vfs: &SimVfs) -> Options {
     options.block_bytes = 256;
     options.block_cache_bytes = 8 << 10;
     options.table_bytes = 3 << 10;
-    options.level0_tables = 3;
-    options.level1_bytes = 6 << 10;
+    options.level0_depth = 3;
+    options.base_level_bytes = 6 << 10;
     options.compression = Compression::Lz4;
     options.partitioning = Partitioning { count: 5, of: partition_of };
     options.background = false;

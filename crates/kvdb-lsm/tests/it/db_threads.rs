@@ -19,7 +19,7 @@ fn options(dir: &std::path::Path) -> Options {
     options.block_bytes = 512;
     options.block_cache_bytes = 64 << 10;
     options.table_bytes = 32 << 10;
-    options.level1_bytes = 64 << 10;
+    options.base_level_bytes = 64 << 10;
     options
 }
 

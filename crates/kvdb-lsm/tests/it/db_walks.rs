@@ -35,13 +35,18 @@ pub(crate) struct Walk {
 /// The row after each move.
 pub(crate) type Seen = Vec<Option<(Vec<u8>, Vec<u8>)>>;
 
-fn bound(rng: &mut Rng) -> Bound<Vec<u8>> {
+pub(crate) fn bound(rng: &mut Rng) -> Bound<Vec<u8>> {
     let key = sought(rng);
     match rng.below(3) {
         0 => Bound::Included(key),
         1 => Bound::Excluded(key),
         _ => Bound::Unbounded,
     }
+}
+
+/// A bound, borrowed.
+pub(crate) fn slice(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
+    bound.as_ref().map(Vec::as_slice)
 }
 
 /// A key of the workload, or one between or beyond its keys.
@@ -86,15 +91,10 @@ impl Range {
     }
 
     pub(crate) fn iter(&self, db: &Db, view: &ReadView) -> Iter {
-        let slice = |bound: &Bound<Vec<u8>>| bound.clone();
         match self {
             Self::All => db.iter_all(view),
             Self::Prefix(prefix) => db.iter_prefix(prefix, view),
-            Self::Between(lower, upper) => {
-                let (lower, upper) = (slice(lower), slice(upper));
-                let bounds = (lower.as_ref().map(Vec::as_slice), upper.as_ref().map(Vec::as_slice));
-                db.iter(bounds, view)
-            }
+            Self::Between(lower, upper) => db.iter((slice(lower), slice(upper)), view),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod dependence;
+mod emptying;
 mod expiry;
 mod loading;
 mod model;

@@ -56,10 +56,13 @@ impl CommitLog for MoodyLog {
 
 /// Opens a store whose log is moody while `moody` is set.
 fn open(dir: &Path, moody: &Arc<AtomicBool>) -> Client {
-    let rows: Arc<Db> = Arc::new(testing::open_rows(dir));
+    let (rows, dead_rows) = testing::open_filtered_rows(dir);
+    let rows: Arc<Db> = Arc::new(rows);
     let log = MoodyLog { log: LocalLog::new(rows.clone()), moody: moody.clone(), asked: AtomicU64::new(0) };
     let options = StoreOptions { databases: 16, fresh_seed: 42, io_threads: 2 };
-    Client::of(Arc::new(Store::open(rows, Arc::new(log), &options).expect("a sound database opens")))
+    let store = Store::open(rows, Arc::new(log), &options).expect("a sound database opens");
+    store.tell(dead_rows);
+    Client::of(Arc::new(store))
 }
 
 /// A store beside the maps that it should be equal to.
@@ -144,6 +147,9 @@ impl Pair {
             94 => {
                 if self.client.store.flush(&[db]).is_ok() {
                     self.model[at].clear();
+                    if self.random.below(2) == 0 {
+                        self.client.store.rows().compact_step().expect("the disk is sound");
+                    }
                 }
             }
             95 | 96 => {

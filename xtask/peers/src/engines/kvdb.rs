@@ -33,7 +33,7 @@ impl Kvdb {
         options.segment_bytes = (options.write_buffer_bytes as u64).clamp(4 << 20, 64 << 20);
         options.block_cache_bytes = setup.budget_bytes as u64 / 2;
         options.table_bytes = 64 << 20;
-        options.level1_bytes = (setup.budget_bytes as u64 / 2).clamp(16 << 20, 256 << 20);
+        options.base_level_bytes = (setup.budget_bytes as u64 / 2).clamp(16 << 20, 256 << 20);
         Ok(Self { db: Db::open(options).map_err(failed)?, durability: setup.durability })
     }
 

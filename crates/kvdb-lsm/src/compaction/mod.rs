@@ -1,0 +1,286 @@
+//! What to compact: decided here, from a picture of the levels alone; done elsewhere.
+//!
+//! Leveled compaction. Level 0 is due when it is stacked too high or has too many bytes, a deeper
+//! level when it is larger than its [target](Targets). The most urgent level goes first. When none
+//! is due, there may be [upkeep](upkeep) to do.
+
+mod cuts;
+mod level0;
+mod leveled;
+mod range;
+mod sieve;
+mod targets;
+mod upkeep;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(crate) use self::cuts::{Cuts, Grouping};
+pub(crate) use self::range::{choose_all, choose_down, choose_rewrite, deepest, in_range, inside};
+pub(crate) use self::sieve::{Fate, Sieve};
+pub(crate) use self::targets::Targets;
+use crate::filter::Judge;
+use crate::version::{FileMeta, LAST_LEVEL, LEVELS, LevelMetas, sublevels};
+
+/// A table should overlap at most this many tables of the level below its own, or compacting it
+/// takes long and much.
+pub(crate) const MAX_GRANDPARENTS: usize = 10;
+
+/// When a level is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Config {
+    /// The depth at which level 0 is due: how many of its tables lie over one key.
+    pub(crate) level0_depth: usize,
+    /// The most bytes that the first level below 0 should have.
+    pub(crate) base_bytes: u64,
+    /// How many times larger each further level may be.
+    pub(crate) fan_out: u64,
+    /// A table with fewer tombstones is not compacted for their sake.
+    pub(crate) min_tombstones: u64,
+    /// Tables are compressed, except on level 0 and the one it is compacted into.
+    pub(crate) compressed: bool,
+    /// Tables of the last level are compressed in another way than those above.
+    pub(crate) last_level_differs: bool,
+}
+
+/// What is to be done with the tables of a compaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// They are merged.
+    Merge,
+    /// They change their level as they are: nothing there overlaps them.
+    Move,
+    /// They are removed: nobody needs what is in them.
+    Remove,
+}
+
+/// Why a compaction was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A level is too large or stacked too high.
+    Size,
+    /// Rows are dead, as the filter says.
+    Dead,
+    /// There are tombstones that can go.
+    Tombstones,
+    /// Readers have often looked into a table in vain.
+    Reads,
+    /// Somebody asked for it.
+    Asked,
+}
+
+/// A compaction to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The tables, by level and number.
+    pub(crate) inputs: Vec<(usize, u64)>,
+    /// Where the result goes.
+    pub(crate) output_level: usize,
+    /// What is done with them.
+    pub(crate) work: Work,
+    /// Why.
+    pub(crate) reason: Reason,
+}
+
+impl Choice {
+    /// Whether somebody waits for it.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.reason == Reason::Asked
+    }
+}
+
+/// Tables that cannot be read, by number. They stay where they are: moved, they would be met again.
+pub(crate) type Damaged = BTreeSet<u64>;
+
+/// All that a choice depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Picture<'a> {
+    /// The tables.
+    pub(crate) levels: &'a LevelMetas,
+    /// The sizes to aim for.
+    pub(crate) targets: &'a Targets,
+    /// When a level is due.
+    pub(crate) config: &'a Config,
+    /// Tables that must not be part of it.
+    pub(crate) damaged: &'a Damaged,
+    /// What the filter says, if there is one.
+    pub(crate) judge: Option<&'a dyn Judge>,
+    /// Tables that readers have often looked into in vain, by level and number.
+    pub(crate) worn: &'a [(usize, u64)],
+}
+
+impl Picture<'_> {
+    fn is_sound(&self, meta: &FileMeta) -> bool {
+        !self.damaged.contains(&meta.number)
+    }
+
+    /// Whether tables of two levels are stored in the same way, so that one can move.
+    fn is_stored_alike(&self, from: usize, to: usize) -> bool {
+        let base = self.targets.base;
+        if self.config.last_level_differs && (from == LAST_LEVEL) != (to == LAST_LEVEL) {
+            return false;
+        }
+        !self.config.compressed || is_compressed(from, base) == is_compressed(to, base)
+    }
+}
+
+/// Whether a level is one of those that are compressed. Level 0 and the base are soon rewritten,
+/// unless the base is the last level.
+pub(crate) const fn is_compressed(level: usize, base: usize) -> bool {
+    level > base || level == LAST_LEVEL
+}
+
+/// The bytes of each level.
+pub(crate) fn sizes(levels: &LevelMetas) -> [u64; LEVELS] {
+    levels.each_ref().map(|files| files.iter().map(|meta| meta.size).sum())
+}
+
+/// How urgent a compaction of level 0 is; due from 1 on.
+pub(crate) fn level0_score(depth: usize, bytes: u64, config: &Config) -> f64 {
+    let depth = depth as f64 / config.level0_depth.max(1) as f64;
+    depth.max(bytes as f64 / config.base_bytes.max(1) as f64)
+}
+
+/// The most urgent compaction, if anything is due. No damaged table is part of it.
+pub(crate) fn choose(picture: &Picture<'_>) -> Option<Choice> {
+    let sizes = sizes(picture.levels);
+    let depth = sublevels(&picture.levels[0]).into_iter().max().map_or(0, |highest| highest + 1);
+    // The last level has nowhere to go.
+    let mut due: Vec<(usize, f64)> = (1..LAST_LEVEL)
+        .map(|level| (level, picture.targets.score(&sizes, level)))
+        .chain([(0, level0_score(depth, sizes[0], picture.config))])
+        .filter(|(_, score)| *score >= 1.0)
+        .collect();
+    due.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let by_size = due.into_iter().find_map(|(level, _)| {
+        if level == 0 {
+            return level0::choose(picture, Reason::Size);
+        }
+        let excess = sizes[level].saturating_sub(picture.targets.bytes[level]);
+        leveled::choose(picture, level, excess, Reason::Size)
+    });
+    by_size.or_else(|| upkeep::choose(picture))
+}
+
+/// The tables of a sorted level, or of level 0, that meet a key range.
+fn overlapping<'a>(files: &'a [Arc<FileMeta>], smallest: &[u8], largest: &[u8]) -> Vec<&'a Arc<FileMeta>> {
+    files.iter().filter(|meta| meta.overlaps(smallest, largest)).collect()
+}
+
+/// The first and the last key of some tables.
+fn hull<'a>(files: &[&'a Arc<FileMeta>]) -> Option<(&'a [u8], &'a [u8])> {
+    let smallest = files.iter().map(|meta| meta.smallest.as_slice()).min()?;
+    let largest = files.iter().map(|meta| meta.largest.as_slice()).max()?;
+    Some((smallest, largest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::test_meta as meta;
+
+    pub(super) const CONFIG: Config = Config {
+        level0_depth: 4,
+        base_bytes: 1000,
+        fan_out: 10,
+        min_tombstones: 10,
+        compressed: false,
+        last_level_differs: false,
+    };
+
+    /// Levels for a test.
+    #[derive(Clone)]
+    pub(super) struct Levels {
+        levels: LevelMetas,
+        config: Config,
+        worn: Vec<(usize, u64)>,
+    }
+
+    impl Levels {
+        /// Level 0 is given from new to old, a deeper level in any order.
+        pub(super) fn new(files: Vec<(usize, Arc<FileMeta>)>) -> Self {
+            let mut levels: LevelMetas = Default::default();
+            for (level, meta) in files {
+                levels[level].push(meta);
+            }
+            for files in &mut levels[1..] {
+                files.sort_by(|a, b| a.smallest.cmp(&b.smallest));
+            }
+            Self { levels, config: CONFIG, worn: Vec::new() }
+        }
+
+        /// The same, in a database that compresses.
+        pub(super) fn compressed(self) -> Self {
+            Self { config: Config { compressed: true, ..self.config }, ..self }
+        }
+
+        /// The same, in a database that compresses the last level in another way.
+        pub(super) fn last_level_differs(self) -> Self {
+            Self { config: Config { last_level_differs: true, ..self.config }, ..self }
+        }
+
+        /// The same over a large last level, so that the one above need not be empty.
+        pub(super) fn large(mut self) -> Self {
+            self.levels[6].push(meta(99, 10_000, "~", "~~"));
+            self
+        }
+
+        /// The same, after readers have looked into these tables in vain.
+        pub(super) fn worn(self, worn: &[(usize, u64)]) -> Self {
+            Self { worn: worn.to_vec(), ..self }
+        }
+
+        pub(super) fn choose(&self, damaged: &[u64]) -> Option<Choice> {
+            self.choose_with(damaged, None)
+        }
+
+        pub(super) fn judged(&self, judge: &dyn Judge) -> Option<Choice> {
+            self.choose_with(&[], Some(judge))
+        }
+
+        fn choose_with(&self, damaged: &[u64], judge: Option<&dyn Judge>) -> Option<Choice> {
+            let damaged = damaged.iter().copied().collect();
+            let targets = Targets::new(&sizes(&self.levels), &self.config);
+            choose(&Picture {
+                levels: &self.levels,
+                targets: &targets,
+                config: &self.config,
+                damaged: &damaged,
+                judge,
+                worn: &self.worn,
+            })
+        }
+    }
+
+    /// The numbers of the tables of a choice.
+    pub(super) fn inputs(choice: &Choice) -> Vec<u64> {
+        choice.inputs.iter().map(|(_, number)| *number).collect()
+    }
+
+    #[test]
+    fn nothing_is_due_in_small_levels() {
+        let few = Levels::new(vec![
+            (0, meta(9, 500, "a", "z")),
+            (5, meta(1, 800, "a", "m")),
+            (6, meta(2, 1 << 13, "a", "z")),
+        ]);
+        assert_eq!(few.choose(&[]), None);
+    }
+
+    #[test]
+    fn the_level_that_is_furthest_above_its_target_goes_first() {
+        let stack = || (0..5).map(|n| (0, meta(20 + n, 10, "a", "z"))).rev();
+        let below = |size| [(5, meta(1, size, "a", "z")), (6, meta(2, 10_000, "a", "z"))];
+        let chosen = Levels::new(stack().chain(below(1100)).collect()).choose(&[]);
+        assert_eq!(chosen.map(|choice| choice.output_level), Some(5));
+        let chosen = Levels::new(stack().chain(below(1500)).collect()).choose(&[]);
+        assert_eq!(chosen.map(|choice| choice.output_level), Some(6));
+    }
+
+    #[test]
+    fn a_level_above_the_base_sinks_to_where_it_belongs() {
+        let old = Levels::new(vec![(1, meta(1, 100, "a", "m")), (1, meta(2, 100, "n", "z"))]);
+        let chosen = old.choose(&[]).expect("level 1 should be empty");
+        assert_eq!((inputs(&chosen), chosen.output_level, chosen.work), (vec![1, 2], 2, Work::Move));
+    }
+}

@@ -1,0 +1,168 @@
+//! Databases that share a runtime: one cache, one memory, one set of threads, and nobody waits for
+//! somebody else's broken disk.
+
+use crate::db_support::{History, Model, random_batch, small};
+use crate::support::{Rng, cases};
+use kvdb_lsm::batch::WriteBatch;
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
+use kvdb_lsm::{AppendError, Db, Options, Pressure, Runtime, RuntimeOptions};
+
+fn shared(vfs: &SimVfs, runtime: &Runtime) -> Options {
+    Options { runtime: Some(runtime.clone()), ..small(vfs) }
+}
+
+#[test]
+fn two_databases_share_a_cache_and_never_see_each_others_blocks() {
+    for seed in 0..cases(20) {
+        let mut rng = Rng::new(seed);
+        let runtime =
+            Runtime::new(RuntimeOptions { block_cache_bytes: 64 << 10, ..RuntimeOptions::default() });
+        let mut pairs: Vec<(SimVfs, Db, History)> = (0..2)
+            .map(|_| {
+                let vfs = SimVfs::new();
+                let db = Db::open(shared(&vfs, &runtime)).expect("open");
+                (vfs, db, History::default())
+            })
+            .collect();
+        for step in 0..300 {
+            let context = format!("seed {seed}, step {step}");
+            let (vfs, db, history) = &mut pairs[rng.below(2) as usize];
+            match rng.below(20) {
+                0..=13 => {
+                    let batch = random_batch(&mut rng);
+                    let seq = db.append(&batch).expect("append");
+                    history.push(batch, seq);
+                }
+                14 => drop(db.flush_if_due().expect("flush")),
+                15 => db.flush().expect("flush"),
+                16 | 17 => drop(db.compact_step().expect("compact")),
+                18 if rng.one_in(5) => {
+                    db.log().sync().expect("sync");
+                    *vfs = vfs.process_crash();
+                    *db = Db::open(shared(vfs, &runtime)).expect("open again");
+                }
+                // Both have files of the same numbers, and ask the same cache.
+                _ => history.model.assert_equals(db, &context),
+            }
+        }
+        for (_, db, history) in &pairs {
+            history.model.assert_equals(db, &format!("seed {seed}"));
+        }
+        drop(pairs);
+        assert_eq!(runtime.memtable_bytes(), 0, "seed {seed}: memory of closed databases counts");
+    }
+}
+
+fn put(db: &Db, n: u64, bytes: usize) -> Result<u64, AppendError> {
+    let mut batch = WriteBatch::new();
+    batch.put(&n.to_be_bytes(), &vec![7; bytes]);
+    let appended = db.append(&batch);
+    let _ = db.log().write_out(db.log().appended());
+    appended
+}
+
+#[test]
+fn the_largest_memtable_gives_way_and_the_limit_holds_for_all() {
+    const LIMIT: usize = 8 << 20;
+    let runtime = Runtime::new(RuntimeOptions { memtable_bytes: LIMIT, ..RuntimeOptions::default() });
+    let open = || {
+        let options = shared(&SimVfs::new(), &runtime);
+        Db::open(Options { write_buffer_bytes: 1 << 30, wal_limit_bytes: 1 << 40, ..options }).expect("open")
+    };
+    let (small, large) = (open(), open());
+    for n in 0..1500 {
+        put(&large, n, 2000).expect("there is room");
+    }
+    assert!(!large.flush_if_due().expect("flush"), "half of the limit is not reached");
+    let mut n = 0;
+    while runtime.memtable_bytes() < LIMIT / 2 + (512 << 10) {
+        put(&small, n, 2000).expect("there is room");
+        n += 1;
+    }
+    assert!(!small.flush_if_due().expect("flush"), "the other one is larger");
+    assert!(large.flush_if_due().expect("flush"), "the largest makes room");
+    assert!(runtime.memtable_bytes() < LIMIT / 2);
+    // Without flushes, the limit ends it.
+    let refused = (0..100_000).find_map(|n| put(&small, n, 2000).err());
+    assert_eq!(refused, Some(AppendError::Backlog));
+    assert!(runtime.memtable_bytes() < LIMIT + (1 << 20));
+    assert!(matches!(large.pressure(), Pressure::Hard(_)), "it is felt by all");
+    assert_eq!(put(&large, 0, 1), Err(AppendError::Backlog));
+    assert!(small.stats().refused_appends > 0);
+    small.flush().expect("flush");
+    put(&large, 0, 1).expect("there is room again");
+}
+
+/// A database with threads.
+fn with_threads(vfs: &SimVfs, runtime: &Runtime) -> Db {
+    Db::open(Options { background: true, ..shared(vfs, runtime) }).expect("open")
+}
+
+/// Writes until so many more flushes and compactions have been done in the background.
+fn write_until_worked(db: &Db, model: &mut Model, rng: &mut Rng) {
+    let before = db.stats();
+    loop {
+        let batch = random_batch(rng);
+        match db.append(&batch) {
+            Ok(_) => model.apply(&batch),
+            Err(AppendError::Backlog | AppendError::Full(_)) => std::thread::yield_now(),
+            Err(other) => panic!("{other}"),
+        }
+        let _ = db.log().write_out(db.log().appended());
+        let now = db.stats();
+        if now.flushes > before.flushes + 3 && now.compactions > before.compactions {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_database_whose_disk_fails_does_not_stop_the_others() {
+    let runtime = Runtime::new(RuntimeOptions::default());
+    let (broken_disk, sound_disk) = (SimVfs::new(), SimVfs::new());
+    let (broken, sound) = (with_threads(&broken_disk, &runtime), with_threads(&sound_disk, &runtime));
+    let mut rng = Rng::new(1);
+    let (mut broken_model, mut sound_model) = (Model::default(), Model::default());
+    write_until_worked(&broken, &mut broken_model, &mut rng);
+    write_until_worked(&sound, &mut sound_model, &mut rng);
+    broken_disk.fail(FaultPlan::from(1, FaultKind::Io));
+    loop {
+        match broken.append(&random_batch(&mut rng)) {
+            Err(AppendError::Stopped(_)) => break,
+            _ => drop(broken.log().write_out(broken.log().appended())),
+        }
+    }
+    for _ in 0..3 {
+        write_until_worked(&sound, &mut sound_model, &mut rng);
+    }
+    sound_model.assert_equals(&sound, "beside a broken one");
+    assert!(matches!(broken.pressure(), Pressure::Hard(_)));
+    assert_eq!(sound.pressure(), sound.pressure());
+    drop(broken);
+    write_until_worked(&sound, &mut sound_model, &mut rng);
+    sound.close().expect("close");
+    let sound = Db::open(small(&sound_disk)).expect("open");
+    sound_model.assert_equals(&sound, "reopened");
+}
+
+#[test]
+fn paced_work_is_done_all_the_same_and_closing_does_not_wait_for_a_compaction() {
+    let runtime = Runtime::new(RuntimeOptions {
+        write_bytes_per_second: 4 << 20,
+        compaction_cpu_share: 0.2,
+        ..RuntimeOptions::default()
+    });
+    let vfs = SimVfs::new();
+    let db = with_threads(&vfs, &runtime);
+    let mut model = Model::default();
+    let mut rng = Rng::new(8);
+    for _ in 0..3 {
+        write_until_worked(&db, &mut model, &mut rng);
+    }
+    model.assert_equals(&db, "paced");
+    runtime.set_write_bytes_per_second(0);
+    db.close().expect("close");
+    drop(runtime);
+    let db = Db::open(small(&vfs)).expect("open");
+    model.assert_equals(&db, "reopened");
+}
