@@ -4,6 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 
 use crate::settings::{Config, Fsync, Settings};
 
+/// Whatever `proto-max-bulk-len` says, no string gets longer than this: a short command (SETRANGE far out) must not ask for
+/// more memory than any machine has.
+const LONGEST_STRING: usize = 2 << 30;
+
 /// Below this threshold of the slow log, every command is timed on its own; above it only those whose cost grows with what
 /// is stored.
 const PRECISE_BELOW_MICROS: i64 = 1_000;
@@ -68,7 +72,7 @@ impl HotSettings {
         let settings: &Settings = config.settings();
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let hll = config.text("hll-sparse-max-bytes").and_then(|t| t.parse().ok()).unwrap_or(3000);
-        self.max_bulk.store(size(settings.proto_max_bulk_len), Ordering::Relaxed);
+        self.max_bulk.store(size(settings.proto_max_bulk_len).min(LONGEST_STRING), Ordering::Relaxed);
         self.hll_sparse_max_bytes.store(hll, Ordering::Relaxed);
         let slow = settings.slowlog_log_slower_than.map_or(-1, |d| d.as_micros() as i64);
         self.slowlog_micros.store(slow, Ordering::Relaxed);

@@ -5,10 +5,13 @@
 //! a thread that may wait, and the dead ones are deleted. A walk also learns when the next of those that it has seen will
 //! die, so it is not repeated before, or once in a while for those that left memory after it had passed.
 
+use std::sync::Arc;
+
 use kvdb_ttl::is_dead;
 
 use crate::context::Scratch;
 use crate::key::Place;
+use crate::pins::Pins;
 use crate::store::Store;
 
 /// Milliseconds between two walks at the least …
@@ -56,7 +59,7 @@ impl ColdWalk {
     /// When rows cannot be read or the log refuses writes; the walk goes on from the same place.
     pub fn step(
         &mut self,
-        store: &Store,
+        store: &Arc<Store>,
         now: u64,
         rows: usize,
         scratch: &mut Scratch,
@@ -81,10 +84,14 @@ impl ColdWalk {
             dead.len() < PER_STEP
         })?;
         for key in &dead {
-            store.load_now(self.db, store.place(key), key, now)?;
+            let place = store.place(key);
+            let mut pins = Pins::new(store);
+            pins.add(&mut store.latch(place), self.db, key);
+            store.load_now(self.db, place, key, now)?;
             store.expire_key(self.db, key, now, scratch).map_err(|refusal| refusal.to_string())?;
         }
-        self.earliest = earliest;
+        // One of them may have been with another thread that was loading it: whether all are gone, another walk tells.
+        self.earliest = if dead.is_empty() { earliest } else { Some(now) };
         (self.db, self.at) = match next {
             Some(next) => (self.db, next),
             None => (self.db + 1, Place::default()),

@@ -167,3 +167,12 @@ fn without_descriptors_no_client_is_accepted_and_those_that_are_connected_are_se
     assert!(server.cpu_ticks() - before < 500, "{} ticks", server.cpu_ticks() - before);
     assert_eq!(client.run("NOSUCH"), error("ERR unknown command 'NOSUCH', with args beginning with: "));
 }
+
+#[test]
+fn a_short_command_cannot_ask_for_more_memory_than_there_is() {
+    let server = Setup::new().with("proto-max-bulk-len", "9223372036854775807").start();
+    let mut client = server.client();
+    let too_long = error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    assert_eq!(client.run("SETRANGE far 9000000000000000000 a"), too_long);
+    assert_eq!(client.run("PING"), simple("PONG"));
+}
