@@ -98,6 +98,10 @@ pub fn repair(options: &Options, progress: OnProgress<'_>) -> Result<RepairRepor
     let mut report = RepairReport::default();
     let mut damaged = Vec::new();
     let known = find_manifest(vfs, dir, &mut report, &mut damaged)?;
+    if known.is_none() && !options.log {
+        let what = "how much of its owner's log the database has is not known any more: 0 is noted";
+        report.losses.push(what.to_owned());
+    }
     if let Some(state) = &known {
         let writable = state.features.check_writable();
         writable.map_err(|why| Error::Invalid(format!("{}: {why}", dir.display())))?;

@@ -7,9 +7,10 @@ use crate::support::{Rng, cases};
 use kvdb_lsm::batch::{Seq, WriteBatch};
 use kvdb_lsm::error::Error;
 use kvdb_lsm::filter::{CompactionFilter, Judge};
-use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
-use kvdb_lsm::{Db, Options, ReadView};
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs};
+use kvdb_lsm::{Compression, Db, Options, ReadView, SstWriter};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -308,6 +309,28 @@ fn an_emptied_database_frees_its_tables_unread_and_the_rest_by_rewriting() {
 }
 
 #[test]
+fn what_was_ingested_dies_with_its_class_and_unread() {
+    let (vfs, owner) = (SimVfs::new(), Arc::new(Owner::default()));
+    let db = Db::open(options(&vfs, &owner)).expect("open");
+    vfs.create_dir_all(Path::new("/in")).expect("create");
+    let mut files = Vec::new();
+    for space in [7, 8u8] {
+        let path = Path::new("/in").join(format!("{space}.sst"));
+        let mut writer = SstWriter::create(&vfs, &path, Compression::None).expect("create");
+        (0..100u8).for_each(|n| writer.put(&[space, n], &[0, n]).expect("put"));
+        writer.finish().expect("finish");
+        files.push(path);
+    }
+    db.ingest(&files).expect("ingest");
+    *owner.spaces.lock().expect(HELD) = Some([8; DATABASES]);
+    assert!(db.compact_step().expect("compact"));
+    let stats = db.stats();
+    assert_eq!((stats.removed_tables, stats.compaction_read_bytes), (1, 0));
+    assert_eq!(db.get(&[7, 5]).expect("get"), None);
+    assert_eq!(db.get(&[8, 5]).expect("get"), Some(vec![0, 5]));
+}
+
+#[test]
 fn a_log_that_cannot_be_synced_keeps_what_the_filter_would_drop() {
     let vfs = SimVfs::new();
     let mut run = Run::open(&vfs, Arc::default(), History::default()).expect("open");
@@ -384,7 +407,7 @@ fn a_checkpoint_has_the_reason_for_what_was_dropped() {
         while !done.load(Ordering::SeqCst) || copies == 0 {
             copies += 1;
             let dir = format!("/copy{copies}");
-            db.checkpoint(std::path::Path::new(&dir)).expect("checkpoint");
+            db.checkpoint(Path::new(&dir)).expect("checkpoint");
             let copy = Db::open(Options { dir: dir.into(), ..small(&vfs) }).expect("open the copy");
             let spaces = copy.get(SPACES).expect("get").expect("it is in every batch");
             let rows = content(&copy, &copy.view());

@@ -70,6 +70,11 @@ fn random_options(rng: &mut Rng, vfs: &SimVfs) -> Options {
     options.table_bytes = one_of(&[1, 2 << 10, 16 << 10, 1 << 20]) as u64;
     options.level0_depth = one_of(&[1, 2, 4, 20]);
     options.base_level_bytes = one_of(&[1, 4 << 10, 32 << 10, 1 << 20]) as u64;
+    options.fan_out = one_of(&[2, 3, 10]) as u64;
+    options.min_tombstones = one_of(&[1, 20, 1000]) as u64;
+    options.restart_interval = one_of(&[1, 4, 16, 100]);
+    options.last_level_compression =
+        [None, Some(Compression::None), Some(Compression::Lz4)][one_of(&[0, 1, 2])];
     options.bloom_bits_per_key = one_of(&[0, 1, 10, 20]);
     options.block_cache_bytes = one_of(&[0, 1 << 10, 16 << 10, 8 << 20]) as u64;
     options.compression = [Compression::None, Compression::Lz4][one_of(&[0, 1])];
@@ -220,6 +225,10 @@ impl std::fmt::Debug for Shown<'_> {
             .field("table_bytes", &options.table_bytes)
             .field("level0_depth", &options.level0_depth)
             .field("base_level_bytes", &options.base_level_bytes)
+            .field("fan_out", &options.fan_out)
+            .field("min_tombstones", &options.min_tombstones)
+            .field("restart_interval", &options.restart_interval)
+            .field("last_level_compression", &options.last_level_compression)
             .field("bloom_bits_per_key", &options.bloom_bits_per_key)
             .field("block_cache_bytes", &options.block_cache_bytes)
             .field("compression", &options.compression)

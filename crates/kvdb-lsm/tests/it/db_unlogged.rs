@@ -1,13 +1,16 @@
 //! A database without a log, fed from its owner's: after any crash it has a prefix of what was
 //! applied, says exactly which, and goes on from there.
 
-use crate::db_support::{Model, random_batch, small};
+use crate::db_support::{DB, Model, random_batch, small};
 use crate::support::{Rng, cases};
+use kvdb_lsm::backup::Backups;
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::error::Error;
-use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
-use kvdb_lsm::{AppendError, Db, Options};
+use kvdb_lsm::repair::repair;
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs};
+use kvdb_lsm::{AppendError, Db, Options, ReadOnlyDb, unwatched};
 use std::path::Path;
+use std::sync::Arc;
 
 fn options(vfs: &SimVfs) -> Options {
     Options { log: false, ..small(vfs) }
@@ -124,6 +127,56 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     db.close().expect("close");
     let refused = Db::open(options(&logged)).expect_err("its log has what is nowhere else");
     assert!(matches!(refused, Error::Invalid(_)), "{refused}");
+}
+
+#[test]
+fn backups_readers_and_repairs_keep_the_index() {
+    let vfs = SimVfs::new();
+    let db = Db::open(options(&vfs)).expect("open");
+    let mut rng = Rng::new(10);
+    let entries: Vec<_> = (0..90).map(|_| random_batch(&mut rng)).collect();
+    for (n, entry) in entries[..60].iter().enumerate() {
+        db.apply(entry, index(n)).expect("apply");
+        if n % 20 == 19 {
+            db.flush().expect("flush");
+            db.compact_step().expect("compact");
+        }
+    }
+    let backups = Backups::open(Arc::new(vfs.clone()), "/backups").expect("open the backups");
+    let backup = backups.create(&db, 1, &mut unwatched).expect("back up").backup;
+    for (n, entry) in entries.iter().enumerate().skip(60) {
+        db.apply(entry, index(n)).expect("apply");
+    }
+    let flushed = db.stats().flushed_seq;
+    db.close().expect("close");
+
+    let read = ReadOnlyDb::open(&options(&vfs)).expect("open for reading");
+    let rows: Result<Vec<_>, _> = read.iter_all().collect();
+    assert_eq!((read.seq(), read.recovered().last_seq), (flushed, flushed));
+    assert!(rows.expect("iterate").into_iter().eq(state(&entries, 60).rows), "60 entries were flushed");
+    drop(read);
+
+    let restored = Options { dir: "/restored".into(), ..options(&vfs) };
+    backups.restore(backup.id, &vfs, &restored.dir, &mut unwatched).expect("restore");
+    let report = repair(&options(&vfs), &mut unwatched).expect("repair");
+    assert_eq!((report.losses.len(), report.rewritten, report.log_batches), (0, 0, 0));
+    for options in [restored, options(&vfs)] {
+        let db = Db::open(options).expect("open");
+        assert_eq!(db.applied_index(), index(59));
+        for (n, entry) in entries.iter().enumerate().skip(60) {
+            db.apply(entry, index(n)).expect("apply");
+        }
+        state(&entries, 90).assert_equals(&db, "applied again");
+    }
+
+    // Only the manifest knew the index.
+    vfs.remove(&Path::new(DB).join("CURRENT")).expect("remove");
+    for name in vfs.list(Path::new(DB)).expect("list").iter().filter(|name| name.starts_with("MANIFEST")) {
+        vfs.remove(&Path::new(DB).join(name)).expect("remove");
+    }
+    let report = repair(&options(&vfs), &mut unwatched).expect("repair");
+    assert!(report.losses.iter().any(|loss| loss.contains("owner's log")), "{:?}", report.losses);
+    assert_eq!(Db::open(options(&vfs)).expect("open").applied_index(), 0);
 }
 
 #[test]
