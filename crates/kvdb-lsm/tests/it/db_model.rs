@@ -5,9 +5,14 @@ use crate::db_support::{History, KEYS, Model, key, random_batch, small};
 use crate::db_walks::{Range, Walk, bound, slice};
 use crate::support::{Rng, seeds};
 use kvdb_lsm::vfs::SimVfs;
-use kvdb_lsm::{Db, ReadView};
+use kvdb_lsm::{Db, Options, ReadView};
 use std::ops::Bound;
 use std::path::Path;
+
+/// Several levels, so that there is something below most compactions.
+fn options(vfs: &SimVfs) -> Options {
+    Options { base_level_bytes: 1 << 10, table_bytes: 1 << 10, fan_out: 3, ..small(vfs) }
+}
 
 struct Run {
     vfs: SimVfs,
@@ -64,12 +69,12 @@ impl Run {
         if rng.one_in(2) {
             self.db.log().sync().expect("sync");
             self.vfs = self.vfs.process_crash();
-            self.db = Db::open(small(&self.vfs)).expect("open after the process died");
+            self.db = Db::open(options(&self.vfs)).expect("open after the process died");
         } else {
             // The lock must be free before the database is opened again.
-            let elsewhere = Db::open(small(&SimVfs::new())).expect("open");
+            let elsewhere = Db::open(options(&SimVfs::new())).expect("open");
             std::mem::replace(&mut self.db, elsewhere).close().expect("close");
-            self.db = Db::open(small(&self.vfs)).expect("open after closing");
+            self.db = Db::open(options(&self.vfs)).expect("open after closing");
         }
         self.history.model.assert_equals(&self.db, context);
     }
@@ -112,7 +117,7 @@ impl Run {
         let dir = format!("/copy{}", rng.next());
         let seq = self.db.checkpoint(Path::new(&dir)).expect("checkpoint");
         assert_eq!(seq, self.history.last_seq(), "{context}");
-        let mut options = small(&self.vfs);
+        let mut options = options(&self.vfs);
         options.dir = dir.clone().into();
         let copy = Db::open(options.clone()).expect("open the checkpoint");
         self.history.model.assert_equals(&copy, context);
@@ -152,7 +157,7 @@ fn every_answer_is_that_of_the_model() {
     for seed in seeds(60) {
         let mut rng = Rng::new(seed);
         let vfs = SimVfs::new();
-        let db = Db::open(small(&vfs)).expect("open");
+        let db = Db::open(options(&vfs)).expect("open");
         let mut run = Run { vfs, db, history: History::default(), views: Vec::new() };
         for step in 0..300 {
             run.step(&mut rng, &format!("seed {seed}, step {step}"));
@@ -168,7 +173,7 @@ fn every_answer_is_that_of_the_model() {
 
 #[test]
 fn a_full_compaction_leaves_no_tombstone_and_no_old_version() {
-    let db = Db::open(small(&SimVfs::new())).expect("open");
+    let db = Db::open(options(&SimVfs::new())).expect("open");
     let mut rng = Rng::new(7);
     let mut history = History::default();
     for n in 0..2000 {
@@ -189,7 +194,7 @@ fn a_full_compaction_leaves_no_tombstone_and_no_old_version() {
 
 #[test]
 fn hot_overwrites_are_flushed_for_the_sake_of_the_log() {
-    let db = Db::open(small(&SimVfs::new())).expect("open");
+    let db = Db::open(options(&SimVfs::new())).expect("open");
     let mut batch = kvdb_lsm::batch::WriteBatch::new();
     for n in 0..3000u32 {
         batch.clear();
@@ -206,7 +211,7 @@ fn hot_overwrites_are_flushed_for_the_sake_of_the_log() {
 #[test]
 fn files_of_compacted_tables_go_when_the_last_view_does() {
     let vfs = SimVfs::new();
-    let db = Db::open(small(&vfs)).expect("open");
+    let db = Db::open(options(&vfs)).expect("open");
     let tables = || kvdb_lsm::vfs::Vfs::list(&vfs, Path::new("/db/sst")).expect("list").len();
     let mut rng = Rng::new(3);
     for _ in 0..200 {
@@ -229,7 +234,7 @@ fn files_of_compacted_tables_go_when_the_last_view_does() {
 
 #[test]
 fn a_database_without_cache_filters_or_compression_answers_the_same() {
-    let mut options = small(&SimVfs::new());
+    let mut options = options(&SimVfs::new());
     options.block_cache_bytes = 0;
     options.bloom_bits_per_key = 0;
     options.compression = kvdb_lsm::Compression::None;
