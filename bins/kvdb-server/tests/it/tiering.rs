@@ -44,6 +44,15 @@ fn assert_all(client: &mut Client) {
     assert_eq!(seen.iter().filter(|seen| !**seen).count(), 0, "keys that SCAN does not show");
 }
 
+/// Sets all keys.
+fn fill(client: &mut Client) {
+    for chunk in 0..KEYS / 100 {
+        let commands: Vec<String> =
+            (chunk * 100..(chunk + 1) * 100).map(|i| format!("SET key:{i} {}", value(i))).collect();
+        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    }
+}
+
 #[test]
 fn data_beyond_memory_is_there_before_and_after_a_restart() {
     let setup = Setup::new()
@@ -52,11 +61,7 @@ fn data_beyond_memory_is_there_before_and_after_a_restart() {
         .with("storage-block-cache", "1mb");
     let server = setup.start();
     let mut client = server.client();
-    for chunk in 0..KEYS / 100 {
-        let commands: Vec<String> =
-            (chunk * 100..(chunk + 1) * 100).map(|i| format!("SET key:{i} {}", value(i))).collect();
-        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
-    }
+    fill(&mut client);
     wait_until("values have left memory", || number(&mut client, "storage_resident_keys") < KEYS / 2);
     assert_ne!(client.info("storage_keys_evicted_to_disk"), "0");
     assert_eq!(client.info("evicted_keys"), "0", "nothing is deleted");
@@ -80,11 +85,7 @@ fn a_command_of_more_keys_than_memory_may_hold_ends() {
     let setup = setup.with("storage-block-cache", "1mb").with("warm-up", "no");
     let server = setup.start();
     let mut client = server.client();
-    for chunk in 0..KEYS / 100 {
-        let commands: Vec<String> =
-            (chunk * 100..(chunk + 1) * 100).map(|i| format!("SET key:{i} {}", value(i))).collect();
-        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
-    }
+    fill(&mut client);
     assert_eq!(client.run("SAVE"), ok());
     let server = server.restart();
     let mut client = server.client();
@@ -124,11 +125,7 @@ fn reads_from_disk_do_not_hold_up_other_clients_of_the_worker() {
     let setup = Setup::new().with("appendfsync", "everysec").with("workers", "1").with("warm-up", "no");
     let server = setup.start();
     let mut client = server.client();
-    for chunk in 0..KEYS / 100 {
-        let commands: Vec<String> =
-            (chunk * 100..(chunk + 1) * 100).map(|i| format!("SET key:{i} {}", value(i))).collect();
-        assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
-    }
+    fill(&mut client);
     assert_eq!(client.run("SAVE"), ok());
     let server = server.restart();
     let finished = AtomicBool::new(false);

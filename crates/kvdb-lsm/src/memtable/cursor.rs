@@ -1,6 +1,6 @@
 //! Walking a memtable in key order, either way, while it is written to.
 
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use super::Memtable;
@@ -114,7 +114,7 @@ impl MemCursor {
         if lower != Bound::Unbounded {
             rest.lower = lower;
         }
-        let partitions = first_partition(&self.memtable, rest)..last_partition(&self.memtable, rest) + 1;
+        let partitions = partitions(&self.memtable, rest);
         self.run.start();
         (self.before, self.after) = fill_forward(&self.memtable, partitions, rest, self.at, &mut self.run);
         self.position = 0;
@@ -126,11 +126,16 @@ impl MemCursor {
         if upper != Bound::Unbounded {
             rest.upper = upper;
         }
-        let partitions = first_partition(&self.memtable, rest)..last_partition(&self.memtable, rest) + 1;
+        let partitions = partitions(&self.memtable, rest);
         self.run.start();
         (self.before, self.after) = fill_backward(&self.memtable, partitions, rest, self.at, &mut self.run);
         self.position = self.run.len().saturating_sub(1);
     }
+}
+
+/// The partitions that may have keys of a range.
+fn partitions(memtable: &Memtable, range: Bounds<'_>) -> Range<usize> {
+    first_partition(memtable, range)..last_partition(memtable, range) + 1
 }
 
 fn first_partition(memtable: &Memtable, range: Bounds<'_>) -> usize {
@@ -151,7 +156,7 @@ fn last_partition(memtable: &Memtable, range: Bounds<'_>) -> usize {
 /// entries before it are, and from which one on those behind it.
 fn fill_forward(
     memtable: &Memtable,
-    partitions: std::ops::Range<usize>,
+    partitions: Range<usize>,
     range: Bounds<'_>,
     at: Seq,
     run: &mut Run,
@@ -169,7 +174,7 @@ fn fill_forward(
 /// As [`fill_forward`], for the last entries of the range.
 fn fill_backward(
     memtable: &Memtable,
-    partitions: std::ops::Range<usize>,
+    partitions: Range<usize>,
     range: Bounds<'_>,
     at: Seq,
     run: &mut Run,
