@@ -1,0 +1,39 @@
+//! The strings that conversions look for in tables, made once: comparing them is comparing pointers.
+
+use mlua::{Lua, LuaString};
+
+/// Names of fields and globals.
+pub(crate) struct Names {
+    pub(crate) keys: LuaString,
+    pub(crate) argv: LuaString,
+    pub(crate) ok: LuaString,
+    pub(crate) err: LuaString,
+    pub(crate) double: LuaString,
+    pub(crate) map: LuaString,
+    pub(crate) set: LuaString,
+    pub(crate) big_number: LuaString,
+    pub(crate) verbatim_string: LuaString,
+    pub(crate) string: LuaString,
+    pub(crate) format: LuaString,
+    /// Tells that an error was counted by the command that made it.
+    pub(crate) ignore_error_stats_update: LuaString,
+}
+
+impl Names {
+    pub(super) fn new(lua: &Lua) -> mlua::Result<Self> {
+        Ok(Self {
+            keys: lua.create_string("KEYS")?,
+            argv: lua.create_string("ARGV")?,
+            ok: lua.create_string("ok")?,
+            err: lua.create_string("err")?,
+            double: lua.create_string("double")?,
+            map: lua.create_string("map")?,
+            set: lua.create_string("set")?,
+            big_number: lua.create_string("big_number")?,
+            verbatim_string: lua.create_string("verbatim_string")?,
+            string: lua.create_string("string")?,
+            format: lua.create_string("format")?,
+            ignore_error_stats_update: lua.create_string("ignore_error_stats_update")?,
+        })
+    }
+}
