@@ -1,4 +1,5 @@
-//! The block cache: decompressed, checked blocks, shared by all tables of all databases.
+//! The block cache: decompressed, checked blocks, shared by all tables of all databases. Values of
+//! blob files share its memory, unless they are so large that one would push out many blocks.
 //!
 //! Partitions of indexes and filters have a pool of their own, so that data blocks never push them
 //! out: without them, a data block cannot even be asked for.
@@ -9,14 +10,18 @@ use std::sync::Once;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use crate::blob::Blob;
 use crate::table::{Block, Bloom, Index};
 
-/// A block by its database, the number of its table and its offset. Numbers are never reused, so an
-/// entry never goes stale; those of removed tables age out.
+/// A block or a value by its database, the number of its file and its offset. Numbers are never
+/// reused, neither for another kind of file, so an entry never goes stale; those of removed files age
+/// out.
 type Key = (u64, u64, u64);
 
 /// The share of the capacity that partitions get, if there are any.
 const PARTITION_SHARE: u64 = 4;
+/// A value of a blob file stays out if it takes more than this share of the capacity.
+const BLOB_SHARE: u64 = 64;
 /// A partition takes about this much memory.
 const PARTITION_BYTES: u64 = 8 << 10;
 
@@ -29,12 +34,24 @@ pub(crate) enum PartitionBlock {
     Filter(Arc<Bloom>),
 }
 
+/// What tables and blob files hold.
+#[derive(Debug, Clone)]
+enum Payload {
+    /// A data block.
+    Block(Arc<Block>),
+    /// A value.
+    Blob(Arc<Blob>),
+}
+
 #[derive(Debug, Clone)]
 struct ByMemory;
 
-impl Weighter<Key, Arc<Block>> for ByMemory {
-    fn weight(&self, _: &Key, block: &Arc<Block>) -> u64 {
-        block.memory() as u64
+impl Weighter<Key, Payload> for ByMemory {
+    fn weight(&self, _: &Key, payload: &Payload) -> u64 {
+        match payload {
+            Payload::Block(block) => block.memory() as u64,
+            Payload::Blob(blob) => blob.memory() as u64,
+        }
     }
 }
 
@@ -56,7 +73,7 @@ impl Weighter<Key, PartitionBlock> for ByMemory {
 #[derive(Debug)]
 struct Pools {
     capacity: u64,
-    blocks: Cache<Key, Arc<Block>, ByMemory>,
+    blocks: Cache<Key, Payload, ByMemory>,
     partitions: Cache<Key, PartitionBlock, ByMemory>,
     split: Once,
 }
@@ -93,11 +110,28 @@ impl BlockCache {
 
     #[inline]
     pub(crate) fn get(&self, file_number: u64, offset: u64) -> Option<Arc<Block>> {
-        self.pools.blocks.get(&self.key(file_number, offset))
+        match self.pools.blocks.get(&self.key(file_number, offset))? {
+            Payload::Block(block) => Some(block),
+            Payload::Blob(_) => None,
+        }
     }
 
     pub(crate) fn insert(&self, file_number: u64, offset: u64, block: Arc<Block>) {
-        self.pools.blocks.insert(self.key(file_number, offset), block);
+        self.pools.blocks.insert(self.key(file_number, offset), Payload::Block(block));
+    }
+
+    pub(crate) fn get_blob(&self, file_number: u64, offset: u64) -> Option<Arc<Blob>> {
+        match self.pools.blocks.get(&self.key(file_number, offset))? {
+            Payload::Blob(blob) => Some(blob),
+            Payload::Block(_) => None,
+        }
+    }
+
+    /// Keeps a value, if it is not too large.
+    pub(crate) fn insert_blob(&self, file_number: u64, offset: u64, blob: &Arc<Blob>) {
+        if blob.memory() as u64 <= self.pools.capacity / BLOB_SHARE {
+            self.pools.blocks.insert(self.key(file_number, offset), Payload::Blob(Arc::clone(blob)));
+        }
     }
 
     pub(crate) fn get_partition(&self, file_number: u64, offset: u64) -> Option<PartitionBlock> {
@@ -115,7 +149,7 @@ impl BlockCache {
         self.pools.blocks.weight() + self.pools.partitions.weight()
     }
 
-    /// Lookups of data blocks that found their block, and those that did not.
+    /// Lookups of data blocks and values that found theirs, and those that did not.
     pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
         (self.pools.blocks.hits(), self.pools.blocks.misses())
     }

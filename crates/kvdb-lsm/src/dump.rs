@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::batch::{BatchView, Seq, WriteBatch};
+use crate::blob::{BlobMeta, BlobScan, BlobUse, ScannedRecord};
 use crate::cache::BlockCache;
-use crate::db::core::parse_table_name;
+use crate::db::files::{parse_blob_name, parse_table_name};
+use crate::entry::Content;
 use crate::error::Error;
 use crate::sst_writer::EXTERNAL_NUMBER;
 use crate::table::{Fill, Table, TableIter};
@@ -67,6 +69,32 @@ pub struct TableDescription {
     pub smallest: Vec<u8>,
     /// The last key.
     pub largest: Vec<u8>,
+    /// The blob files it refers to: number, records, bytes.
+    pub blobs: Vec<(u64, u64, u64)>,
+}
+
+/// What a manifest says about a blob file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobDescription {
+    /// The number of the file.
+    pub number: u64,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The checksum of the whole file.
+    pub crc: u32,
+    /// The records in it.
+    pub records: u64,
+}
+
+impl From<&BlobMeta> for BlobDescription {
+    fn from(meta: &BlobMeta) -> Self {
+        Self { number: meta.number, size: meta.size, crc: meta.crc, records: meta.records }
+    }
+}
+
+/// What a table refers to, as a list.
+fn uses(blobs: &BTreeMap<u64, BlobUse>) -> Vec<(u64, u64, u64)> {
+    blobs.iter().map(|(&number, used)| (number, used.records, used.bytes)).collect()
 }
 
 impl From<&FileMeta> for TableDescription {
@@ -80,6 +108,7 @@ impl From<&FileMeta> for TableDescription {
             max_seq: meta.max_seq,
             smallest: meta.smallest.clone(),
             largest: meta.largest.clone(),
+            blobs: uses(&meta.blobs),
         }
     }
 }
@@ -87,6 +116,8 @@ impl From<&FileMeta> for TableDescription {
 /// An edit of a manifest. What is `None` stays as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EditDescription {
+    /// Blob files that come. One goes when no table refers to it any more.
+    pub blobs: Vec<BlobDescription>,
     /// Tables that come, with their levels.
     pub added: Vec<(usize, TableDescription)>,
     /// Tables that go, by level and number.
@@ -108,6 +139,7 @@ pub struct EditDescription {
 impl From<&VersionEdit> for EditDescription {
     fn from(edit: &VersionEdit) -> Self {
         Self {
+            blobs: edit.blobs.iter().map(BlobDescription::from).collect(),
             added: edit.added.iter().map(|(level, meta)| (*level, meta.into())).collect(),
             removed: edit.removed.clone(),
             min_segment: edit.min_segment,
@@ -245,8 +277,40 @@ pub struct TableEntry {
     pub key: Vec<u8>,
     /// The sequence of the write.
     pub seq: Seq,
-    /// The value, or `None` for a tombstone.
-    pub value: Option<Vec<u8>>,
+    /// What it says about the key.
+    pub content: EntryContent,
+}
+
+/// What an entry of a table says about its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryContent {
+    /// It has this value.
+    Value(Vec<u8>),
+    /// Its value lies in a blob file.
+    Blob {
+        /// The number of the file.
+        file: u64,
+        /// Where the record begins.
+        offset: u64,
+        /// The length of the record.
+        len: u32,
+        /// The length of the value.
+        value_len: u32,
+    },
+    /// It was deleted.
+    Deleted,
+}
+
+impl From<Content<'_>> for EntryContent {
+    fn from(content: Content<'_>) -> Self {
+        match content {
+            Content::Value(value) => Self::Value(value.to_vec()),
+            Content::Blob(to) => {
+                Self::Blob { file: to.file, offset: to.offset, len: to.len, value_len: to.value_len }
+            }
+            Content::Tombstone => Self::Deleted,
+        }
+    }
 }
 
 /// An open table, to be walked.
@@ -273,6 +337,7 @@ pub fn table(vfs: &dyn Vfs, path: &Path) -> Result<TableDump, Error> {
         max_seq: properties.max_seq,
         smallest: properties.smallest.clone(),
         largest: properties.largest.clone(),
+        blobs: uses(&properties.blobs),
     };
     let mut walk = TableIter::new(Arc::new(table), Fill::Bypass);
     walk.seek(&[])?;
@@ -301,10 +366,60 @@ impl Iterator for TableDump {
             return self.error.take().map(Err);
         }
         let entry = self.walk.entry()?;
-        let (key, seq, value) = (entry.key.to_vec(), entry.seq, entry.value.map(<[u8]>::to_vec));
+        let (key, seq, content) = (entry.key.to_vec(), entry.seq, entry.content.into());
         if let Err(error) = self.walk.advance() {
             (self.failed, self.error) = (true, Some(error));
         }
-        Some(Ok(TableEntry { key, seq, value }))
+        Some(Ok(TableEntry { key, seq, content }))
     }
+}
+
+/// What stands in a blob file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlobEntry {
+    /// The value of a key.
+    Record {
+        /// Where the record begins.
+        offset: u64,
+        /// Its length.
+        len: u32,
+        /// The key.
+        key: Vec<u8>,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Something that is no intact record.
+    Unreadable {
+        /// Where it begins.
+        offset: u64,
+        /// Its length.
+        len: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// Gives everything that can be read of the blob file `path` to `each`, in order, until that returns
+/// an error.
+pub fn blob(
+    vfs: &dyn Vfs,
+    path: &Path,
+    each: &mut dyn FnMut(BlobEntry) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let number = parse_blob_name(file_name(path))
+        .ok_or_else(|| Error::Invalid(format!("{} is not the name of a blob file", path.display())))?;
+    let mut scan = BlobScan::new(vfs, path, number)?;
+    while let Some(found) = scan.next().map_err(Error::io("read", path))? {
+        each(match found {
+            ScannedRecord::Unreadable { offset, len, why } => BlobEntry::Unreadable { offset, len, why },
+            ScannedRecord::Record(offset, record) => {
+                let (len, key) = (record.len(), record.key().to_vec());
+                match record.into_value() {
+                    Ok(value) => BlobEntry::Record { offset, len, key, value },
+                    Err(why) => BlobEntry::Unreadable { offset, len: u64::from(len), why },
+                }
+            }
+        })?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 
 use crate::batch::Seq;
+use crate::blob::BlobRef;
 
 /// A sequence that sees everything.
 pub(crate) const NEWEST: Seq = Seq::MAX >> 1;
@@ -14,8 +15,50 @@ pub(crate) struct Entry<'a> {
     pub(crate) key: &'a [u8],
     /// The sequence number of the write.
     pub(crate) seq: Seq,
-    /// The value, or `None` for a tombstone.
-    pub(crate) value: Option<&'a [u8]>,
+    /// What it says about the key.
+    pub(crate) content: Content<'a>,
+}
+
+/// What an entry says about its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content<'a> {
+    /// It has this value.
+    Value(&'a [u8]),
+    /// Its value lies in a blob file.
+    Blob(BlobRef),
+    /// It was deleted.
+    Tombstone,
+}
+
+impl<'a> Content<'a> {
+    /// What a memtable says, which has no references.
+    #[inline]
+    pub(crate) fn of(value: Option<&'a [u8]>) -> Self {
+        value.map_or(Self::Tombstone, Self::Value)
+    }
+
+    /// Whether the key was deleted.
+    #[inline]
+    pub(crate) const fn is_tombstone(self) -> bool {
+        matches!(self, Self::Tombstone)
+    }
+
+    /// The length of the value, if it is at hand; else 0.
+    pub(crate) const fn inline_len(self) -> u64 {
+        match self {
+            Self::Value(value) => value.len() as u64,
+            Self::Blob(_) | Self::Tombstone => 0,
+        }
+    }
+
+    /// The length of the value, wherever it lies; 0 for a tombstone.
+    pub(crate) const fn value_len(self) -> u64 {
+        match self {
+            Self::Value(value) => value.len() as u64,
+            Self::Blob(reference) => reference.value_len as u64,
+            Self::Tombstone => 0,
+        }
+    }
 }
 
 /// The answer of one source that knows the key; a source that does not answers `None`.
@@ -23,21 +66,19 @@ pub(crate) struct Entry<'a> {
 pub(crate) enum Found {
     /// The newest version is this value.
     Value(Vec<u8>),
+    /// The newest version lies in a blob file.
+    Blob(BlobRef),
     /// The newest version is a tombstone: older sources must not be asked.
     Deleted,
 }
 
 impl Found {
-    /// Copies the value of an entry.
-    pub(crate) fn from_value(value: Option<&[u8]>) -> Self {
-        value.map_or(Self::Deleted, |bytes| Self::Value(bytes.to_vec()))
-    }
-
-    /// What a reader of the key sees.
-    pub(crate) fn into_value(self) -> Option<Vec<u8>> {
-        match self {
-            Self::Value(value) => Some(value),
-            Self::Deleted => None,
+    /// Copies the content of an entry.
+    pub(crate) fn from_content(content: Content<'_>) -> Self {
+        match content {
+            Content::Value(bytes) => Self::Value(bytes.to_vec()),
+            Content::Blob(reference) => Self::Blob(reference),
+            Content::Tombstone => Self::Deleted,
         }
     }
 }
@@ -128,6 +169,20 @@ impl KeyRange {
             upper: self.upper.as_ref().map(Vec::as_slice),
         }
     }
+}
+
+/// The length of the longest common prefix.
+#[inline]
+pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let mut len = 0;
+    for (x, y) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        let difference = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if difference != 0 {
+            return len + difference.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    len + a[len..].iter().zip(&b[len..]).take_while(|(a, b)| a == b).count()
 }
 
 /// The hash of a key: computed once per operation, used by the memtables and the filters alike.

@@ -45,13 +45,22 @@ impl Digester {
     }
 }
 
-/// Reads a file to its end, in order.
-fn read_through(
+/// Opens a file and reads it to its end, in order.
+fn open_and_read_through(
     vfs: &dyn Vfs,
+    path: &Path,
+    each: impl FnMut(&[u8], u64) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let file = vfs.open_read(path).map_err(Error::io("open", path))?;
+    read_through(&*file, path, each)
+}
+
+/// Reads a file to its end, in order; `each` gets the bytes with their offset.
+pub(crate) fn read_through(
+    file: &dyn VfsFile,
     path: &Path,
     mut each: impl FnMut(&[u8], u64) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let file = vfs.open_read(path).map_err(Error::io("open", path))?;
     let mut buf = vec![0; UNIT];
     let mut offset = 0;
     loop {
@@ -67,10 +76,20 @@ fn read_through(
     }
 }
 
+/// The checksum of a whole file, as the manifest has it.
+pub(crate) fn checksum(file: &dyn VfsFile, path: &Path) -> Result<u32, Error> {
+    let mut hasher = crc32fast::Hasher::new();
+    read_through(file, path, |bytes, _| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    Ok(hasher.finalize())
+}
+
 /// The digest of a file as the disk has it.
 pub(crate) fn digest(vfs: &dyn Vfs, path: &Path, watch: &mut Watch<'_>) -> Result<Digest, Error> {
     let mut digester = Digester::new();
-    read_through(vfs, path, |bytes, _| {
+    open_and_read_through(vfs, path, |bytes, _| {
         digester.update(bytes);
         watch.add(bytes.len() as u64)
     })?;
@@ -104,7 +123,7 @@ fn fill(
     watch: &mut Watch<'_>,
 ) -> Result<Digest, Error> {
     let mut digester = Digester::new();
-    read_through(from_vfs, from, |bytes, offset| {
+    open_and_read_through(from_vfs, from, |bytes, offset| {
         digester.update(bytes);
         target.write_all_at(bytes, offset).map_err(Error::io("write", to))?;
         // Only a hint: what it cannot do now, the sync does.

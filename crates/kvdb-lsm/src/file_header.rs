@@ -19,6 +19,8 @@ pub(crate) enum FileKind {
     Manifest = 3,
     /// The description of a backup.
     Backup = 4,
+    /// A file of large values.
+    Blob = 5,
 }
 
 impl FileKind {
@@ -26,7 +28,7 @@ impl FileKind {
     const fn newest(self) -> u8 {
         match self {
             Self::Table => 2,
-            Self::Manifest | Self::Backup => 1,
+            Self::Manifest | Self::Backup | Self::Blob => 1,
         }
     }
 }

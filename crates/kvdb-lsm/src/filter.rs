@@ -38,6 +38,13 @@ pub trait CompactionFilter: Send + Sync + 'static {
         None
     }
 
+    /// Whether [`deadline`](Self::deadline) and [`Judge::is_dead`] look at values. If they do,
+    /// compactions read the values in blob files for them, which is most of the work that blob files
+    /// spare. If not, they are given an empty value in place of one in a blob file.
+    fn reads_values(&self) -> bool {
+        true
+    }
+
     /// When the row dies, in the unit of [`Judge::horizon`]; `None` for never. Always the same for
     /// the same row.
     fn deadline(&self, key: &[u8], value: &[u8]) -> Option<u64> {

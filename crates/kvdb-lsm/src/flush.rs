@@ -5,7 +5,8 @@
 //! 1. sync the log up to the newest write in the memtable, since otherwise a crash could keep these
 //!    writes and lose older ones that other memtables hold; first, because a log that cannot write
 //!    would make the tables for nothing;
-//! 2. write the tables, sync them and their directory;
+//! 2. write the large values to blob files, and sync these and their directory; write the tables, which
+//!    refer to them, and sync these and their directory;
 //! 3. append the edit to the manifest and sync it;
 //! 4. only now remove the log segments that the edit made obsolete.
 //!
@@ -37,6 +38,7 @@ pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
     let mut counters = core.state.load().totals.as_ref().clone();
     frozen.memtable.add_counters_to(&mut counters);
     let edit = VersionEdit {
+        blobs: outputs.blobs(),
         added: outputs.added(),
         min_segment: Some(frozen.cut.next_segment),
         flushed_seq: Some(frozen.cut.last_seq),
@@ -44,7 +46,7 @@ pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
         counters: Some(counters),
         ..VersionEdit::default()
     };
-    let installed = core.install(edit, &outputs.tables(), Some(frozen));
+    let installed = core.install(edit, &outputs.files(), Some(frozen));
     if installed.is_ok() || core.stop_reason().is_some() {
         outputs.keep();
     }

@@ -12,7 +12,8 @@
 //!
 //! The files are read once. That validates checksums and order, and the same pass writes them as
 //! tables of the database: the checksums of a table bind its number, and a reader of the manifest
-//! finds nothing out of the ordinary afterwards. The numbers are taken in the beginning, after the
+//! finds nothing out of the ordinary afterwards. Large values stay in these tables until a compaction
+//! meets them. The numbers are taken in the beginning, after the
 //! flush and before any later one, because the numbers order level 0. Compactions wait while an
 //! ingestion runs, so what is newer can only be on level 0 at its end; flushes and appends go on.
 
@@ -21,13 +22,14 @@ use std::sync::Arc;
 
 use crate::batch::Seq;
 use crate::cache::BlockCache;
-use crate::db::core::{Core, table_path};
-use crate::entry::Entry;
+use crate::db::core::Core;
+use crate::db::files::{MadeFiles, table_path};
+use crate::entry::{Content, Entry};
 use crate::error::Error;
 use crate::progress::{OnProgress, Watch};
 use crate::sst_writer::EXTERNAL_NUMBER;
 use crate::table::{Fill, Table, TableBuilder, TableIter, TableOptions};
-use crate::version::{FileMeta, LAST_LEVEL, LEVELS, LevelMetas, Traits, VersionEdit};
+use crate::version::{FileMeta, LAST_LEVEL, LEVELS, LevelMetas, NewFiles, Traits, VersionEdit};
 use crate::vfs::Vfs;
 
 /// Makes the tables `paths` of `vfs` part of the database; returns the sequence of their entries.
@@ -44,7 +46,7 @@ pub(crate) fn ingest(
     }
     let sources = open_sources(vfs, paths)?;
     let mut watch = Watch::begin(sources.iter().map(|source| source.size).sum(), progress)?;
-    let mut made = Made { core, tables: Vec::new(), paths: Vec::new() };
+    let mut made = Made { core, tables: Vec::new(), files: MadeFiles::new(&*core.options.vfs) };
     for (number, source) in (first_number..).zip(&sources) {
         made.convert(source, number, seq, &mut watch)?;
     }
@@ -57,11 +59,11 @@ pub(crate) fn ingest(
         added: made.tables.iter().map(|(meta, _)| (level(meta), meta.clone())).collect(),
         ..VersionEdit::default()
     };
-    let tables: Vec<_> = made.tables.iter().map(|(_, table)| Arc::clone(table)).collect();
-    let installed = core.install(edit, &tables, None);
+    let tables = made.tables.iter().map(|(_, table)| Arc::clone(table)).collect();
+    let installed = core.install(edit, &NewFiles { tables, ..NewFiles::default() }, None);
     if installed.is_ok() || core.stop_reason().is_some() {
         // The tables belong to the database now, or it is unknown whether they do.
-        made.paths.clear();
+        made.files.keep();
     }
     installed?;
     watch.end();
@@ -125,7 +127,7 @@ fn choose_level(levels: &LevelMetas, meta: &FileMeta, first_number: u64) -> usiz
 struct Made<'a> {
     core: &'a Core,
     tables: Vec<(FileMeta, Arc<Table>)>,
-    paths: Vec<PathBuf>,
+    files: MadeFiles<'a>,
 }
 
 impl Made<'_> {
@@ -141,7 +143,7 @@ impl Made<'_> {
         let vfs = &*core.options.vfs;
         let path = table_path(&core.options.dir, number);
         let file = vfs.create(&path).map_err(Error::io("create", &path))?;
-        self.paths.push(path.clone());
+        self.files.add(path.clone());
         // Where it will be, is decided at the end; most often it is deep. If it is not, the entries
         // must be newer than those below.
         let options = TableOptions { drop_seqs: false, ..core.table_options(LAST_LEVEL, LAST_LEVEL) };
@@ -163,7 +165,12 @@ impl Made<'_> {
             let last = last.get_or_insert_default();
             last.clear();
             last.extend_from_slice(entry.key);
-            let entry = Entry { key: entry.key, seq, value: entry.value };
+            if let Content::Blob(_) = entry.content {
+                let path = source.path.display();
+                let why = "it refers to the blob files of another database";
+                return Err(Error::Invalid(format!("{path} cannot be ingested: {why}")));
+            }
+            let entry = Entry { seq, ..entry };
             if let Some((filter, traits)) = &mut traits {
                 traits.note(*filter, entry);
             }
@@ -182,15 +189,6 @@ impl Made<'_> {
         let traits = traits.map(|(_, traits)| traits);
         self.tables.push((FileMeta { traits, ..FileMeta::of(number, built) }, Arc::new(table)));
         Ok(())
-    }
-}
-
-impl Drop for Made<'_> {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            // What cannot be removed now is removed as a stranger at the next opening.
-            let _ = self.core.options.vfs.remove(path);
-        }
     }
 }
 
@@ -214,6 +212,7 @@ mod tests {
             smallest: smallest.into(),
             largest: largest.into(),
             traits: None,
+            blobs: Default::default(),
         })
     }
 

@@ -19,9 +19,11 @@
 //! * A *table* holds sorted entries in checksummed *blocks*. Tables are arranged in *levels*;
 //!   *compaction* merges tables of one level into the next. The last level holds most of the data,
 //!   level 0 the flushed memtables, and the levels between are used when the data needs them.
+//! * A *blob file* holds large values, to which tables only *refer*, so that compactions do not copy
+//!   them. What no table refers to in it is *garbage*.
 //! * A [*filter*](filter) tells compactions which rows nobody needs any more.
 //! * A [*runtime*](Runtime) is what the databases of a process share: cache, memory, threads.
-//! * A *version* is the set of tables at one moment. A *version edit* changes it; the *manifest* is
+//! * A *version* is the set of tables and blob files at one moment. A *version edit* changes it; the *manifest* is
 //!   the log of edits, and `CURRENT` names the manifest.
 //! * A *view* ([`ReadView`]) is the database as it was at one moment. It holds on to the memtables
 //!   and tables it was made over, so neither flush nor compaction has to know about views, and a
@@ -34,7 +36,8 @@
 //! stops at the first that knows it. [`Db::get`] may wait for the disk; [`Db::get_into`] does so
 //! into a buffer of the caller's; [`Db::multi_get`] goes through every table once for many keys,
 //! its filter first. [`Db::get_cached`] never touches a file: where only the disk can tell, it
-//! answers with a [`Pending`] that another thread finishes from the block that was missing.
+//! answers with a [`Pending`] that another thread finishes from the block that was missing. A value in
+//! a blob file is read like a further block, and the cache keeps it if it is not very large.
 //!
 //! A *scan* ([`Iter`]) merges all of them, and is a position rather than a stream: it is sent to a
 //! key or to an end, moved on or back in any order, and bounded by a range or a prefix. The merge
@@ -114,11 +117,13 @@
 mod apart;
 pub mod backup;
 pub mod batch;
+mod blob;
 mod cache;
 mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod compaction;
+mod compression;
 mod db;
 pub mod dump;
 mod entry;
@@ -147,14 +152,14 @@ mod version;
 pub mod vfs;
 mod wal;
 
+pub use crate::compression::Compression;
 pub use crate::db::{
-    AppendError, Cached, Db, DbStats, Descending, Iter, LevelStats, Options, Pending, Pressure, ReadOnlyDb,
-    ReadView, Row,
+    AppendError, Cached, Db, DbStats, Descending, Iter, Keys, LevelStats, Options, Pending, Pressure,
+    ReadOnlyDb, ReadView, Row,
 };
 pub use crate::memtable::Partitioning;
 pub use crate::progress::{OnProgress, Progress, unwatched};
 pub use crate::runtime::{Runtime, RuntimeOptions};
 pub use crate::scrub::{Scrub, ScrubStep};
 pub use crate::sst_writer::{SstWriter, WrittenTable};
-pub use crate::table::Compression;
 pub use crate::verify::Report;

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::batch::{Seq, WriteBatch};
+pub use crate::blob::BlobParts;
+use crate::blob::{self, BlobFile, BlobRef, BlobScan, ScannedRecord};
 use crate::cache::BlockCache;
-use crate::entry::{Entry, NEWEST, key_hash};
+use crate::compression::Compression;
+use crate::entry::{Content, Entry, Found, NEWEST, key_hash};
 use crate::error::Error;
 use crate::memtable::{Memtable, Partitioning};
-use crate::table::Compression;
 pub use crate::table::TableParts;
 use crate::table::{Fill, PartitionLimits, Table, TableBuilder, TableIter, TableOptions, forge};
 use crate::version::{forge_manifest, parse_manifest};
@@ -57,6 +59,54 @@ pub fn table(bytes: &[u8], number: u64) -> Result<u64, Error> {
     Ok(entries)
 }
 
+/// The bytes of blob file `number` with these parts, and with checksums that match.
+#[must_use]
+pub fn blob_of(parts: &BlobParts<'_>, number: u64) -> Vec<u8> {
+    blob::forge(number, parts).0
+}
+
+/// Walks the bytes of blob file `number`, opens them as such and reads every record that the walk
+/// found by its reference. Returns the number of values read.
+pub fn blob(bytes: &[u8], number: u64, value_len: u32) -> Result<u64, Error> {
+    let (vfs, path) = (SimVfs::new(), Path::new("/blob"));
+    vfs.create_dir_all(Path::new("/")).map_err(Error::io("create", path))?;
+    let file = vfs.create(path).map_err(Error::io("create", path))?;
+    file.write_all_at(bytes, 0).map_err(Error::io("write", path))?;
+    let mut references = Vec::new();
+    let (mut scan, mut end) = (BlobScan::new(&vfs, path, number)?, 0);
+    while let Some(scanned) = scan.next().map_err(Error::io("read", path))? {
+        match scanned {
+            ScannedRecord::Record(offset, record) => {
+                assert!(offset >= end, "a walk goes forward");
+                let len = record.len();
+                end = offset + u64::from(len);
+                let reference = BlobRef { file: number, offset, len, value_len, crc: record.crc() };
+                references.push((record.key().to_vec(), reference));
+            }
+            ScannedRecord::Unreadable { offset, len, .. } => {
+                assert!(offset >= end && len > 0, "a walk goes forward");
+                end = offset + len;
+            }
+        }
+    }
+    let meta = BlobFile::describe(&vfs, path, number)?;
+    let file = BlobFile::open(&vfs, path, &meta, Arc::new(BlockCache::new(1 << 20, 4096)))?;
+    let read = |(key, to): &(Vec<u8>, BlobRef)| file.value(key, to, Fill::Cache).is_ok();
+    Ok(references.iter().filter(|reference| read(reference)).count() as u64)
+}
+
+/// Reads a reference of a table; whether it makes sense. What does, reads the same again.
+#[must_use]
+pub fn blob_reference(bytes: &[u8]) -> bool {
+    let Some(reference) = BlobRef::decode(bytes) else {
+        return false;
+    };
+    let mut stored = [0; BlobRef::MAX_LEN];
+    let len = reference.encode(&mut stored);
+    assert_eq!(BlobRef::decode(&stored[..len]), Some(reference));
+    true
+}
+
 /// Writes a table of these entries to an empty file, as the level asks for it that has this
 /// compression; returns its length in bytes.
 pub fn build_table<'a>(
@@ -75,7 +125,7 @@ pub fn build_table<'a>(
     };
     let mut builder = TableBuilder::new(file, number, options);
     for (seq, (key, value)) in (1..).zip(entries) {
-        builder.add(Entry { key, seq, value: Some(value) })?;
+        builder.add(Entry { key, seq, content: Content::Value(value) })?;
     }
     Ok(builder.finish()?.size)
 }
@@ -93,7 +143,11 @@ impl TableProbe {
 
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.0.get(key_hash(key), key)?.and_then(crate::entry::Found::into_value))
+        Ok(match self.0.get(key_hash(key), key)? {
+            Some(Found::Value(value)) => Some(value),
+            // There are no blob files beside it.
+            Some(Found::Blob(_) | Found::Deleted) | None => None,
+        })
     }
 
     /// Walks the table forward, or else backward; returns the number of entries.
@@ -136,7 +190,7 @@ impl MemtableProbe {
     /// Whether the newest version of a key is a value.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        self.0.get(key_hash(key), key, NEWEST).is_some_and(|found| found.into_value().is_some())
+        self.0.get(key_hash(key), key, NEWEST).is_some_and(|found| found != Found::Deleted)
     }
 
     /// The memory taken, in bytes.

@@ -17,6 +17,10 @@ pub(crate) enum Bug {
     CarelessTurn,
     /// Closing the gate does not wait for the appends inside.
     OpenGate,
+    /// Tables refer to blob files that are not synced.
+    UnsyncedBlob,
+    /// The description of a table does not say to which blob files it refers.
+    LostReferences,
     /// The new version replaces the state without the memtable that was frozen meanwhile.
     LostFreeze,
 }
@@ -39,6 +43,8 @@ pub(crate) fn has(bug: Bug) -> bool {
         Bug::LeakyView => "leaky-view",
         Bug::CarelessTurn => "careless-turn",
         Bug::OpenGate => "open-gate",
+        Bug::UnsyncedBlob => "unsynced-blob",
+        Bug::LostReferences => "lost-references",
         Bug::LostFreeze => "lost-freeze",
     };
     active.as_deref() == Some(name)

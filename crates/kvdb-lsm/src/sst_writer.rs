@@ -6,15 +6,16 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::entry::Entry;
+use crate::compression::Compression;
+use crate::entry::{Content, Entry};
 use crate::error::Error;
-use crate::table::{Compression, PartitionLimits, TableBuilder, TableOptions};
+use crate::table::{PartitionLimits, TableBuilder, TableOptions};
 use crate::vfs::Vfs;
 
 /// The number of a table that belongs to no database.
 pub(crate) const EXTERNAL_NUMBER: u64 = 0;
 /// The largest entry, key and value together, in bytes.
-const MAX_ENTRY: usize = 1 << 30;
+const MAX_ENTRY: u64 = 1 << 30;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,26 +77,26 @@ impl<'v> SstWriter<'v> {
     /// [`Error::Invalid`] if the key is not above the one before; the table can go on without it.
     /// After [`Error::Io`] it cannot.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.add(key, Some(value))
+        self.add(key, Content::Value(value))
     }
 
     /// Adds the deletion of a key; errors as for [`SstWriter::put`].
     pub fn delete(&mut self, key: &[u8]) -> Result<(), Error> {
-        self.add(key, None)
+        self.add(key, Content::Tombstone)
     }
 
-    fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+    fn add(&mut self, key: &[u8], content: Content<'_>) -> Result<(), Error> {
         let invalid = |why: &str| Err(Error::Invalid(format!("{}: {why}", self.path.display())));
         if self.last.as_deref().is_some_and(|last| last >= key) {
             return invalid("the keys of a table must ascend, and each may come once");
         }
-        if key.len().saturating_add(value.map_or(0, <[u8]>::len)) > MAX_ENTRY {
+        if key.len() as u64 + content.value_len() > MAX_ENTRY {
             return invalid("a key and its value may have 1 GiB together");
         }
         let Some(builder) = &mut self.builder else {
             return invalid("the table failed to be written before");
         };
-        if let Err(source) = builder.add(Entry { key, seq: 0, value }) {
+        if let Err(source) = builder.add(Entry { key, seq: 0, content }) {
             self.builder = None;
             return Err(Error::io("write", &self.path)(source));
         }

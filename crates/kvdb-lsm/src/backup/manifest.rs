@@ -3,26 +3,28 @@
 //! ```text
 //! file  := header 16 | field* | xxh3-128 of everything before u128
 //! field := tag varint | length varint | body
-//!          1 id varint | 2 time varint | 3 state (a version edit) | 4 table
-//! table := number varint | hash u128 | tail u128
+//!          1 id varint | 2 time varint | 3 state (a version edit) | 4 table | 5 blob file
+//! table := number varint | hash u128 | tail u128        (and so is blob file)
 //! ```
-//! The state is what a manifest of the database would say; the tables add what the manifest does
+//! The state is what a manifest of the database would say; the files add what the manifest does
 //! not know. A reader refuses a tag it does not know. `docs/format/backup.md` describes every byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::db::files::DataFile;
 use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header, file_header};
 use crate::varint;
-use crate::version::{FileMeta, Snapshot, VersionEdit};
+use crate::version::{Snapshot, VersionEdit};
 
 const ID: u64 = 1;
 const TIME: u64 = 2;
 const STATE: u64 = 3;
 const TABLE: u64 = 4;
+const BLOB: u64 = 5;
 
 const HASH_LEN: usize = 16;
 
-/// What a backup knows of a table besides its description.
+/// What a backup knows of a table or blob file besides its description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Content {
     /// XXH3-128 of the whole file.
@@ -34,7 +36,7 @@ pub(super) struct Content {
 /// One backup.
 ///
 /// # Invariants
-/// `contents` has exactly the tables of `state`.
+/// `contents` has exactly the tables and blob files of `state`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct BackupManifest {
     pub(super) id: u64,
@@ -44,10 +46,9 @@ pub(super) struct BackupManifest {
 }
 
 impl BackupManifest {
-    /// The tables: description and content.
-    pub(super) fn tables(&self) -> impl Iterator<Item = (&FileMeta, Content)> {
-        let tables = self.state.files.values().map(|(_, meta)| meta);
-        tables.filter_map(|meta| Some((meta, *self.contents.get(&meta.number)?)))
+    /// The tables and blob files, these first: description and content.
+    pub(super) fn files(&self) -> impl Iterator<Item = (DataFile, Content)> {
+        self.state.data_files().filter_map(|file| Some((file, *self.contents.get(&file.number)?)))
     }
 
     /// The stored form.
@@ -70,7 +71,7 @@ impl BackupManifest {
             varint::write(&mut body, number);
             body.extend_from_slice(&content.hash.to_le_bytes());
             body.extend_from_slice(&content.tail.to_le_bytes());
-            field(TABLE, &body);
+            field(if self.state.blobs.contains_key(&number) { BLOB } else { TABLE }, &body);
         }
         let hash = xxhash_rust::xxh3::xxh3_128(&out);
         out.extend_from_slice(&hash.to_le_bytes());
@@ -104,14 +105,14 @@ impl BackupManifest {
                     backup.state = Snapshot::default();
                     backup.state.apply(&edit)?;
                 }
-                TABLE => {
-                    let table = number(&mut body)?;
+                TABLE | BLOB => {
+                    let file = number(&mut body)?;
                     let hashes = body.split_off(..2 * HASH_LEN).ok_or(CUT)?;
                     let (hash, tail) = hashes.split_first_chunk::<HASH_LEN>().ok_or(CUT)?;
                     let tail = tail.first_chunk::<HASH_LEN>().ok_or(CUT)?;
                     let content =
                         Content { hash: u128::from_le_bytes(*hash), tail: u128::from_le_bytes(*tail) };
-                    backup.contents.insert(table, content);
+                    backup.contents.insert(file, content);
                 }
                 _ => return Err("the backup has a field that this version does not know".to_owned()),
             }
@@ -120,8 +121,9 @@ impl BackupManifest {
             }
         }
         backup.state.check()?;
-        if backup.id == 0 || !backup.state.files.keys().eq(backup.contents.keys()) {
-            return Err("the backup does not describe all of its tables".to_owned());
+        let described: BTreeSet<u64> = backup.state.data_files().map(|file| file.number).collect();
+        if backup.id == 0 || !described.iter().eq(backup.contents.keys()) {
+            return Err("the backup does not describe all of its files".to_owned());
         }
         Ok(backup)
     }
@@ -130,6 +132,8 @@ impl BackupManifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blob::{BlobMeta, BlobUse};
+    use crate::version::{FileMeta, blobs_of_tables};
 
     fn sample() -> BackupManifest {
         let meta = |number: u64| FileMeta {
@@ -142,19 +146,22 @@ mod tests {
             smallest: format!("{number}a").into_bytes(),
             largest: format!("{number}b").into_bytes(),
             traits: None,
+            blobs: BTreeMap::from([(5, BlobUse { records: 1, bytes: 100 })]),
         };
+        let blob = BlobMeta { number: 5, size: 1000, crc: 9, records: 2 };
         let files = [3, 4].map(|number| (number, (1, meta(number))));
         BackupManifest {
             id: 9,
             time: 1_700_000_000_000,
             state: Snapshot {
+                blobs: blobs_of_tables([blob], files.iter().map(|(_, (_, meta))| meta)).expect("it fits"),
                 files: files.into(),
                 next_file: 7,
                 flushed_seq: 5,
                 counters: [(1, -4)].into(),
                 ..Snapshot::default()
             },
-            contents: [3, 4].map(|n| (n, Content { hash: u128::MAX - 1, tail: u128::from(n) })).into(),
+            contents: [3, 4, 5].map(|n| (n, Content { hash: u128::MAX - 1, tail: u128::from(n) })).into(),
         }
     }
 
@@ -172,9 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_its_content_is_refused() {
+    fn a_file_without_its_content_is_refused() {
         let mut backup = sample();
         backup.contents.remove(&3);
+        assert!(BackupManifest::decode(&backup.encode()).is_err());
+        let mut backup = sample();
+        backup.contents.remove(&5);
         assert!(BackupManifest::decode(&backup.encode()).is_err());
     }
 }

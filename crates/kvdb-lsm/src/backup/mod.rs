@@ -1,23 +1,24 @@
-//! Incremental backups: copies of the database's tables in a directory of their own, each table
-//! once for however many backups hold it.
+//! Incremental backups: copies of the database's tables and blob files in a directory of their own,
+//! each once for however many backups hold it.
 //!
 //! ```text
 //! DIR/LOCK                  held by whoever works with the backups
 //! DIR/tables/NAME.sst       the tables; the name tells them apart: number, size, crc, hash of the end
+//! DIR/tables/NAME.blob      the blob files, in the same way
 //! DIR/backups/000001.backup what belongs to a backup, with a checksum
 //! ```
 //!
-//! A backup is made in this order, each step durable before the next: every table that is not there
+//! A backup is made in this order, each step durable before the next: every file that is not there
 //! is copied to a temporary name, checked against the database's manifest while it is copied, and
 //! renamed; the directory is synced; the description is written, synced and renamed. So a backup
 //! that is listed is complete, and what a crash leaves behind is garbage that the next backup
 //! removes.
 //!
-//! A table is taken for one that is there already only if a complete backup holds it: what an
-//! interrupted backup left is copied anew. The name of a table has its number, its size, the
-//! checksum of the manifest, and a 128-bit hash of its last 64 KiB, where the index repeats the
-//! checksum of every block: two databases that once were the same (a restored one, say) can share a
-//! directory, although they give the same numbers to different tables.
+//! A file is taken for one that is there already only if a complete backup holds it: what an
+//! interrupted backup left is copied anew. The name of a file has its number, its size, the
+//! checksum of the manifest, and a 128-bit hash of its last 64 KiB, where the index of a table repeats
+//! the checksum of every block, and the footer of a blob file the hash of all records: two databases that once were the same (a restored one, say) can share a
+//! directory, although they give the same numbers to different files.
 
 mod manifest;
 
@@ -28,19 +29,18 @@ use std::sync::Arc;
 
 use self::manifest::{BackupManifest, Content};
 use crate::batch::Seq;
-use crate::checkpoint::{self, Made};
+use crate::checkpoint;
 use crate::db::Db;
-use crate::db::core::{TABLE_DIR, table_path};
+use crate::db::files::{DataFile, DataKind, MadeFiles};
 use crate::error::Error;
 use crate::file_copy;
 use crate::progress::{OnProgress, Watch};
 use crate::verify::Report;
-use crate::version::FileMeta;
 use crate::vfs::{Vfs, VfsFileExt};
 
 const TABLES: &str = "tables";
 const BACKUPS: &str = "backups";
-/// The bytes at the end of a table that are hashed for its name.
+/// The bytes at the end of a file that are hashed for its name.
 const TAIL: u64 = 64 << 10;
 /// A description is refused when it is longer.
 const MAX_DESCRIPTION: u64 = 1 << 30;
@@ -56,7 +56,9 @@ pub struct BackupInfo {
     pub seq: Seq,
     /// The tables it holds.
     pub tables: u64,
-    /// Their bytes.
+    /// The blob files it holds.
+    pub blobs: u64,
+    /// The bytes of both.
     pub bytes: u64,
 }
 
@@ -67,7 +69,9 @@ pub struct NewBackup {
     pub backup: BackupInfo,
     /// The tables that were not there yet.
     pub copied_tables: u64,
-    /// Their bytes.
+    /// The blob files that were not there yet.
+    pub copied_blobs: u64,
+    /// The bytes of both.
     pub copied_bytes: u64,
 }
 
@@ -76,14 +80,14 @@ pub struct NewBackup {
 pub struct BackupList {
     /// Those that can be read, by number.
     pub backups: Vec<BackupInfo>,
-    /// Why the others cannot be. As long as there are any, no table is removed.
+    /// Why the others cannot be. As long as there are any, no file is removed.
     pub damaged: Vec<Error>,
 }
 
 /// A directory of backups, locked for this process.
 ///
 /// # Invariants
-/// Every table that a description names is in `tables/`, complete and durable, from before the
+/// Every file that a description names is in `tables/`, complete and durable, from before the
 /// description got its name until after that name is gone, durably.
 pub struct Backups {
     vfs: Arc<dyn Vfs>,
@@ -106,8 +110,9 @@ fn parse_description_name(name: &str) -> Option<u64> {
     (description_name(id) == name && id > 0).then_some(id)
 }
 
-fn stored_name(meta: &FileMeta, content: Content) -> String {
-    format!("{:06}-{}-{:08x}-{:032x}.sst", meta.number, meta.size, meta.crc, content.tail)
+fn stored_name(file: DataFile, content: Content) -> String {
+    let DataFile { kind, number, size, crc } = file;
+    format!("{number:06}-{size}-{crc:08x}-{:032x}.{}", content.tail, kind.extension())
 }
 
 /// The descriptions of a directory, read.
@@ -124,10 +129,10 @@ impl Described {
         self.sound.keys().copied().chain(damaged).max().unwrap_or_default()
     }
 
-    /// The tables that complete backups hold, by name.
+    /// The files that complete backups hold, by name.
     fn contents(&self) -> BTreeMap<String, Content> {
-        let tables = self.sound.values().flat_map(BackupManifest::tables);
-        tables.map(|(meta, content)| (stored_name(meta, content), content)).collect()
+        let files = self.sound.values().flat_map(BackupManifest::files);
+        files.map(|(file, content)| (stored_name(file, content), content)).collect()
     }
 }
 
@@ -137,8 +142,9 @@ impl BackupInfo {
             id: manifest.id,
             time: manifest.time,
             seq: manifest.state.flushed_seq,
-            tables: manifest.contents.len() as u64,
-            bytes: manifest.tables().map(|(meta, _)| meta.size).sum(),
+            tables: manifest.state.files.len() as u64,
+            blobs: manifest.state.blobs.len() as u64,
+            bytes: manifest.files().map(|(file, _)| file.size).sum(),
         }
     }
 }
@@ -162,7 +168,7 @@ impl Backups {
         Ok(Self { vfs, dir, _lock: lock })
     }
 
-    fn table_path(&self, name: &str) -> PathBuf {
+    fn file_path(&self, name: &str) -> PathBuf {
         self.dir.join(TABLES).join(name)
     }
 
@@ -231,31 +237,35 @@ impl Backups {
         let described = self.read_all()?;
         self.remove_garbage(&described)?;
         let there = described.contents();
-        // The state keeps the tables from being removed for as long as it is held.
+        // The state keeps the files from being removed for as long as it is held.
         let (state, snapshot) = core.installed()?;
+        state.version.check_readable()?;
         let source = &*core.options.vfs;
         let mut manifest =
             BackupManifest { id: described.newest() + 1, time, state: snapshot, ..BackupManifest::default() };
-        let total = state.version.files().map(|(_, file)| file.meta.size).sum();
+        let total = manifest.state.data_files().map(|file| file.size).sum();
         let mut watch = Watch::begin(total, progress)?;
-        let (mut copied_tables, mut copied_bytes) = (0, 0);
-        for (_, file) in state.version.files() {
-            let meta = &*file.meta;
-            file.table.check_readable()?;
-            let tail = hash_of_end(source, file.table.path(), meta)?;
-            let name = stored_name(meta, Content { hash: 0, tail });
+        let (mut copied_tables, mut copied_blobs, mut copied_bytes) = (0, 0, 0);
+        for file in manifest.state.data_files() {
+            let from = file.path(&core.options.dir);
+            let tail = hash_of_end(source, &from, file)?;
+            let name = stored_name(file, Content { hash: 0, tail });
             let content = match there.get(&name) {
-                Some(&content) if self.is_there(&name, meta)? => {
-                    watch.add(meta.size)?;
+                Some(&content) if self.is_there(&name, file)? => {
+                    watch.add(file.size)?;
                     content
                 }
                 _ => {
-                    let hash = self.copy_in(source, file.table.path(), meta, &name, &mut watch)?;
-                    (copied_tables, copied_bytes) = (copied_tables + 1, copied_bytes + meta.size);
+                    let hash = self.copy_in(source, &from, file, &name, &mut watch)?;
+                    copied_bytes += file.size;
+                    match file.kind {
+                        DataKind::Table => copied_tables += 1,
+                        DataKind::Blob => copied_blobs += 1,
+                    }
                     Content { hash, tail }
                 }
             };
-            manifest.contents.insert(meta.number, content);
+            manifest.contents.insert(file.number, content);
         }
         drop(state);
         core.sweep();
@@ -263,37 +273,37 @@ impl Backups {
         self.vfs.sync_dir(&tables).map_err(Error::io("sync", &tables))?;
         self.publish(&manifest)?;
         watch.end();
-        Ok(NewBackup { backup: BackupInfo::of(&manifest), copied_tables, copied_bytes })
+        Ok(NewBackup { backup: BackupInfo::of(&manifest), copied_tables, copied_blobs, copied_bytes })
     }
 
-    /// Whether a table that a backup holds is still there, as far as a look at its length can tell.
-    fn is_there(&self, name: &str, meta: &FileMeta) -> Result<bool, Error> {
-        let path = self.table_path(name);
+    /// Whether a file that a backup holds is still there, as far as a look at its length can tell.
+    fn is_there(&self, name: &str, expected: DataFile) -> Result<bool, Error> {
+        let path = self.file_path(name);
         if !self.vfs.exists(&path).map_err(Error::io("look for", &path))? {
             return Ok(false);
         }
         let file = self.vfs.open_read(&path).map_err(Error::io("open", &path))?;
-        Ok(file.len().map_err(Error::io("measure", &path))? == meta.size)
+        Ok(file.len().map_err(Error::io("measure", &path))? == expected.size)
     }
 
-    /// Copies a table of the database; returns the hash of the whole file.
+    /// Copies a file of the database; returns the hash of the whole file.
     fn copy_in(
         &self,
         source: &dyn Vfs,
         from: &Path,
-        meta: &FileMeta,
+        file: DataFile,
         name: &str,
         watch: &mut Watch<'_>,
     ) -> Result<u128, Error> {
-        let tmp = self.table_path(&format!("{name}.tmp"));
+        let tmp = self.file_path(&format!("{name}.tmp"));
         self.remove_if_there(&tmp)?;
-        let copy = |watch: &mut _| checkpoint::copy_table(source, from, &*self.vfs, &tmp, meta, watch);
+        let copy = |watch: &mut _| checkpoint::copy_file(source, from, &*self.vfs, &tmp, file, watch);
         let digest = match copy(watch) {
             // What a bad read returned may have been a fault of the transfer: read once more.
             Err(Error::Corruption { .. }) => copy(watch)?,
             other => other?,
         };
-        let path = self.table_path(name);
+        let path = self.file_path(name);
         self.vfs.rename(&tmp, &path).map_err(Error::io("rename", &tmp))?;
         Ok(digest.hash)
     }
@@ -318,14 +328,14 @@ impl Backups {
         Ok(())
     }
 
-    /// Removes what no backup holds: leftovers of interrupted backups, and the tables that only
+    /// Removes what no backup holds: leftovers of interrupted backups, and the files that only
     /// deleted backups held. With a description that cannot be read, nothing can be told apart, and
     /// nothing is removed.
     fn remove_garbage(&self, described: &Described) -> Result<(), Error> {
         if !described.damaged.is_empty() {
             return Ok(());
         }
-        // No description may come back by a crash once its tables are gone.
+        // No description may come back by a crash once its files are gone.
         let backups = self.dir.join(BACKUPS);
         self.vfs.sync_dir(&backups).map_err(Error::io("sync", &backups))?;
         let used: BTreeSet<String> = described.contents().into_keys().collect();
@@ -343,10 +353,10 @@ impl Backups {
         Ok(())
     }
 
-    /// Deletes a backup, damaged or not, and the tables that no other one holds.
+    /// Deletes a backup, damaged or not, and the files that no other one holds.
     ///
     /// # Errors
-    /// The backup may be gone or not; tables that are left over are removed by the next backup or
+    /// The backup may be gone or not; files that are left over are removed by the next backup or
     /// deletion.
     pub fn delete(&self, id: u64) -> Result<(), Error> {
         let path = self.description_path(id);
@@ -359,16 +369,21 @@ impl Backups {
         self.remove_garbage(&self.read_all()?)
     }
 
-    /// Reads every table of a backup and compares it with what was backed up.
+    /// Reads every table and blob file of a backup and compares it with what was backed up.
     pub fn verify(&self, id: u64, progress: OnProgress<'_>) -> Result<Report, Error> {
         let manifest = self.read(id)?;
-        let mut report = Report::default();
-        let mut watch = Watch::begin(BackupInfo::of(&manifest).bytes, progress)?;
-        for (meta, content) in manifest.tables() {
-            report.tables += 1;
-            report.bytes += meta.size;
-            report.entries += meta.entries;
-            match self.verify_table(meta, content, &mut watch) {
+        let info = BackupInfo::of(&manifest);
+        let entries = manifest.state.files.values().map(|(_, meta)| meta.entries).sum();
+        let mut report = Report {
+            tables: info.tables,
+            blobs: info.blobs,
+            entries,
+            bytes: info.bytes,
+            problems: Vec::new(),
+        };
+        let mut watch = Watch::begin(info.bytes, progress)?;
+        for (file, content) in manifest.files() {
+            match self.verify_file(file, content, &mut watch) {
                 Ok(()) => {}
                 Err(Error::Canceled) => return Err(Error::Canceled),
                 Err(problem) => report.problems.push(problem),
@@ -378,27 +393,29 @@ impl Backups {
         Ok(report)
     }
 
-    fn verify_table(&self, meta: &FileMeta, content: Content, watch: &mut Watch<'_>) -> Result<(), Error> {
-        let path = self.table_path(&stored_name(meta, content));
+    fn verify_file(&self, file: DataFile, content: Content, watch: &mut Watch<'_>) -> Result<(), Error> {
+        let path = self.file_path(&stored_name(file, content));
         if !self.vfs.exists(&path).map_err(Error::io("look for", &path))? {
-            return Err(Error::corruption(&path, 0, "the table is missing from the backup"));
+            let what = format!("the {} is missing from the backup", file.kind.noun());
+            return Err(Error::corruption(&path, 0, what));
         }
         let is_sound = |digest: file_copy::Digest| {
-            (digest.size, digest.crc, digest.hash) == (meta.size, meta.crc, content.hash)
+            (digest.size, digest.crc, digest.hash) == (file.size, file.crc, content.hash)
         };
         if is_sound(file_copy::digest(&*self.vfs, &path, watch)?)
             || is_sound(file_copy::digest(&*self.vfs, &path, watch)?)
         {
             return Ok(());
         }
-        Err(Error::corruption(&path, 0, "the table is not what was backed up"))
+        Err(not_as_backed_up(&path, file))
     }
 
     /// Restores a backup into `dir` of `vfs`, which must be empty or not exist. Every byte is
     /// checked on the way; the directory is a database only when all of it is there and durable.
     ///
     /// # Errors
-    /// There is no database in the directory then.
+    /// There is no database in the directory then. [`Error::Invalid`] also if the backup is of a
+    /// database that this version cannot read.
     pub fn restore(
         &self,
         id: u64,
@@ -408,41 +425,49 @@ impl Backups {
     ) -> Result<BackupInfo, Error> {
         let mut manifest = self.read(id)?;
         let info = BackupInfo::of(&manifest);
+        let readable = manifest.state.features.check_readable();
+        readable.map_err(|why| Error::Invalid(format!("backup {id}: {why}")))?;
         checkpoint::prepare(vfs, dir)?;
-        let mut made = Made { vfs, paths: Vec::new() };
+        let mut made = MadeFiles::new(vfs);
         let mut watch = Watch::begin(info.bytes, progress)?;
-        for (meta, content) in manifest.tables() {
-            let from = self.table_path(&stored_name(meta, content));
-            let to = table_path(dir, meta.number);
-            let digest = checkpoint::copy_table(&*self.vfs, &from, vfs, &to, meta, &mut watch)?;
-            made.paths.push(to);
+        for (file, content) in manifest.files() {
+            let from = self.file_path(&stored_name(file, content));
+            let to = file.path(dir);
+            let digest = checkpoint::copy_file(&*self.vfs, &from, vfs, &to, file, &mut watch)?;
+            made.add(to);
             if digest.hash != content.hash {
-                return Err(Error::corruption(&from, 0, "the table is not what was backed up"));
+                return Err(not_as_backed_up(&from, file));
             }
         }
-        let tables = dir.join(TABLE_DIR);
-        vfs.sync_dir(&tables).map_err(Error::io("sync", &tables))?;
+        checkpoint::sync_dirs(vfs, dir)?;
         // From here on it is unknown how complete the copy is: nothing is taken away from it.
-        made.paths.clear();
+        made.keep();
         checkpoint::finish(vfs, dir, &mut manifest.state)?;
         watch.end();
         Ok(info)
     }
 }
 
-/// Whether a file in `tables/` is one that backups make.
-fn is_ours(name: &str) -> bool {
-    name.ends_with(".sst") || name.ends_with(".sst.tmp")
+fn not_as_backed_up(path: &Path, file: DataFile) -> Error {
+    Error::corruption(path, 0, format!("the {} is not what was backed up", file.kind.noun()))
 }
 
-/// XXH3-128 of the last bytes of a table, which hold the checksums of its blocks.
-fn hash_of_end(vfs: &dyn Vfs, path: &Path, meta: &FileMeta) -> Result<u128, Error> {
+/// Whether a file in `tables/` is one that backups make.
+fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(".tmp").unwrap_or(name);
+    DataKind::ALL.iter().any(|kind| name.rsplit_once('.').is_some_and(|(_, end)| end == kind.extension()))
+}
+
+/// XXH3-128 of the last bytes of a file, which hold what tells its content: the checksums of the
+/// blocks of a table, the hash of the records of a blob file.
+fn hash_of_end(vfs: &dyn Vfs, path: &Path, expected: DataFile) -> Result<u128, Error> {
     let file = vfs.open_read(path).map_err(Error::io("open", path))?;
-    let len = meta.size.min(TAIL);
+    let len = expected.size.min(TAIL);
     let mut bytes = vec![0; len as usize];
-    file.read_exact_at(&mut bytes, meta.size - len).map_err(|source| {
+    file.read_exact_at(&mut bytes, expected.size - len).map_err(|source| {
         if source.kind() == std::io::ErrorKind::UnexpectedEof {
-            return Error::corruption(path, 0, "the table is shorter than the manifest says");
+            let what = format!("the {} is shorter than the manifest says", expected.kind.noun());
+            return Error::corruption(path, 0, what);
         }
         Error::io("read", path)(source)
     })?;

@@ -7,7 +7,10 @@ use clap::Subcommand;
 
 use super::{DAMAGED, End};
 use crate::batch::Op;
-use crate::dump::{self, EditDescription, LogEntry, ManifestEntry, Readable, TableDescription};
+use crate::dump::{
+    self, BlobDescription, BlobEntry, EditDescription, EntryContent, LogEntry, ManifestEntry, Readable,
+    TableDescription,
+};
 use crate::error::Error;
 use crate::vfs::OsVfs;
 
@@ -26,6 +29,14 @@ pub(super) enum What {
     /// The batches of a segment of the log.
     Wal {
         /// The segment.
+        file: PathBuf,
+        /// Show values as well, not only their lengths.
+        #[arg(long)]
+        values: bool,
+    },
+    /// The records of a blob file.
+    Blob {
+        /// The blob file.
         file: PathBuf,
         /// Show values as well, not only their lengths.
         #[arg(long)]
@@ -89,13 +100,49 @@ pub(super) fn run(what: &What, out: &mut dyn Write) -> Result<u8, End> {
             for entry in table {
                 let entry = entry?;
                 write!(out, "{} \"{}\"", entry.seq, Readable(&entry.key))?;
-                match entry.value {
-                    Some(value) => show_value(&value, *values, out)?,
-                    None => write!(out, " deleted")?,
+                match entry.content {
+                    EntryContent::Value(value) => show_value(&value, *values, out)?,
+                    EntryContent::Blob { file, offset, len, value_len } => {
+                        write!(
+                            out,
+                            " = {value_len} bytes in blob file {file} at {offset}, {len} bytes there"
+                        )?;
+                    }
+                    EntryContent::Deleted => write!(out, " deleted")?,
                 }
                 writeln!(out)?;
             }
             Ok(0)
+        }
+        What::Blob { file, values } => {
+            let mut code = 0;
+            let mut failed = None;
+            let walked = dump::blob(&OsVfs, file, &mut |entry| {
+                if matches!(entry, BlobEntry::Unreadable { .. }) {
+                    code = DAMAGED;
+                }
+                show_blob_entry(&entry, *values, out).map_err(|error| {
+                    failed = Some(error);
+                    Error::Canceled
+                })
+            });
+            match failed {
+                Some(error) => Err(error.into()),
+                None => Ok(walked.map(|()| code)?),
+            }
+        }
+    }
+}
+
+fn show_blob_entry(entry: &BlobEntry, values: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    match entry {
+        BlobEntry::Record { offset, len, key, value } => {
+            write!(out, "{offset}: {len} bytes, \"{}\"", Readable(key))?;
+            show_value(value, values, out)?;
+            writeln!(out)
+        }
+        BlobEntry::Unreadable { offset, len, why } => {
+            writeln!(out, "{offset}: unreadable, {len} bytes: {why}")
         }
     }
 }
@@ -116,12 +163,20 @@ fn show_table(table: &TableDescription, out: &mut dyn Write) -> std::io::Result<
         table.max_seq,
         Readable(&table.smallest),
         Readable(&table.largest)
-    )
+    )?;
+    for (number, records, bytes) in &table.blobs {
+        writeln!(out, "    refers to {records} records of blob file {number}, {bytes} bytes")?;
+    }
+    Ok(())
 }
 
 fn show_edit(edit: &EditDescription, out: &mut dyn Write) -> std::io::Result<()> {
     for (level, number) in &edit.removed {
         writeln!(out, "  - level {level} table {number}")?;
+    }
+    for blob in &edit.blobs {
+        let BlobDescription { number, size, crc, records } = blob;
+        writeln!(out, "  + blob file {number}: {size} bytes, crc {crc:08x}, {records} records")?;
     }
     for (level, table) in &edit.added {
         write!(out, "  + level {level} ")?;

@@ -7,15 +7,20 @@ mod dump;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
 use crate::backup::{BackupInfo, Backups};
+use crate::blob::{BlobFile, BlobSet};
+use crate::cache::BlockCache;
+use crate::db::files::{BLOB_DIR, parse_blob_name};
+use crate::entry::Content;
 use crate::error::Error;
 use crate::progress::unwatched;
 use crate::repair::{self, QUARANTINE_DIR};
+use crate::table::Fill;
 use crate::verify::Report;
 use crate::vfs::{OsVfs, Vfs};
 use crate::{Compression, Db, Options, ReadOnlyDb, SstWriter};
@@ -39,8 +44,8 @@ struct Arguments {
 enum Command {
     /// Reads a database completely and checks it. Changes nothing.
     ///
-    /// The manifest, the log, and every block of every table are read and compared with their
-    /// checksums. The exit code is 3 if something is damaged.
+    /// The manifest, the log, every blob file, and every block of every table are read and compared
+    /// with their checksums. The exit code is 3 if something is damaged.
     #[command(after_help = "Example:\n  kvdb-lsm verify /var/lib/kvdb/data")]
     Verify {
         /// The database.
@@ -50,12 +55,13 @@ enum Command {
     #[command(after_help = "Examples:\n  kvdb-lsm dump current /var/lib/kvdb/data\n  \
         kvdb-lsm dump manifest /var/lib/kvdb/data/MANIFEST-000007\n  \
         kvdb-lsm dump wal /var/lib/kvdb/data/wal/000012.wal\n  \
-        kvdb-lsm dump sst /var/lib/kvdb/data/sst/000009.sst --values")]
+        kvdb-lsm dump sst /var/lib/kvdb/data/sst/000009.sst --values\n  \
+        kvdb-lsm dump blob /var/lib/kvdb/data/blob/000010.blob")]
     Dump {
         #[command(subcommand)]
         what: dump::What,
     },
-    /// Copies a database to an empty directory, sharing its tables by hard links where it can.
+    /// Copies a database to an empty directory, sharing its files by hard links where it can.
     #[command(after_help = "Example:\n  kvdb-lsm checkpoint /var/lib/kvdb/data /var/lib/kvdb/copy")]
     Checkpoint {
         /// The database.
@@ -88,7 +94,8 @@ enum Command {
     /// Writes what can be read of one damaged table into a new table.
     ///
     /// The new table can be looked at with `dump sst`, and ingested. Mind that what is ingested is
-    /// newer than everything that is there.
+    /// newer than everything that is there. Values in blob files are looked for in the directory
+    /// `blob` beside that of the damaged table, and are in the new table themselves.
     #[command(after_help = "Example:\n  kvdb-lsm salvage data/quarantine/000009.sst /tmp/readable.sst")]
     Salvage {
         /// The damaged table.
@@ -100,7 +107,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Backup {
-    /// Backs up a database; copies only the tables that no earlier backup has.
+    /// Backs up a database; copies only the tables and blob files that no earlier backup has.
     Create {
         /// The database.
         db: PathBuf,
@@ -119,7 +126,7 @@ enum Backup {
         /// The number of the backup.
         id: u64,
     },
-    /// Deletes a backup, and the tables that no other one holds.
+    /// Deletes a backup, and the files that no other one holds.
     Delete {
         /// The directory of the backups.
         backups: PathBuf,
@@ -249,24 +256,28 @@ fn show_report(report: &Report, out: &mut dyn Write) -> Result<u8, End> {
     for problem in &report.problems {
         writeln!(out, "{problem}")?;
     }
-    let (tables, entries, bytes) = (report.tables, report.entries, report.bytes);
-    writeln!(out, "{tables} tables with {entries} entries and {bytes} bytes were read")?;
+    let Report { tables, blobs, entries, bytes, .. } = report;
+    writeln!(
+        out,
+        "{tables} tables with {entries} entries and {blobs} blob files were read, {bytes} bytes together"
+    )?;
     if report.problems.is_empty() {
         writeln!(out, "nothing is damaged")?;
         return Ok(0);
     }
-    writeln!(out, "{} tables are damaged", report.problems.len())?;
+    writeln!(out, "{} files are damaged", report.problems.len())?;
     Ok(DAMAGED)
 }
 
 fn show_backup(info: &BackupInfo, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "backup {}  time {}  sequence {}  tables {}  bytes {}",
+        "backup {}  time {}  sequence {}  tables {}  blob files {}  bytes {}",
         info.id,
         Utc(info.time),
         info.seq,
         info.tables,
+        info.blobs,
         info.bytes
     )
 }
@@ -278,7 +289,11 @@ fn backup(what: Backup, now: u64, out: &mut dyn Write) -> Result<u8, End> {
             let made = backups(dir)?.create(&db, now, &mut unwatched)?;
             db.close()?;
             show_backup(&made.backup, out)?;
-            writeln!(out, "copied {} tables with {} bytes", made.copied_tables, made.copied_bytes)?;
+            writeln!(
+                out,
+                "copied {} tables and {} blob files with {} bytes",
+                made.copied_tables, made.copied_blobs, made.copied_bytes
+            )?;
         }
         Backup::List { backups: dir } => {
             let list = backups(dir)?.list()?;
@@ -334,12 +349,21 @@ fn repair_database(db: PathBuf, out: &mut dyn Write) -> Result<u8, End> {
     Ok(DAMAGED)
 }
 
-fn salvage(table: &std::path::Path, to: &std::path::Path, out: &mut dyn Write) -> Result<u8, End> {
+fn salvage(table: &Path, to: &Path, out: &mut dyn Write) -> Result<u8, End> {
     let (source, _) = crate::dump::open_table(&OsVfs, table)?;
     let mut writer = SstWriter::create(&OsVfs, to, Compression::Lz4)?;
-    let lost = source.salvage(&mut |entry| match entry.value {
-        Some(value) => writer.put(entry.key, value),
-        None => writer.delete(entry.key),
+    let blobs = blobs_beside(table)?;
+    let mut values = Vec::new();
+    let lost = source.salvage(&mut |entry| match entry.content {
+        Content::Value(value) => writer.put(entry.key, value),
+        Content::Tombstone => writer.delete(entry.key),
+        Content::Blob(reference) => match blobs.value(entry.key, &reference, Fill::Bypass) {
+            Ok(blob) => writer.put(entry.key, blob.value()),
+            Err(why) => {
+                values.push((entry.key.to_vec(), why));
+                Ok(())
+            }
+        },
     })?;
     let written = writer.finish()?;
     for range in &lost {
@@ -349,8 +373,28 @@ fn salvage(table: &std::path::Path, to: &std::path::Path, out: &mut dyn Write) -
             .map_or("the end".to_owned(), |to| format!("before \"{}\"", crate::dump::Readable(to)));
         writeln!(out, "lost from \"{}\" to {upto}: {}", crate::dump::Readable(&range.from), range.why)?;
     }
+    for (key, why) in &values {
+        writeln!(out, "lost the value of \"{}\": {why}", crate::dump::Readable(key))?;
+    }
     writeln!(out, "{} entries are in {}", written.entries, to.display())?;
-    Ok(if lost.is_empty() { 0 } else { DAMAGED })
+    Ok(if lost.is_empty() && values.is_empty() { 0 } else { DAMAGED })
+}
+
+/// The blob files of the database in which a table lies, as far as they can be opened.
+fn blobs_beside(table: &Path) -> Result<BlobSet, Error> {
+    let Some(dir) = table.parent().and_then(Path::parent).map(|db| db.join(BLOB_DIR)) else {
+        return Ok(BlobSet::default());
+    };
+    if !OsVfs.exists(&dir).map_err(Error::io("look for", &dir))? {
+        return Ok(BlobSet::default());
+    }
+    let cache = Arc::new(BlockCache::new(0, 4 << 10));
+    let names = OsVfs.list(&dir).map_err(Error::io("list", &dir))?;
+    let files = names.iter().filter_map(|name| {
+        let (number, path) = (parse_blob_name(name)?, dir.join(name));
+        BlobFile::open_unsealed(&OsVfs, &path, number, Arc::clone(&cache)).ok().map(Arc::new)
+    });
+    Ok(files.collect())
 }
 
 /// A time in milliseconds since 1970, as `YYYY-MM-DDThh:mm:ssZ`.

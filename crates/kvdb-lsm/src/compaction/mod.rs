@@ -1,9 +1,10 @@
 //! What to compact: decided here, from a picture of the levels alone; done elsewhere.
 //!
 //! Leveled compaction. Level 0 is due when it is stacked too high or has too many bytes, a deeper
-//! level when it is larger than its [target](Targets). The most urgent level goes first. When none
-//! is due, there may be [upkeep](upkeep) to do.
+//! level when it is larger than its [target](Targets), and so are [blob files](blobs) when there is
+//! too much garbage in them. The most urgent goes first. When nothing is due, there may be [upkeep](upkeep) to do.
 
+mod blobs;
 mod cuts;
 mod level0;
 mod leveled;
@@ -15,12 +16,13 @@ mod upkeep;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub(crate) use self::blobs::{choose_blobs, due_blobs, due_bytes, pending_blob_bytes};
 pub(crate) use self::cuts::{Cuts, Grouping};
 pub(crate) use self::range::{choose_all, choose_down, choose_rewrite, deepest, in_range, inside};
 pub(crate) use self::sieve::{Fate, Sieve};
 pub(crate) use self::targets::Targets;
 use crate::filter::Judge;
-use crate::version::{FileMeta, LAST_LEVEL, LEVELS, LevelMetas, sublevels};
+use crate::version::{BlobStates, FileMeta, LAST_LEVEL, LEVELS, LevelMetas, sublevels};
 
 /// A table should overlap at most this many tables of the level below its own, or compacting it
 /// takes long and much.
@@ -37,6 +39,10 @@ pub(crate) struct Config {
     pub(crate) fan_out: u64,
     /// A table with fewer tombstones is not compacted for their sake.
     pub(crate) min_tombstones: u64,
+    /// The share of garbage at which a blob file is due.
+    pub(crate) blob_garbage_ratio: f64,
+    /// The share of the blob files, the oldest, that are due at half of that.
+    pub(crate) blob_age_cutoff: f64,
     /// Tables are compressed, except on level 0 and the one it is compacted into.
     pub(crate) compressed: bool,
     /// Tables of the last level are compressed in another way than those above.
@@ -63,6 +69,8 @@ pub(crate) enum Reason {
     Dead,
     /// There are tombstones that can go.
     Tombstones,
+    /// Blob files are due that cannot go as long as there are references to them.
+    Blobs,
     /// Readers have often looked into a table in vain.
     Reads,
     /// Somebody asked for it.
@@ -89,7 +97,7 @@ impl Choice {
     }
 }
 
-/// Tables that cannot be read, by number. They stay where they are: moved, they would be met again.
+/// Tables and blob files that cannot be read, by number. They stay where they are: moved, they would be met again.
 pub(crate) type Damaged = BTreeSet<u64>;
 
 /// All that a choice depends on.
@@ -105,6 +113,8 @@ pub(crate) struct Picture<'a> {
     pub(crate) damaged: &'a Damaged,
     /// What the filter says, if there is one.
     pub(crate) judge: Option<&'a dyn Judge>,
+    /// The blob files.
+    pub(crate) blobs: &'a BlobStates,
     /// Tables that readers have often looked into in vain, by level and number.
     pub(crate) worn: &'a [(usize, u64)],
 }
@@ -141,25 +151,36 @@ pub(crate) fn level0_score(depth: usize, bytes: u64, config: &Config) -> f64 {
     depth.max(bytes as f64 / config.base_bytes.max(1) as f64)
 }
 
+/// What can be due.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    /// To move tables out of a level.
+    Level(usize),
+    /// To empty blob files.
+    Blobs,
+}
+
 /// The most urgent compaction, if anything is due. No damaged table is part of it.
 pub(crate) fn choose(picture: &Picture<'_>) -> Option<Choice> {
     let sizes = sizes(picture.levels);
     let depth = sublevels(&picture.levels[0]).into_iter().max().map_or(0, |highest| highest + 1);
     // The last level has nowhere to go.
-    let mut due: Vec<(usize, f64)> = (1..LAST_LEVEL)
-        .map(|level| (level, picture.targets.score(&sizes, level)))
-        .chain([(0, level0_score(depth, sizes[0], picture.config))])
+    let mut due: Vec<(Due, f64)> = (1..LAST_LEVEL)
+        .map(|level| (Due::Level(level), picture.targets.score(&sizes, level)))
+        .chain([(Due::Level(0), level0_score(depth, sizes[0], picture.config))])
+        .chain([(Due::Blobs, blobs::score(picture))])
         .filter(|(_, score)| *score >= 1.0)
         .collect();
     due.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let by_size = due.into_iter().find_map(|(level, _)| {
-        if level == 0 {
-            return level0::choose(picture, Reason::Size);
+    let most_urgent = due.into_iter().find_map(|(due, _)| match due {
+        Due::Level(0) => level0::choose(picture, Reason::Size),
+        Due::Level(level) => {
+            let excess = sizes[level].saturating_sub(picture.targets.bytes[level]);
+            leveled::choose(picture, level, excess, Reason::Size)
         }
-        let excess = sizes[level].saturating_sub(picture.targets.bytes[level]);
-        leveled::choose(picture, level, excess, Reason::Size)
+        Due::Blobs => choose_blobs(picture),
     });
-    by_size.or_else(|| upkeep::choose(picture))
+    most_urgent.or_else(|| upkeep::choose(picture))
 }
 
 /// The tables of a sorted level, or of level 0, that meet a key range.
@@ -184,6 +205,8 @@ mod tests {
         base_bytes: 1000,
         fan_out: 10,
         min_tombstones: 10,
+        blob_garbage_ratio: 0.5,
+        blob_age_cutoff: 0.25,
         compressed: false,
         last_level_differs: false,
     };
@@ -193,6 +216,7 @@ mod tests {
     pub(super) struct Levels {
         levels: LevelMetas,
         config: Config,
+        blobs: BlobStates,
         worn: Vec<(usize, u64)>,
     }
 
@@ -206,7 +230,7 @@ mod tests {
             for files in &mut levels[1..] {
                 files.sort_by(|a, b| a.smallest.cmp(&b.smallest));
             }
-            Self { levels, config: CONFIG, worn: Vec::new() }
+            Self { levels, config: CONFIG, blobs: BlobStates::new(), worn: Vec::new() }
         }
 
         /// The same, in a database that compresses.
@@ -223,6 +247,11 @@ mod tests {
         pub(super) fn large(mut self) -> Self {
             self.levels[6].push(meta(99, 10_000, "~", "~~"));
             self
+        }
+
+        /// The same, with these blob files.
+        pub(super) fn with_blobs(self, blobs: BlobStates) -> Self {
+            Self { blobs, ..self }
         }
 
         /// The same, after readers have looked into these tables in vain.
@@ -247,6 +276,7 @@ mod tests {
                 config: &self.config,
                 damaged: &damaged,
                 judge,
+                blobs: &self.blobs,
                 worn: &self.worn,
             })
         }

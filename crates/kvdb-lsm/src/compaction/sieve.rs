@@ -1,6 +1,6 @@
 //! What becomes of an entry in a compaction.
 
-use crate::entry::Entry;
+use crate::entry::{Content, Entry};
 use crate::filter::{CompactionFilter, Judge};
 
 /// The fate of an entry.
@@ -50,8 +50,12 @@ impl<'a> Sieve<'a> {
                 return Fate::Vanish;
             }
         }
-        let Some(value) = entry.value else {
-            return Fate::Keep;
+        let value = match entry.content {
+            Content::Value(value) => value,
+            // The filter does not read values, or this one cannot be read.
+            Content::Blob(_) if self.filter.reads_values() => return Fate::Keep,
+            Content::Blob(_) => &[],
+            Content::Tombstone => return Fate::Keep,
         };
         let expired =
             || self.filter.deadline(entry.key, value).is_some_and(|deadline| deadline <= self.horizon);

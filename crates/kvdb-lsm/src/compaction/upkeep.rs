@@ -1,13 +1,13 @@
 //! What to do when no level is due: let go of what is dead, and spare readers detours.
 //!
 //! In this order: tables that are dead as a whole are removed, without being read; tables of which
-//! a good part is dead are rewritten; tables full of tombstones go down until the tombstones have
+//! a good part is dead are rewritten; tables that refer to due blob files are rewritten; tables full of tombstones go down until the tombstones have
 //! nothing left to hide; and a table that readers often ask for nothing is merged with what they
 //! find behind it. None of these can come up twice for the same table.
 
 use std::sync::Arc;
 
-use super::{Choice, Picture, Reason, Work, level0, leveled};
+use super::{Choice, Picture, Reason, Work, choose_blobs, level0, leveled};
 use crate::filter::Judge;
 use crate::version::{FileMeta, LAST_LEVEL, LEVELS, Traits, Weight};
 
@@ -20,7 +20,11 @@ const TOMBSTONE_EFFORT: u64 = 32;
 
 /// The most useful of these, if there is any.
 pub(super) fn choose(picture: &Picture<'_>) -> Option<Choice> {
-    dead(picture).or_else(|| decaying(picture)).or_else(|| tombstones(picture)).or_else(|| worn(picture))
+    dead(picture)
+        .or_else(|| decaying(picture))
+        .or_else(|| choose_blobs(picture))
+        .or_else(|| tombstones(picture))
+        .or_else(|| worn(picture))
 }
 
 /// The removal of all tables that are dead as a whole. They need not be sound.
@@ -87,7 +91,7 @@ fn worn(picture: &Picture<'_>) -> Option<Choice> {
     })
 }
 
-fn tables<'a>(picture: &Picture<'a>) -> impl Iterator<Item = (usize, &'a Arc<FileMeta>)> {
+pub(super) fn tables<'a>(picture: &Picture<'a>) -> impl Iterator<Item = (usize, &'a Arc<FileMeta>)> {
     let levels: &'a [Vec<Arc<FileMeta>>] = picture.levels;
     levels.iter().enumerate().flat_map(|(level, files)| files.iter().map(move |meta| (level, meta)))
 }
@@ -103,7 +107,12 @@ fn down(picture: &Picture<'_>, level: usize, meta: &Arc<FileMeta>, reason: Reaso
 
 /// The compaction that lets go of what can be dropped from a table. On level 0 a rewritten table
 /// would count as newer than those that stand on it, so it goes down.
-fn rewrite(picture: &Picture<'_>, level: usize, meta: &Arc<FileMeta>, reason: Reason) -> Option<Choice> {
+pub(super) fn rewrite(
+    picture: &Picture<'_>,
+    level: usize,
+    meta: &Arc<FileMeta>,
+    reason: Reason,
+) -> Option<Choice> {
     if level == 0 {
         return level0::choose_table(picture, meta.number, reason).map(|choice| Choice {
             // Moved as it is, it would keep everything.

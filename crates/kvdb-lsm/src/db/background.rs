@@ -181,8 +181,8 @@ impl<'a> Pace<'a> {
 
     /// Notes that `bytes` were merged, and rests if it is time. Returns whether to go on: not when
     /// the database is being closed.
-    pub(super) fn go_on(&mut self, bytes: usize) -> bool {
-        self.bytes += bytes as u64;
+    pub(super) fn go_on(&mut self, bytes: u64) -> bool {
+        self.bytes += bytes;
         if self.bytes < pace::CHECK_BYTES {
             return true;
         }

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use super::background::Pace;
+use super::blob_moves::BlobMoves;
 use super::core::Core;
 use super::outputs::Outputs;
 use crate::batch::Seq;
 use crate::compaction::{Choice, Cuts, Fate, Sieve, Work};
-use crate::entry::Entry;
+use crate::entry::{Content, Entry};
 use crate::error::Error;
 use crate::filter::Judge;
 use crate::merge::{LevelIter, Merge, Source};
 use crate::progress::{OnProgress, Watch};
 use crate::sabotage::{self, Bug};
 use crate::table::{Fill, TableIter};
-use crate::version::{LAST_LEVEL, LEVELS, Version, VersionEdit, VersionFile};
+use crate::version::{LAST_LEVEL, LEVELS, NewFiles, Version, VersionEdit, VersionFile};
 
 /// What the filter knew at a moment.
 pub(super) struct Knowledge {
@@ -46,6 +47,8 @@ pub(super) fn compact(
     let grandparents = version.metas().into_iter().nth(level + 1).unwrap_or_default();
     let cuts = Cuts::new(core.table_bytes(level, base), grandparents, None);
     let mut outputs = Outputs::new(core, level, core.table_options(level, base), cuts);
+    let mut moves = BlobMoves::new(core, &version);
+    let mut moving = 0;
     let mut sources = Vec::new();
     let mut entries = 0;
     let mut read = [0; LEVELS];
@@ -53,6 +56,7 @@ pub(super) fn compact(
         let files = inputs(level);
         *read = files.iter().map(|file| file.meta.size).sum::<u64>();
         entries += files.iter().map(|file| file.meta.entries).sum::<u64>();
+        moving += files.iter().map(|file| moves.bytes_of(&file.meta)).sum::<u64>();
         if level == 0 {
             for file in files {
                 sources.push(Source::Table(TableIter::new(file.table, Fill::Bypass)));
@@ -69,7 +73,7 @@ pub(super) fn compact(
     // Before anything else: a source that cannot be read must not look like a disk without room.
     merge.seek_first()?;
     let bytes: u64 = read.iter().sum();
-    leave_room(core, bytes)?;
+    leave_room(core, bytes.saturating_add(moving))?;
     let mut below = Below::new(&version, choice.output_level);
     let filter = core.options.filter.as_deref().zip(knowledge);
     let mut sieve = filter.map(|(filter, knowledge)| Sieve::new(filter, &*knowledge.judge));
@@ -77,21 +81,30 @@ pub(super) fn compact(
     let mut watch = Watch::begin(bytes, progress)?;
     let keeps_tombstones = !sabotage::has(Bug::EarlyTombstone);
     while let Some(entry) = merge.entry() {
-        if !pace.go_on(entry.key.len() + entry.value.map_or(0, <[u8]>::len)) {
-            return Ok(false);
-        }
         watch.add(bytes / entries.max(1))?;
+        let read_before = moves.read();
+        let blob = moves.value_to_judge(entry)?;
+        let content = blob.as_ref().map_or(entry.content, |blob| Content::Value(blob.value()));
+        let seen = Entry { content, ..entry };
         // No view is in the way: a view reads the tables it was made over.
-        let fate = sieve.as_mut().map_or(Fate::Keep, |sieve| sieve.fate(entry));
-        let entry = match fate {
-            Fate::Keep => Some(entry),
-            Fate::Bury => Some(Entry { value: None, ..entry }),
-            Fate::Vanish => None,
+        let fate = sieve.as_mut().map_or(Fate::Keep, |sieve| sieve.fate(seen));
+        let (kept, seen) = match fate {
+            Fate::Keep => (Some(entry), seen),
+            Fate::Bury => {
+                let tombstone = Entry { content: Content::Tombstone, ..entry };
+                (Some(tombstone), tombstone)
+            }
+            Fate::Vanish => (None, seen),
         };
-        let is_needed =
-            |entry: &Entry<'_>| entry.value.is_some() || (keeps_tombstones && below.may_hold(entry.key));
-        if let Some(entry) = entry.filter(is_needed) {
-            outputs.add(entry)?;
+        let is_needed = |entry: &Entry<'_>| {
+            !entry.content.is_tombstone() || (keeps_tombstones && below.may_hold(entry.key))
+        };
+        if let Some(kept) = kept.filter(is_needed) {
+            moves.add(&mut outputs, kept, seen)?;
+        }
+        let worked = entry.key.len() as u64 + entry.content.inline_len() + moves.read() - read_before;
+        if !pace.go_on(worked) {
+            return Ok(false);
         }
         merge.advance()?;
     }
@@ -100,15 +113,20 @@ pub(super) fn compact(
     if let Some(knowledge) = knowledge.filter(|_| dropped > 0) {
         make_durable(core, knowledge.seq)?;
     }
-    let edit =
-        VersionEdit { added: outputs.added(), removed: choice.inputs.clone(), ..VersionEdit::default() };
-    let installed = core.install(edit, &outputs.tables(), None);
+    let edit = VersionEdit {
+        blobs: outputs.blobs(),
+        added: outputs.added(),
+        removed: choice.inputs.clone(),
+        ..VersionEdit::default()
+    };
+    let installed = core.install(edit, &outputs.files(), None);
     if installed.is_ok() || core.stop_reason().is_some() {
         outputs.keep();
     }
     installed?;
     watch.end();
     core.activity.compacted(&read, level, outputs.bytes(), dropped);
+    core.activity.moved_blobs(moves.moved());
     Ok(true)
 }
 
@@ -126,7 +144,7 @@ fn remove_tables(core: &Core, choice: &Choice, knowledge: Option<&Knowledge>) ->
         make_durable(core, knowledge.seq)?;
     }
     let edit = VersionEdit { removed: choice.inputs.clone(), ..VersionEdit::default() };
-    core.install(edit, &[], None)?;
+    core.install(edit, &NewFiles::default(), None)?;
     core.activity.removed(choice.inputs.len() as u64);
     Ok(true)
 }
@@ -151,7 +169,7 @@ fn move_tables(core: &Core, choice: &Choice, files: &[VersionFile]) -> Result<bo
         ..VersionEdit::default()
     };
     let tables: Vec<_> = files.iter().map(|file| Arc::clone(&file.table)).collect();
-    core.install(edit, &tables, None)?;
+    core.install(edit, &NewFiles { tables, ..NewFiles::default() }, None)?;
     core.activity.moved(files.len() as u64);
     Ok(true)
 }

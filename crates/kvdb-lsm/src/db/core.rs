@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::background::{Failures, Signals};
+use super::files::TABLE_DIR;
 use super::gate::Gate;
 use super::journal::Journal;
 use super::options::Options;
@@ -15,18 +16,20 @@ use super::state::{Frozen, State};
 use super::stats::{Activity, LevelStats};
 use super::views::Views;
 use crate::batch::Seq;
+use crate::blob::BlobFile;
 use crate::cache::BlockCache;
 use crate::compaction;
+use crate::compression::Compression;
 use crate::error::Error;
 use crate::memtable::Memtable;
 use crate::runtime::{Limiter, Member, Memory, Runtime};
 use crate::sabotage::{self, Bug};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
-use crate::table::{Compression, PartitionLimits, Table, TableOptions};
+use crate::table::{PartitionLimits, Table, TableOptions};
 use crate::version::{
-    FileMeta, LAST_LEVEL, LEVELS, Manifest, ManifestError, NUMBER_LIMIT, Snapshot, Version, VersionEdit,
-    manifest_name, write_current,
+    Features, FileMeta, LAST_LEVEL, LEVELS, Manifest, ManifestError, NewFiles, Snapshot, Version,
+    VersionEdit, manifest_name, write_current,
 };
 
 /// Writes have to be held back when level 0 is so many times deeper than where it is due.
@@ -51,6 +54,7 @@ pub(crate) struct Installer {
 enum Retired {
     Memtable(Arc<Memtable>),
     Table(Arc<Table>),
+    Blob(Arc<BlobFile>),
 }
 
 impl Retired {
@@ -58,6 +62,16 @@ impl Retired {
         match self {
             Self::Memtable(memtable) => Arc::strong_count(memtable) == 1,
             Self::Table(table) => Arc::strong_count(table) == 1,
+            Self::Blob(file) => Arc::strong_count(file) == 1,
+        }
+    }
+
+    /// The file that goes with it.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Memtable(_) => None,
+            Self::Table(table) => Some(table.path()),
+            Self::Blob(file) => Some(file.path()),
         }
     }
 }
@@ -86,7 +100,7 @@ pub(crate) struct Core {
     pub(super) flushing: Mutex<()>,
     /// Held by the one compaction at a time.
     pub(super) compacting: Mutex<()>,
-    /// Tables that a compaction could not read. Noted for as long as the database is open: what
+    /// Tables and blob files that a compaction could not read. Noted for as long as the database is open: what
     /// was wrong may be gone at the next opening.
     pub(super) damaged: Mutex<compaction::Damaged>,
     pub(super) installer: Mutex<Installer>,
@@ -218,6 +232,8 @@ impl Core {
             base_bytes: self.options.base_level_bytes,
             fan_out: self.options.fan_out,
             min_tombstones: self.options.min_tombstones,
+            blob_garbage_ratio: f64::from(self.options.blob_garbage_ratio),
+            blob_age_cutoff: f64::from(self.options.blob_age_cutoff),
             compressed: self.options.compression != Compression::None,
             last_level_differs: self.last_level_compression() != self.options.compression,
         }
@@ -263,11 +279,17 @@ impl Core {
         self.memory.report(&self.member, active, active + state.frozen_bytes());
     }
 
-    /// The bytes that compactions have to rewrite before the levels are in order, as an estimate.
+    /// The bytes that compactions have to rewrite before the levels are in order and no blob file is
+    /// due, as an estimate.
     pub(super) fn pending_bytes(&self, version: &Version) -> u64 {
         let config = self.compaction_config();
         let score = compaction::level0_score(version.runs().len(), version.sizes()[0], &config);
-        self.targets(version).pending(version.sizes(), score >= 1.0)
+        let tables = self.targets(version).pending(version.sizes(), score >= 1.0);
+        let blobs = version.blob_states();
+        if blobs.is_empty() {
+            return tables;
+        }
+        tables.saturating_add(compaction::pending_blob_bytes(blobs, &config, &self.damaged.lock()))
     }
 
     /// What each level holds.
@@ -300,21 +322,26 @@ impl Core {
         ((depth - due) / (due * (LEVEL0_HARD - 1.0))).clamp(0.0, 1.0)
     }
 
-    /// Makes an edit durable, and then visible. `tables` are the tables it adds, open; `flushed`
-    /// is the memtable they came from.
+    /// Makes an edit durable, and then visible. `new` are the files it adds, open; `flushed` is the
+    /// memtable they came from.
     pub(crate) fn install(
         &self,
         mut edit: VersionEdit,
-        tables: &[Arc<Table>],
+        new: &NewFiles,
         flushed: Option<&Arc<Frozen>>,
     ) -> Result<(), Error> {
         let mut installer = self.installer.lock();
         self.check_running()?;
         edit.next_file = Some(self.next_file.load(Ordering::Relaxed));
+        if !edit.blobs.is_empty() {
+            let mut features = installer.snapshot.features;
+            features.insert(Features::WITH_BLOBS);
+            edit.features = (features != installer.snapshot.features).then_some(features);
+        }
         let before = sabotage::has(Bug::LostFreeze).then(|| self.state.load_full());
         let current = Arc::clone(&self.state.load().version);
         let mut snapshot = installer.snapshot.clone();
-        let applied = snapshot.apply(&edit).and_then(|()| current.apply(&edit, tables));
+        let applied = snapshot.apply(&edit).and_then(|()| current.apply(&edit, new, &snapshot.blobs));
         let version =
             applied.map_err(|why| Error::Invalid(format!("the edit does not fit the database: {why}")))?;
         installer.manifest.append(&edit).map_err(|error| {
@@ -326,7 +353,7 @@ impl Core {
         installer.snapshot = snapshot;
 
         // What leaves the state is retired first: then no reader is ever the last to hold it.
-        self.retire(&edit, &current, flushed);
+        self.retire(&edit, &current, &version, flushed);
         let version = Arc::new(version);
         let totals = edit.counters.map(Arc::new);
         self.update_state(|now| {
@@ -351,7 +378,7 @@ impl Core {
         Ok(())
     }
 
-    fn retire(&self, edit: &VersionEdit, current: &Version, flushed: Option<&Arc<Frozen>>) {
+    fn retire(&self, edit: &VersionEdit, current: &Version, next: &Version, flushed: Option<&Arc<Frozen>>) {
         let mut retired = self.retired.lock();
         for (level, file) in current.files() {
             let stays = edit.added.iter().any(|(_, meta)| meta.number == file.meta.number);
@@ -359,21 +386,23 @@ impl Core {
                 retired.push(Retired::Table(Arc::clone(&file.table)));
             }
         }
+        let gone = current.blobs().files().filter(|file| next.blobs().get(file.number()).is_none());
+        retired.extend(gone.map(|file| Retired::Blob(Arc::clone(file))));
         if let Some(frozen) = flushed {
             retired.push(Retired::Memtable(Arc::clone(&frozen.memtable)));
         }
     }
 
-    /// Frees what no reader uses any more, and removes the files of tables among it.
+    /// Frees what no reader uses any more, and removes the files among it.
     pub(crate) fn sweep(&self) {
         let unused: Vec<Retired> = {
             let mut retired = self.retired.lock();
             retired.extract_if(.., |thing| thing.is_unused()).collect()
         };
         for thing in unused {
-            if let Retired::Table(table) = thing {
-                // A table that cannot be removed now is removed as a stranger at the next opening.
-                let _ = self.options.vfs.remove(table.path());
+            if let Some(path) = thing.path() {
+                // What cannot be removed now is removed as a stranger at the next opening.
+                let _ = self.options.vfs.remove(path);
             }
         }
     }
@@ -435,17 +464,17 @@ impl Core {
         }
     }
 
-    /// Leaves a damaged table out of compactions from now on.
+    /// Leaves a damaged table or blob file out of compactions from now on.
     pub(crate) fn quarantine(&self, number: u64) {
         self.damaged.lock().insert(number);
     }
 
-    /// The tables that are known to be damaged.
+    /// The tables and blob files that are known to be damaged.
     pub(crate) fn quarantined(&self) -> Vec<u64> {
         self.damaged.lock().iter().copied().collect()
     }
 
-    /// The number of tables that a compaction could not read.
+    /// The number of tables and blob files that are known to be damaged.
     pub(crate) fn damaged_tables(&self) -> usize {
         self.damaged.lock().len()
     }
@@ -469,25 +498,4 @@ impl Core {
     pub(super) fn into_journal(self) -> Journal {
         self.journal
     }
-}
-
-/// The directory of the tables, below that of the database.
-pub(crate) const TABLE_DIR: &str = "sst";
-/// The directory of the log, below that of the database.
-pub(crate) const LOG_DIR: &str = "wal";
-
-/// The name of a table.
-pub(crate) fn table_name(number: u64) -> String {
-    format!("{number:06}.sst")
-}
-
-/// The number of a table, if `name` is one.
-pub(crate) fn parse_table_name(name: &str) -> Option<u64> {
-    let number = name.strip_suffix(".sst")?.parse().ok()?;
-    (table_name(number) == name && number < NUMBER_LIMIT).then_some(number)
-}
-
-/// The path of a table of the database in `dir`.
-pub(crate) fn table_path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(TABLE_DIR).join(table_name(number))
 }

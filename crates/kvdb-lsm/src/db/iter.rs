@@ -4,7 +4,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::views::Pin;
-use crate::entry::KeyRange;
+use crate::blob::Blob;
+use crate::entry::{Content, Entry, KeyRange};
 use crate::error::Error;
 use crate::merge::{LevelIter, Merge, Source};
 use crate::table::Fill;
@@ -61,19 +62,22 @@ enum Place {
 ///
 /// # Invariants
 /// The merge is at most one row ahead of what `place` says: it stands on the row, or on what showed
-/// that there is none.
+/// that there is none. `blob` is the value of the row, and of no other, if it lies in a blob file and was
+/// read.
 #[derive(Debug)]
 pub struct Iter {
     merge: Merge,
     range: KeyRange,
     place: Place,
-    _pin: Arc<Pin>,
+    /// The value of the row, if it lies in a blob file and was read.
+    blob: Option<Arc<Blob>>,
+    pin: Arc<Pin>,
 }
 
 impl Iter {
     pub(super) fn new(pin: Arc<Pin>, range: KeyRange) -> Self {
         let merge = Merge::over(sources(&pin, &range));
-        Self { merge, range, place: Place::Start, _pin: pin }
+        Self { merge, range, place: Place::Start, blob: None, pin }
     }
 
     /// The row that the iterator stands on.
@@ -82,11 +86,73 @@ impl Iter {
         if self.place != Place::Row {
             return None;
         }
-        self.merge.entry().and_then(|entry| Some((entry.key, entry.value?)))
+        let entry = self.merge.entry()?;
+        match entry.content {
+            Content::Value(value) => Some((entry.key, value)),
+            Content::Blob(_) => Some((entry.key, self.blob.as_ref()?.value())),
+            Content::Tombstone => None,
+        }
     }
 
     /// Goes to the first row.
     pub fn seek_first(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.go_first()?;
+        self.row()
+    }
+
+    /// Goes to the last row.
+    pub fn seek_last(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.go_last()?;
+        self.row()
+    }
+
+    /// Goes to the first row of the range with a key not below `key`.
+    pub fn seek(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
+        self.go_to(key)?;
+        self.row()
+    }
+
+    /// Goes to the last row of the range with a key not above `key`.
+    pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
+        self.go_back_to(key)?;
+        self.row()
+    }
+
+    /// Goes to the next row; `None` at the end of the range.
+    #[inline]
+    pub fn next_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.forward()?;
+        self.row()
+    }
+
+    /// Goes to the row before; `None` at the start of the range.
+    #[inline]
+    pub fn prev_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.back()?;
+        self.row()
+    }
+
+    /// The same position with the keys alone: values are read when they are asked for. Where they lie in
+    /// blob files and few are needed, that spares most of the reading.
+    #[must_use]
+    pub const fn keys(self) -> Keys {
+        Keys(self)
+    }
+
+    /// The rows of the range from the last to the first, wherever the iterator stands.
+    #[must_use]
+    pub const fn descending(mut self) -> Descending {
+        self.place = Place::End;
+        Descending(self)
+    }
+
+    /// Whatever goes wrong from here on takes the position.
+    fn lose(&mut self) {
+        self.place = Place::Lost;
+        self.blob = None;
+    }
+
+    fn go_first(&mut self) -> Result<(), Error> {
         self.lose();
         match self.range.bounds().lower {
             Bound::Included(lower) => self.merge.seek(lower)?,
@@ -101,8 +167,7 @@ impl Iter {
         self.settle_forward()
     }
 
-    /// Goes to the last row.
-    pub fn seek_last(&mut self) -> Result<Option<Row<'_>>, Error> {
+    fn go_last(&mut self) -> Result<(), Error> {
         self.lose();
         match self.range.bounds().upper {
             Bound::Included(upper) => self.merge.seek_back(upper, true)?,
@@ -112,102 +177,190 @@ impl Iter {
         self.settle_backward()
     }
 
-    /// Goes to the first row of the range with a key not below `key`.
-    pub fn seek(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
+    fn go_to(&mut self, key: &[u8]) -> Result<(), Error> {
         let range = self.range.bounds();
         if range.is_before(key) {
-            return self.seek_first();
+            return self.go_first();
         }
         if range.is_after(key) {
             self.place = Place::End;
-            return Ok(None);
+            return Ok(());
         }
         self.lose();
         self.merge.seek(key)?;
         self.settle_forward()
     }
 
-    /// Goes to the last row of the range with a key not above `key`.
-    pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
+    fn go_back_to(&mut self, key: &[u8]) -> Result<(), Error> {
         let range = self.range.bounds();
         if range.is_after(key) {
-            return self.seek_last();
+            return self.go_last();
         }
         if range.is_before(key) {
             self.place = Place::Start;
-            return Ok(None);
+            return Ok(());
         }
         self.lose();
         self.merge.seek_back(key, true)?;
         self.settle_backward()
     }
 
-    /// Goes to the next row; `None` at the end of the range.
     #[inline]
-    pub fn next_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
+    fn forward(&mut self) -> Result<(), Error> {
         match self.place {
-            Place::Start => self.seek_first(),
+            Place::Start => self.go_first(),
             Place::Row => {
                 self.lose();
                 self.merge.advance()?;
                 self.settle_forward()
             }
-            Place::End | Place::Lost => Ok(None),
+            Place::End | Place::Lost => Ok(()),
         }
     }
 
-    /// Goes to the row before; `None` at the start of the range.
     #[inline]
-    pub fn prev_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
+    fn back(&mut self) -> Result<(), Error> {
         match self.place {
-            Place::End => self.seek_last(),
+            Place::End => self.go_last(),
             Place::Row => {
                 self.lose();
                 self.merge.retreat()?;
                 self.settle_backward()
             }
-            Place::Start | Place::Lost => Ok(None),
+            Place::Start | Place::Lost => Ok(()),
         }
-    }
-
-    /// The rows of the range from the last to the first, wherever the iterator stands.
-    #[must_use]
-    pub const fn descending(mut self) -> Descending {
-        self.place = Place::End;
-        Descending(self)
-    }
-
-    /// Whatever goes wrong from here on takes the position.
-    const fn lose(&mut self) {
-        self.place = Place::Lost;
     }
 
     /// Goes on to the next value, if the merge does not stand on one.
     #[inline]
-    fn settle_forward(&mut self) -> Result<Option<Row<'_>>, Error> {
+    fn settle_forward(&mut self) -> Result<(), Error> {
         self.place = loop {
             match self.merge.entry() {
                 None => break Place::End,
                 Some(entry) if self.range.bounds().is_after(entry.key) => break Place::End,
-                Some(entry) if entry.value.is_some() => break Place::Row,
+                Some(entry) if !entry.content.is_tombstone() => break Place::Row,
                 Some(_) => self.merge.advance()?,
             }
         };
-        Ok(self.current())
+        Ok(())
     }
 
     /// Goes back to the value before, if the merge does not stand on one.
     #[inline]
-    fn settle_backward(&mut self) -> Result<Option<Row<'_>>, Error> {
+    fn settle_backward(&mut self) -> Result<(), Error> {
         self.place = loop {
             match self.merge.entry() {
                 None => break Place::Start,
                 Some(entry) if self.range.bounds().is_before(entry.key) => break Place::Start,
-                Some(entry) if entry.value.is_some() => break Place::Row,
+                Some(entry) if !entry.content.is_tombstone() => break Place::Row,
                 Some(_) => self.merge.retreat()?,
             }
         };
+        Ok(())
+    }
+
+    /// The row, after a move. A value in a blob file that cannot be read takes the position.
+    #[inline]
+    fn row(&mut self) -> Result<Option<Row<'_>>, Error> {
+        if let Err(error) = self.fetch() {
+            self.lose();
+            return Err(error);
+        }
         Ok(self.current())
+    }
+
+    /// Reads the value of the row, if it lies in a blob file. It does not stay in the cache: who walks
+    /// over large values would only push out what others use.
+    #[inline]
+    fn fetch(&mut self) -> Result<(), Error> {
+        if self.place == Place::Row
+            && self.blob.is_none()
+            && let Some(Entry { key, content: Content::Blob(reference), .. }) = self.merge.entry()
+        {
+            self.blob = Some(self.pin.state.version.blobs().value(key, &reference, Fill::Bypass)?);
+        }
+        Ok(())
+    }
+
+    /// The key of the row.
+    #[inline]
+    fn key(&self) -> Option<&[u8]> {
+        if self.place == Place::Row { self.merge.entry().map(|entry| entry.key) } else { None }
+    }
+}
+
+/// A position among the keys of a range; see [`Iter::keys`]. It is moved like an [`Iter`].
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use kvdb_lsm::{Db, Options, batch::WriteBatch, vfs::SimVfs};
+/// # fn main() -> Result<(), kvdb_lsm::error::Error> {
+/// # let mut options = Options::new("/data");
+/// # options.vfs = Arc::new(SimVfs::new());
+/// # let db = Db::open(options)?;
+/// let mut batch = WriteBatch::new();
+/// batch.put(b"film/1", &[0; 100_000]);
+/// batch.put(b"film/2", b"short");
+/// db.append(&batch).expect("the database is new");
+/// let mut keys = db.iter_prefix(b"film/", &db.view()).keys();
+/// assert_eq!(keys.next_key()?, Some(&b"film/1"[..]));
+/// assert_eq!(keys.next_key()?, Some(&b"film/2"[..]));
+/// assert_eq!(keys.row()?, Some((&b"film/2"[..], &b"short"[..])));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Keys(Iter);
+
+impl Keys {
+    /// The key that the position is on.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    /// The key with its value. After an error the position is the same, and this can be asked again.
+    pub fn row(&mut self) -> Result<Option<Row<'_>>, Error> {
+        self.0.fetch()?;
+        Ok(self.0.current())
+    }
+
+    /// Goes to the first key.
+    pub fn seek_first(&mut self) -> Result<Option<&[u8]>, Error> {
+        self.0.go_first()?;
+        Ok(self.key())
+    }
+
+    /// Goes to the last key.
+    pub fn seek_last(&mut self) -> Result<Option<&[u8]>, Error> {
+        self.0.go_last()?;
+        Ok(self.key())
+    }
+
+    /// Goes to the first key of the range not below `key`.
+    pub fn seek(&mut self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
+        self.0.go_to(key)?;
+        Ok(self.key())
+    }
+
+    /// Goes to the last key of the range not above `key`.
+    pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
+        self.0.go_back_to(key)?;
+        Ok(self.key())
+    }
+
+    /// Goes to the next key; `None` at the end of the range.
+    #[inline]
+    pub fn next_key(&mut self) -> Result<Option<&[u8]>, Error> {
+        self.0.forward()?;
+        Ok(self.key())
+    }
+
+    /// Goes to the key before; `None` at the start of the range.
+    #[inline]
+    pub fn prev_key(&mut self) -> Result<Option<&[u8]>, Error> {
+        self.0.back()?;
+        Ok(self.key())
     }
 }
 

@@ -1,8 +1,11 @@
 //! The database: log, memtables, tables, and the work in between.
 
 mod background;
+mod blob_moves;
+mod blob_outputs;
 mod compact;
 pub(crate) mod core;
+pub(crate) mod files;
 mod gate;
 mod iter;
 mod journal;
@@ -24,7 +27,7 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use self::core::{Core, LEVEL0_HARD};
-pub use self::iter::{Descending, Iter, Row};
+pub use self::iter::{Descending, Iter, Keys, Row};
 use self::open::Lock;
 pub use self::options::Options;
 pub use self::pressure::Pressure;
@@ -40,7 +43,7 @@ use crate::log::{FullReason, Log, LogError, LogState, Recovered};
 use crate::runtime::{Runtime, RuntimeOptions};
 use crate::sabotage::{self, Bug};
 use crate::sync::atomic::Ordering;
-use crate::version::LEVELS;
+use crate::version::{BlobState, LEVELS};
 
 /// A refused append. Nothing was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -353,6 +356,9 @@ impl Db {
             views,
             oldest_view,
             damaged_tables: core.damaged_tables(),
+            blob_files: state.version.blob_states().len(),
+            blob_bytes: state.version.blob_states().values().map(|state| state.meta.bytes()).sum(),
+            blob_garbage_bytes: state.version.blob_states().values().map(BlobState::garbage).sum(),
             ..DbStats::default()
         };
         core.activity.add_to(&mut stats);

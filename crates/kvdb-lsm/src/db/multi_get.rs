@@ -1,7 +1,8 @@
 //! Many lookups at once: every memtable and every table is gone through once for all of them.
 
-use super::state::{Lookup, State};
+use super::state::{Lookup, Met, State};
 use crate::batch::Seq;
+use crate::entry::Content;
 use crate::error::Error;
 use crate::table::{Lookups, Table};
 use crate::version::{LEVELS, VersionFile};
@@ -85,9 +86,11 @@ impl State {
         let mut lookups = Lookups::new(table);
         let mut unanswered = Vec::with_capacity(open.len());
         for (&Open { lookup, place }, passed) in open.iter().zip(passed) {
-            let take = |value: Option<&[u8]>| answers[place] = value.map(<[u8]>::to_vec);
+            let mut take = |value: Option<&[u8]>| answers[place] = value.map(<[u8]>::to_vec);
             if passed {
-                if lookups.get_with(lookup.hash, lookup.key, take)?.is_some() {
+                let met = |content: Content<'_>| Met::of(content, &mut take);
+                if let Some(met) = lookups.get_with(lookup.hash, lookup.key, met)? {
+                    self.follow(met, lookup.key, take)?;
                     continue;
                 }
                 self.note_vain_lookup(lookup, file);

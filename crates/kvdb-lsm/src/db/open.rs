@@ -7,11 +7,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::core::{Core, Installer, LOG_DIR, TABLE_DIR, parse_table_name, table_path};
+use super::core::{Core, Installer};
+use super::files::{BLOB_DIR, DataKind, LOG_DIR, TABLE_DIR, blob_path, table_path};
 use super::journal::Journal;
 use super::options::Options;
 use super::state::State;
 use crate::batch::{BatchView, Seq};
+use crate::blob::BlobFile;
 use crate::cache::BlockCache;
 use crate::compaction::Damaged;
 use crate::error::Error;
@@ -20,7 +22,7 @@ use crate::memtable::Memtable;
 use crate::runtime::Runtime;
 use crate::table::{Properties, Table};
 use crate::version::{
-    CURRENT, Features, FileMeta, Manifest, ManifestError, Snapshot, Version, VersionEdit,
+    CURRENT, Features, FileMeta, Manifest, ManifestError, NewFiles, Snapshot, Version, VersionEdit,
     parse_manifest_name, read_current, read_manifest, write_current,
 };
 use crate::vfs::{Vfs, create_dir_durably};
@@ -33,7 +35,7 @@ pub(super) fn open(options: Options, runtime: &Runtime) -> Result<(Core, Recover
     check_options(&options)?;
     let vfs = Arc::clone(&options.vfs);
     let (vfs, dir) = (&*vfs, options.dir.clone());
-    for dir in [dir.clone(), dir.join(TABLE_DIR), dir.join(LOG_DIR)] {
+    for dir in [dir.clone(), dir.join(BLOB_DIR), dir.join(TABLE_DIR), dir.join(LOG_DIR)] {
         create_dir_durably(vfs, &dir).map_err(Error::io("create", &dir))?;
     }
     let lock_path = dir.join("LOCK");
@@ -96,13 +98,19 @@ pub(super) fn check_options(options: &Options) -> Result<(), Error> {
     if options.partitioning.count == 0 || options.partitioning.count > 1 << 16 {
         return refuse("a memtable must have between 1 and 65536 partitions");
     }
+    if !(options.blob_garbage_ratio > 0.0 && options.blob_garbage_ratio <= 1.0) {
+        return refuse("the share of garbage at which a blob file is due must be above 0 and at most 1");
+    }
+    if !(0.0..=1.0).contains(&options.blob_age_cutoff) {
+        return refuse("the share of blob files that count as old must be between 0 and 1");
+    }
     Ok(())
 }
 
 /// Begins a new database in a directory without `CURRENT`.
 fn create(vfs: &dyn Vfs, dir: &Path) -> Result<Snapshot, Error> {
     // CURRENT is the first thing a new database gets: without it, there must be nothing to lose.
-    for sub in [TABLE_DIR, LOG_DIR] {
+    for sub in [BLOB_DIR, TABLE_DIR, LOG_DIR] {
         let path = dir.join(sub);
         let names = vfs.list(&path).map_err(Error::io("list", &path))?;
         if let Some(name) = names.first() {
@@ -131,25 +139,57 @@ fn begin_manifest(vfs: &dyn Vfs, dir: &Path, snapshot: &mut Snapshot) -> Result<
 }
 
 /// The highest number that any file in the directory has.
-fn highest_number(vfs: &dyn Vfs, dir: &Path) -> Result<u64, Error> {
-    let tables = dir.join(TABLE_DIR);
+pub(crate) fn highest_number(vfs: &dyn Vfs, dir: &Path) -> Result<u64, Error> {
     let names = vfs.list(dir).map_err(Error::io("list", dir))?;
-    let table_names = vfs.list(&tables).map_err(Error::io("list", &tables))?;
-    let manifests = names.iter().filter_map(|name| parse_manifest_name(name));
-    let tables = table_names.iter().filter_map(|name| parse_table_name(name));
-    Ok(manifests.chain(tables).max().unwrap_or_default())
+    let mut highest = names.iter().filter_map(|name| parse_manifest_name(name)).max().unwrap_or_default();
+    for kind in DataKind::ALL {
+        let path = dir.join(kind.dir());
+        // A database of an earlier version has no blob files, and a damaged one may have lost them.
+        if !vfs.exists(&path).map_err(Error::io("look for", &path))? {
+            continue;
+        }
+        let names = vfs.list(&path).map_err(Error::io("list", &path))?;
+        highest = names.iter().filter_map(|name| kind.parse_name(name)).fold(highest, u64::max);
+    }
+    Ok(highest)
 }
 
-/// Opens the tables of a database. Those that are damaged end that, or get into quarantine if the
-/// options say so.
+/// Opens the blob files of a database; for damaged ones see [`open_tables`].
+fn open_blobs(
+    options: &Options,
+    snapshot: &Snapshot,
+    cache: &Arc<BlockCache>,
+    damaged: &mut Damaged,
+) -> Result<Vec<Arc<BlobFile>>, Error> {
+    let (vfs, dir) = (&*options.vfs, options.dir.as_path());
+    let mut files = Vec::with_capacity(snapshot.blobs.len());
+    for state in snapshot.blobs.values() {
+        let (meta, path) = (&state.meta, blob_path(dir, state.meta.number));
+        let open = || BlobFile::open(vfs, &path, meta, Arc::clone(cache));
+        // What a bad read returned may have been a fault of the transfer: read once more.
+        let file = match open().or_else(|_| open()) {
+            Err(error @ Error::Corruption { .. }) if options.quarantine => {
+                damaged.insert(meta.number);
+                BlobFile::quarantined(&path, meta.number, &error.to_string(), Arc::clone(cache))
+            }
+            other => other?,
+        };
+        files.push(Arc::new(file));
+    }
+    Ok(files)
+}
+
+/// Opens the blob files and tables of a database. Those that are damaged end that, or get into
+/// quarantine if the options say so.
 pub(super) fn open_tables(
     options: &Options,
     snapshot: &Snapshot,
     cache: &Arc<BlockCache>,
 ) -> Result<(Version, Damaged), Error> {
     let (vfs, dir) = (&*options.vfs, options.dir.as_path());
-    let mut tables = Vec::with_capacity(snapshot.files.len());
     let mut damaged = Damaged::new();
+    let blobs = open_blobs(options, snapshot, cache, &mut damaged)?;
+    let mut tables = Vec::with_capacity(snapshot.files.len());
     for (_, meta) in snapshot.files.values() {
         let path = table_path(dir, meta.number);
         // What a bad read returned may have been a fault of the transfer: read once more.
@@ -165,7 +205,7 @@ pub(super) fn open_tables(
         tables.push(Arc::new(table));
     }
     let edit = VersionEdit { added: snapshot.files.values().cloned().collect(), ..VersionEdit::default() };
-    let version = Version::default().apply(&edit, &tables);
+    let version = Version::default().apply(&edit, &NewFiles { tables, blobs }, &snapshot.blobs);
     let version = version.map_err(|what| Error::corruption(&dir.join(CURRENT), 0, what))?;
     Ok((version, damaged))
 }
@@ -197,6 +237,7 @@ fn properties(meta: &FileMeta) -> Properties {
         max_seq: meta.max_seq,
         smallest: meta.smallest.clone(),
         largest: meta.largest.clone(),
+        blobs: meta.blobs.clone(),
         ..Properties::default()
     }
 }
@@ -208,6 +249,7 @@ fn describes(meta: &FileMeta, table: &Table) -> bool {
         && meta.max_seq == properties.max_seq
         && meta.smallest == properties.smallest
         && meta.largest == properties.largest
+        && meta.blobs == properties.blobs
 }
 
 /// Makes sure that there is no log which would have to be replayed.
@@ -292,19 +334,24 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Removes tables, manifests and temporary files that the state does not name. With no manifest
+/// Removes tables, blob files, manifests and temporary files that the state does not name. With no manifest
 /// given, manifests stay.
 fn remove_strangers(vfs: &dyn Vfs, dir: &Path, snapshot: &Snapshot, manifest: Option<u64>) {
-    let strange_table =
-        |name: &String| parse_table_name(name).is_some_and(|number| !snapshot.files.contains_key(&number));
     let strange_manifest = |name: &String| {
         let number = parse_manifest_name(name);
         manifest.is_some_and(|kept| number.is_some_and(|number| number != kept))
     };
     // A stranger does no harm: what cannot be removed now can be at the next opening.
-    let tables = dir.join(TABLE_DIR);
-    for name in vfs.list(&tables).unwrap_or_default().iter().filter(|n| strange_table(n)) {
-        let _ = vfs.remove(&tables.join(name));
+    for kind in DataKind::ALL {
+        let known = |number: u64| match kind {
+            DataKind::Blob => snapshot.blobs.contains_key(&number),
+            DataKind::Table => snapshot.files.contains_key(&number),
+        };
+        let is_strange = |name: &&String| kind.parse_name(name).is_some_and(|number| !known(number));
+        let files = dir.join(kind.dir());
+        for name in vfs.list(&files).unwrap_or_default().iter().filter(is_strange) {
+            let _ = vfs.remove(&files.join(name));
+        }
     }
     for name in vfs.list(dir).unwrap_or_default().iter().filter(|n| strange_manifest(n)) {
         let _ = vfs.remove(&dir.join(name));

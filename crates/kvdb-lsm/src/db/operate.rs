@@ -16,12 +16,14 @@ use crate::verify::{self, Report};
 use crate::vfs::Vfs;
 
 impl Db {
-    /// Flushes, and merges all tables into one sorted run without tombstones.
+    /// Flushes, and merges all tables into one sorted run without tombstones. Large values that a table
+    /// still has itself go to blob files on the way, and blob files that are due are emptied.
     pub fn compact(&self) -> Result<(), Error> {
         self.compact_with(&mut unwatched)
     }
 
-    /// As [`Db::compact`], watched. When it is canceled, the tables are as they were.
+    /// As [`Db::compact`], watched. When it is canceled, the tables are as they were; the emptying of blob
+    /// files at the end is not watched.
     pub fn compact_with(&self, progress: OnProgress<'_>) -> Result<(), Error> {
         let core = self.core();
         core.flush_all()?;
@@ -64,8 +66,8 @@ impl Db {
     }
 
     /// Makes a copy of the database in `dir`, which must be empty or not exist: a database of its
-    /// own with everything appended before the call. Tables are shared as hard links where the
-    /// file system allows it. Returns the last sequence in the copy.
+    /// own with everything appended before the call. Tables and blob files are shared as hard links
+    /// where the file system allows it. Returns the last sequence in the copy.
     ///
     /// Appends, flushes and compactions go on meanwhile.
     ///
@@ -84,8 +86,8 @@ impl Db {
         seq
     }
 
-    /// Reads every table completely and checks it against its checksums, its order, and the
-    /// manifest.
+    /// Reads every table and every blob file completely and checks them against their checksums, their
+    /// order, what they refer to, and the manifest.
     pub fn verify(&self) -> Result<Report, Error> {
         self.verify_with(&mut unwatched)
     }
@@ -132,7 +134,7 @@ impl Db {
         Ok(seq)
     }
 
-    /// Reads about `budget` bytes of tables from the disk, to find damage early. Where it stands is
+    /// Reads about `budget` bytes of tables and blob files from the disk, to find damage early. Where it stands is
     /// in `scrub`; see [`Scrub`]. A caller that gives so many bytes a second bounds the rate.
     pub fn scrub_step(&self, scrub: &mut Scrub, budget: u64) -> ScrubStep {
         let version = Arc::clone(&self.core().state.load().version);
@@ -142,9 +144,10 @@ impl Db {
         step
     }
 
-    /// The numbers of the tables that are known to be damaged: from the opening with
+    /// The numbers of the tables and blob files that are known to be damaged: from the opening with
     /// [`Options::quarantine`](super::Options::quarantine), from compactions and from scrubbing.
-    /// They are part of the database as before and take part in no compaction.
+    /// They are part of the database as before: no compaction takes such a table or moves values out of
+    /// such a blob file.
     #[must_use]
     pub fn quarantined(&self) -> Vec<u64> {
         self.core().quarantined()

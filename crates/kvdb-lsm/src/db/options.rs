@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::compression::Compression;
 use crate::filter::CompactionFilter;
 use crate::log::SyncPolicy;
 use crate::memtable::Partitioning;
 use crate::runtime::Runtime;
-use crate::table::Compression;
 use crate::vfs::{OsVfs, Vfs};
 
 /// The options of a [`Db`](super::Db). All but the directory can change between two openings.
@@ -40,8 +40,8 @@ pub struct Options {
     pub block_cache_bytes: u64,
     /// Bits of filter per key; 0 for none.
     pub bloom_bits_per_key: usize,
-    /// How tables are compressed. Those of level 0 and of the level it is compacted into, which are
-    /// soon rewritten, are not, unless that is the last level.
+    /// How tables and blob files are compressed. Tables of level 0 and of the level it is
+    /// compacted into, which are soon rewritten, are not, unless that is the last level.
     pub compression: Compression,
     /// How tables of the last level are compressed, if not like the others: nearly everything is
     /// there, and nothing is rewritten less often.
@@ -59,11 +59,24 @@ pub struct Options {
     pub base_level_bytes: u64,
     /// How many times larger each further level may be.
     pub fan_out: u64,
-    /// When compactions have to rewrite more bytes than this before the levels are in order, the
-    /// pressure is highest.
+    /// When compactions have to rewrite more bytes than this before the levels are in order and no
+    /// blob file is due, the pressure is highest.
     pub pending_compaction_limit: u64,
     /// A table with fewer tombstones than this is not compacted for their sake.
     pub min_tombstones: u64,
+    /// Values of at least this many bytes go to blob files, and tables only refer to them: then
+    /// compactions do not copy them. 0 for none; those in blob files already stay there until
+    /// their file is due.
+    pub blob_threshold: usize,
+    /// The size after which a blob file is finished and the next one begun, in bytes.
+    pub blob_file_bytes: u64,
+    /// A blob file is due, and compactions move what is alive in it to a new one, when this share of
+    /// its bytes is garbage. When no compaction is due, blob files take at most what tables refer
+    /// to, divided by what remains of 1. Above 0, up to 1: only files without a live value go.
+    pub blob_garbage_ratio: f32,
+    /// Of the oldest blob files, this share of all, half as much garbage makes one due: values that have
+    /// stayed for so long will hardly make more of it. Takes less space and writes more. From 0 to 1.
+    pub blob_age_cutoff: f32,
     /// What tells compactions which rows nobody needs.
     pub filter: Option<Arc<dyn CompactionFilter>>,
     /// How keys are spread over the partitions of a memtable.
@@ -75,7 +88,7 @@ pub struct Options {
     /// [`Db::flush`](super::Db::flush), [`Db::compact_step`](super::Db::compact_step) and
     /// [`Log::tick`](crate::log::Log::tick): for simulation.
     pub background: bool,
-    /// Open the database although tables are damaged or missing. Each of them is in *quarantine*:
+    /// Open the database although tables or blob files are damaged or missing. Each of them is in *quarantine*:
     /// it stays part of the database, reads of keys in its range that nothing newer answers fail
     /// with [`Error::Corruption`](crate::error::Error::Corruption), and it takes part in no
     /// compaction, checkpoint or backup. Everything else goes on.
@@ -107,6 +120,10 @@ impl Options {
             fan_out: 10,
             pending_compaction_limit: 64 << 30,
             min_tombstones: 1000,
+            blob_threshold: 4 << 10,
+            blob_file_bytes: 256 << 20,
+            blob_garbage_ratio: 0.5,
+            blob_age_cutoff: 0.0,
             filter: None,
             partitioning: Partitioning::default(),
             runtime: None,

@@ -1,17 +1,28 @@
-//! The tables that a flush or a compaction writes: as many as the data needs, or none.
+//! The tables that a flush or a compaction writes: as many as the data needs, or none. Large values
+//! go to blob files on the way.
+//!
+//! Before a table is complete, the blob files to which it refers are durable, their names too: whoever
+//! finds a table finds its values.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::core::{Core, table_path};
+use super::blob_outputs::BlobOutputs;
+use super::core::Core;
+use super::files::{MadeFiles, table_path};
 use crate::batch::Seq;
+use crate::blob::{BlobMeta, BlobRef, Record};
 use crate::compaction::Cuts;
-use crate::entry::Entry;
+use crate::entry::{Content, Entry};
 use crate::error::Error;
 use crate::runtime::{PacedFile, Purpose};
+use crate::sabotage::{self, Bug};
 use crate::table::{Properties, Table, TableBuilder, TableOptions};
-use crate::version::{FileMeta, Traits};
+use crate::version::{FileMeta, NewFiles, Traits};
 use crate::vfs::VfsFile;
+
+/// A table ends when it refers to so many times what its own size may be, so that the rewriting of
+/// one table never moves very many values.
+const BLOB_WEIGHT: u64 = 16;
 
 /// # Invariants
 /// Until [`Outputs::finish`] returned and its result was installed, dropping it removes every file
@@ -21,12 +32,13 @@ pub(crate) struct Outputs<'a> {
     level: usize,
     options: TableOptions,
     cuts: Cuts,
+    purpose: Purpose,
+    blobs: BlobOutputs<'a>,
     /// What the filter says about the entries of the table under construction.
     traits: Traits,
     building: Option<(u64, TableBuilder)>,
     finished: Vec<(FileMeta, Arc<Table>)>,
-    /// Files made; cleared when they are kept.
-    paths: Vec<PathBuf>,
+    made: MadeFiles<'a>,
     /// The sequences of the writes that entries without a sequence come from.
     seqs: (Seq, Seq),
 }
@@ -34,15 +46,18 @@ pub(crate) struct Outputs<'a> {
 impl<'a> Outputs<'a> {
     /// Output for a level, built like this and cut where `cuts` says.
     pub(crate) fn new(core: &'a Core, level: usize, options: TableOptions, cuts: Cuts) -> Self {
+        let purpose = if level == 0 { Purpose::Flush } else { Purpose::Compaction };
         Self {
             core,
             level,
             options,
             cuts,
+            purpose,
+            blobs: BlobOutputs::new(core, purpose),
             traits: Traits::default(),
             building: None,
             finished: Vec::new(),
-            paths: Vec::new(),
+            made: MadeFiles::new(&*core.options.vfs),
             seqs: (0, 0),
         }
     }
@@ -56,9 +71,15 @@ impl<'a> Outputs<'a> {
         }
     }
 
-    /// Adds an entry; keys ascend strictly.
+    /// Adds an entry; keys ascend strictly. A large value goes to a blob file.
     pub(crate) fn add(&mut self, entry: Entry<'_>) -> Result<(), Error> {
-        let size = self.building.as_ref().map(|(_, builder)| builder.size());
+        self.add_as(entry, entry)
+    }
+
+    /// As [`Outputs::add`]; the filter is asked about the entry as `seen`, with its value at hand.
+    pub(crate) fn add_as(&mut self, entry: Entry<'_>, seen: Entry<'_>) -> Result<(), Error> {
+        let size =
+            self.building.as_ref().map(|(_, builder)| builder.size().max(builder.blob_bytes() / BLOB_WEIGHT));
         if self.cuts.before(entry.key, size) {
             self.cut()?;
         }
@@ -66,27 +87,33 @@ impl<'a> Outputs<'a> {
             let number = self.core.next_file();
             let path = table_path(&self.core.options.dir, number);
             let file = self.core.options.vfs.create(&path).map_err(Error::io("create", &path))?;
-            self.paths.push(path);
-            let file = self.paced(file);
+            self.made.add(path);
+            let file = paced(self.core, self.purpose, file);
             self.building = Some((number, TableBuilder::new(file, number, self.options)));
         }
         let Some((number, builder)) = &mut self.building else {
             return Ok(());
         };
         if let Some(filter) = &self.core.options.filter {
-            self.traits.note(&**filter, entry);
+            self.traits.note(&**filter, seen);
         }
+        let content = match entry.content {
+            Content::Value(value) if self.blobs.takes(value.len() as u64) => {
+                Content::Blob(self.blobs.add(entry.key, value)?)
+            }
+            content => content,
+        };
         let path = || table_path(&self.core.options.dir, *number);
-        builder.add(entry).map_err(|source| Error::io("write", &path())(source))
+        builder.add(Entry { content, ..entry }).map_err(|source| Error::io("write", &path())(source))
     }
 
-    /// The file as background work writes it: at the pace that the runtime allows.
-    fn paced(&self, file: Box<dyn VfsFile>) -> Box<dyn VfsFile> {
-        if !self.core.signals.has_threads() {
-            return file;
+    /// Puts a value of another blob file into one of these, if it is large enough; the entry comes
+    /// next.
+    pub(crate) fn copy_blob(&mut self, record: &Record, value_len: u32) -> Result<Option<BlobRef>, Error> {
+        if !self.blobs.takes(u64::from(value_len)) {
+            return Ok(None);
         }
-        let purpose = if self.level == 0 { Purpose::Flush } else { Purpose::Compaction };
-        Box::new(PacedFile::new(file, Arc::clone(&self.core.limiter), purpose))
+        self.blobs.copy(record, value_len).map(Some)
     }
 
     fn cut(&mut self) -> Result<(), Error> {
@@ -94,18 +121,25 @@ impl<'a> Outputs<'a> {
             return Ok(());
         };
         let path = table_path(&self.core.options.dir, number);
+        if builder.blob_bytes() > 0 {
+            self.blobs.persist()?;
+        }
         builder.cover_seqs(self.seqs.0, self.seqs.1);
         let built = builder.finish().map_err(Error::io("write", &path))?;
         let table =
             Table::open(&*self.core.options.vfs, &path, number, built.size, Arc::clone(&self.core.cache))?;
         let traits = self.core.options.filter.as_ref().map(|_| std::mem::take(&mut self.traits));
-        let meta = FileMeta { traits, ..FileMeta::of(number, built) };
+        let mut meta = FileMeta { traits, ..FileMeta::of(number, built) };
+        if sabotage::has(Bug::LostReferences) {
+            meta.blobs.clear();
+        }
         self.finished.push((meta, Arc::new(table)));
         Ok(())
     }
 
-    /// Completes the tables and makes their names durable.
+    /// Completes the blob files and then the tables, and makes their names durable.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        self.blobs.finish()?;
         self.cut()?;
         if self.finished.is_empty() {
             return Ok(());
@@ -120,28 +154,33 @@ impl<'a> Outputs<'a> {
         metas.map(|(meta, _)| (self.level, meta.clone())).collect()
     }
 
-    /// The tables, open.
-    pub(crate) fn tables(&self) -> Vec<Arc<Table>> {
-        let tables = self.finished.iter();
-        tables.map(|(_, table)| Arc::clone(table)).collect()
+    /// The blob files as an edit adds them.
+    pub(crate) fn blobs(&self) -> Vec<BlobMeta> {
+        self.blobs.metas()
     }
 
-    /// The bytes of the finished tables.
+    /// The files, open.
+    pub(crate) fn files(&self) -> NewFiles {
+        let tables = self.finished.iter().map(|(_, table)| Arc::clone(table)).collect();
+        NewFiles { tables, blobs: self.blobs.files() }
+    }
+
+    /// The bytes of the finished files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.finished.iter().map(|(meta, _)| meta.size).sum()
+        self.finished.iter().map(|(meta, _)| meta.size).sum::<u64>() + self.blobs.bytes()
     }
 
-    /// The tables belong to the database now, or it is unknown whether they do.
+    /// The files belong to the database now, or it is unknown whether they do.
     pub(crate) fn keep(&mut self) {
-        self.paths.clear();
+        self.made.keep();
+        self.blobs.keep();
     }
 }
 
-impl Drop for Outputs<'_> {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            // What cannot be removed now is removed as a stranger at the next opening.
-            let _ = self.core.options.vfs.remove(path);
-        }
+/// A file as background work writes it: at the pace that the runtime allows.
+pub(super) fn paced(core: &Core, purpose: Purpose, file: Box<dyn VfsFile>) -> Box<dyn VfsFile> {
+    if !core.signals.has_threads() {
+        return file;
     }
+    Box::new(PacedFile::new(file, Arc::clone(&core.limiter), purpose))
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use super::core::LOG_DIR;
+use super::files::LOG_DIR;
 use super::iter::Iter;
 use super::open::{Lock, Replay, check_options, open_tables};
 use super::options::Options;
@@ -98,7 +98,7 @@ impl ReadOnlyDb {
         &self.recovered
     }
 
-    /// The numbers of the tables in quarantine.
+    /// The numbers of the tables and blob files in quarantine.
     #[must_use]
     pub fn quarantined(&self) -> &[u64] {
         &self.damaged

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::background::Signals;
 use super::journal::Cut;
 use crate::batch::Seq;
-use crate::entry::key_hash;
+use crate::blob::BlobRef;
+use crate::entry::{Content, key_hash};
 use crate::error::Error;
 use crate::memtable::Memtable;
-use crate::table::CacheOnly;
+use crate::table::{CacheOnly, Fill};
 use crate::version::{Version, VersionFile, note_vain_lookup};
 
 /// A memtable that takes no more writes.
@@ -40,11 +41,32 @@ impl<'a> Lookup<'a> {
 #[derive(Debug)]
 pub(crate) enum FromMemory<R> {
     Known(Option<R>),
-    /// This candidate among the tables (by its number) would have to read a block; those before it
+    /// This candidate among the tables (by its number) would have to read a block, or its blob file; those before it
     /// do not know the key.
     NeedIo {
         candidate: usize,
     },
+}
+
+/// What a lookup has met in a table.
+#[derive(Debug)]
+pub(super) enum Met<R> {
+    /// What was made of the value there, or of the tombstone.
+    Taken(R),
+    /// The value lies elsewhere.
+    Elsewhere(BlobRef),
+}
+
+impl<R> Met<R> {
+    /// Lets `take` have what lies in the table.
+    #[inline]
+    pub(super) fn of(content: Content<'_>, take: impl FnOnce(Option<&[u8]>) -> R) -> Self {
+        match content {
+            Content::Value(value) => Self::Taken(take(Some(value))),
+            Content::Tombstone => Self::Taken(take(None)),
+            Content::Blob(reference) => Self::Elsewhere(reference),
+        }
+    }
 }
 
 /// A picture of the database, replaced as a whole.
@@ -103,12 +125,30 @@ impl State {
         mut take: impl FnMut(Option<&[u8]>) -> R,
     ) -> Result<Option<R>, Error> {
         for file in self.version.candidates(lookup.key).skip(skip) {
-            if let Some(found) = file.table.get_with(lookup.hash, lookup.key, &mut take)? {
-                return Ok(Some(found));
+            let found =
+                file.table.get_with(lookup.hash, lookup.key, |content| Met::of(content, &mut take))?;
+            if let Some(met) = found {
+                return self.follow(met, lookup.key, take).map(Some);
             }
             self.note_vain_lookup(lookup, file);
         }
         Ok(None)
+    }
+
+    /// Hands the value to which a table referred to `take`, unless it has taken one.
+    pub(super) fn follow<R>(
+        &self,
+        met: Met<R>,
+        key: &[u8],
+        take: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, Error> {
+        match met {
+            Met::Taken(taken) => Ok(taken),
+            Met::Elsewhere(reference) => {
+                let blob = self.version.blobs().value(key, &reference, Fill::Cache)?;
+                Ok(take(Some(blob.value())))
+            }
+        }
     }
 
     /// A table did not have the key. If one was read for nothing too often, asks for a compaction.
@@ -131,9 +171,16 @@ impl State {
             return Ok(FromMemory::Known(Some(found)));
         }
         for (n, file) in self.version.candidates(lookup.key).enumerate() {
-            match file.table.get_cached(lookup.hash, lookup.key, &mut take)? {
+            let met = |content: Content<'_>| Met::of(content, &mut take);
+            match file.table.get_cached(lookup.hash, lookup.key, met)? {
                 CacheOnly::Known(None) => self.note_vain_lookup(lookup, file),
-                CacheOnly::Known(found) => return Ok(FromMemory::Known(found)),
+                CacheOnly::Known(Some(Met::Taken(taken))) => return Ok(FromMemory::Known(Some(taken))),
+                CacheOnly::Known(Some(Met::Elsewhere(reference))) => {
+                    return Ok(match self.version.blobs().cached(&reference) {
+                        Some(blob) => FromMemory::Known(Some(take(Some(blob.value())))),
+                        None => FromMemory::NeedIo { candidate: n },
+                    });
+                }
                 CacheOnly::NeedIo => return Ok(FromMemory::NeedIo { candidate: n }),
             }
         }

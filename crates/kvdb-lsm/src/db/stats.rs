@@ -18,6 +18,7 @@ pub(crate) struct Activity {
     moved_tables: AtomicU64,
     removed_tables: AtomicU64,
     filtered_entries: AtomicU64,
+    moved_blob_bytes: AtomicU64,
     background_errors: AtomicU64,
 }
 
@@ -35,6 +36,11 @@ impl Activity {
             sum.fetch_add(*bytes, Ordering::Relaxed);
         }
         self.written_bytes[level].fetch_add(written, Ordering::Relaxed);
+    }
+
+    /// A compaction moved these bytes of values to new blob files.
+    pub(crate) fn moved_blobs(&self, bytes: u64) {
+        self.moved_blob_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn moved(&self, tables: u64) {
@@ -67,6 +73,7 @@ impl Activity {
         stats.moved_tables = self.moved_tables.load(Ordering::Relaxed);
         stats.removed_tables = self.removed_tables.load(Ordering::Relaxed);
         stats.filtered_entries = self.filtered_entries.load(Ordering::Relaxed);
+        stats.moved_blob_bytes = self.moved_blob_bytes.load(Ordering::Relaxed);
         stats.background_errors = self.background_errors.load(Ordering::Relaxed);
     }
 }
@@ -82,12 +89,12 @@ pub struct LevelStats {
     pub target_bytes: u64,
     /// Bytes that compactions read from it.
     pub read_bytes: u64,
-    /// Bytes that compactions wrote to it.
+    /// Bytes that compactions wrote to it, and to blob files for it.
     pub written_bytes: u64,
 }
 
 impl DbStats {
-    /// The bytes written to tables for each byte flushed; 0 before the first flush.
+    /// The bytes written to tables and blob files for each byte flushed; 0 before the first flush.
     #[must_use]
     pub fn write_amplification(&self) -> f64 {
         if self.flushed_bytes == 0 {
@@ -118,7 +125,8 @@ pub struct DbStats {
     pub levels: [LevelStats; LEVELS],
     /// The most tables of level 0 that lie over one key.
     pub level0_depth: usize,
-    /// The bytes that compactions have to rewrite before the levels are in order, as an estimate.
+    /// The bytes that compactions have to rewrite before the levels are in order and no blob file is
+    /// due, as an estimate.
     pub pending_compaction_bytes: u64,
     /// Appends refused because flushes were behind; those that the log refused it counts itself.
     pub refused_appends: u64,
@@ -140,13 +148,13 @@ pub struct DbStats {
     pub oldest_view: Option<Seq>,
     /// Memtables flushed.
     pub flushes: u64,
-    /// Bytes written by flushes.
+    /// Bytes written by flushes, to tables and blob files.
     pub flushed_bytes: u64,
     /// Compactions done.
     pub compactions: u64,
     /// Bytes read by compactions.
     pub compaction_read_bytes: u64,
-    /// Bytes written by compactions.
+    /// Bytes written by compactions, to tables and blob files.
     pub compaction_written_bytes: u64,
     /// Tables that changed their level without being rewritten.
     pub moved_tables: u64,
@@ -156,7 +164,15 @@ pub struct DbStats {
     pub filtered_entries: u64,
     /// Flushes and compactions of the background threads that failed; they are tried again.
     pub background_errors: u64,
-    /// Tables that a compaction could not read. They stay as they are, and readers of what is
+    /// Blob files.
+    pub blob_files: usize,
+    /// The bytes of the records in them.
+    pub blob_bytes: u64,
+    /// Those of them that no table refers to.
+    pub blob_garbage_bytes: u64,
+    /// Bytes of values that compactions moved out of blob files that were due.
+    pub moved_blob_bytes: u64,
+    /// Tables and blob files that a compaction could not read. They stay as they are, and readers of what is
     /// damaged are told; the other tables are compacted without them.
     pub damaged_tables: usize,
 }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::compact::{self, Knowledge};
-use super::core::{Core, table_path};
+use super::core::Core;
+use super::files::{blob_path, table_path};
 use crate::compaction::{
-    self, Choice, Picture, choose, choose_all, choose_down, choose_rewrite, deepest, in_range,
+    self, Choice, Picture, choose, choose_all, choose_blobs, choose_down, choose_rewrite, deepest, in_range,
 };
 use crate::entry::KeyRange;
 use crate::error::Error;
@@ -14,7 +15,7 @@ use crate::flush;
 use crate::log::{FullReason, LogState};
 use crate::progress::{OnProgress, unwatched};
 use crate::sync::MutexGuard;
-use crate::version::{VersionEdit, VersionFile};
+use crate::version::{NewFiles, VersionEdit, VersionFile};
 
 impl Core {
     /// Flushes everything that was appended before the call.
@@ -88,6 +89,7 @@ impl Core {
             config: &self.compaction_config(),
             damaged: &self.damaged.lock(),
             judge: knowledge.as_ref().map(|knowledge| &*knowledge.judge),
+            blobs: version.blob_states(),
             worn: &version.worn(),
         });
         match choice {
@@ -142,21 +144,24 @@ impl Core {
         // The caller's reason must not be lost where its consequence is kept.
         compact::make_durable(self, self.journal.appended())?;
         let tables = removed.len() as u64;
-        self.install(VersionEdit { removed, ..VersionEdit::default() }, &[], None)?;
+        self.install(VersionEdit { removed, ..VersionEdit::default() }, &NewFiles::default(), None)?;
         self.activity.removed(tables);
         Ok(bytes)
     }
 
-    /// Merges all tables into one sorted run.
+    /// Merges all tables into one sorted run, and then empties the blob files that are due.
     pub(crate) fn compact_all(&self, progress: OnProgress<'_>) -> Result<(), Error> {
         let _compacting = self.compacting.lock();
         self.check_running()?;
         let levels = self.state.load().version.metas();
         let knowledge = self.knowledge();
-        match choose_all(&levels, knowledge.is_some()) {
-            Some(choice) => self.compact_and_note(&choice, knowledge.as_ref(), progress).map(drop),
-            None => Ok(()),
+        if let Some(choice) = choose_all(&levels, knowledge.is_some())
+            && !self.compact_and_note(&choice, knowledge.as_ref(), progress)?
+        {
+            return Ok(());
         }
+        while self.compact_as(choose_blobs)? {}
+        Ok(())
     }
 
     /// What the filter knows now.
@@ -180,8 +185,13 @@ impl Core {
                 Error::Io { action: "read", path, .. } => path,
                 _ => return,
             };
-            let number = choice.inputs.iter().map(|&(_, number)| number);
-            if let Some(number) = number.into_iter().find(|&n| table_path(&self.options.dir, n) == *path) {
+            let dir = &self.options.dir;
+            let version = Arc::clone(&self.state.load().version);
+            let mut tables = choice.inputs.iter().map(|&(_, number)| number);
+            let mut blobs = version.blob_states().keys().copied();
+            let table = tables.find(|&number| table_path(dir, number) == *path);
+            let met = table.or_else(|| blobs.find(|&number| blob_path(dir, number) == *path));
+            if let Some(number) = met {
                 self.damaged.lock().insert(number);
             }
         })

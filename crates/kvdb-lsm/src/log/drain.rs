@@ -18,6 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const RECORD_BYTES: usize = 1 << 20;
 /// An output buffer with more capacity is given back to the allocator.
 const KEPT_CAPACITY: usize = 4 << 20;
+/// Zeros that are written ahead at a time.
+const AHEAD_BYTES: usize = 256 << 10;
+/// Blocks of the file system are at most this large, usually.
+const BLOCK: u64 = 4096;
+/// Zeros are written ahead of groups up to this size only: a larger one costs more than its place.
+const SMALL_GROUP: usize = AHEAD_BYTES / 8;
 
 /// How far the change to the next segment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,12 @@ pub(super) struct Drain {
     written: Position,
     /// The offset up to which writeback was started.
     hinted: u64,
+    /// The offset up to which the segment's blocks have been written, if only with zeros.
+    laid: u64,
+    /// Nothing is preallocated.
+    is_bare: bool,
+    /// How often the end of the log was taken back.
+    ends: u64,
 }
 
 /// A point up to which everything was written, for a sync to make durable.
@@ -57,16 +69,20 @@ pub(super) struct Written {
     pub(super) segment: Arc<Segment>,
     pub(super) offset: u64,
     pub(super) position: Position,
+    /// How often the end of the log had been taken back before.
+    pub(super) ends: u64,
 }
 
 impl Drain {
-    /// Starts in an empty segment.
-    pub(super) fn new(segment: Segment, framer: Framer, last_seq: Seq) -> Self {
+    /// Starts in an empty segment; `is_bare` tells that it is not preallocated.
+    pub(super) fn new(segment: Segment, framer: Framer, last_seq: Seq, is_bare: bool) -> Self {
         let position = Position { seq: last_seq, bytes: 0 };
         Self {
             segment: Arc::new(segment),
             out_start: framer.offset(),
             hinted: framer.offset(),
+            laid: framer.offset(),
+            is_bare,
             framer,
             roll: Roll::No,
             taken: Taken::default(),
@@ -76,25 +92,42 @@ impl Drain {
             done: 0,
             framed: position,
             written: position,
+            ends: 0,
         }
+    }
+
+    /// Goes on in an empty segment behind `end`, where everything before that is complete: what was
+    /// written behind it was taken back, for the `ends`th time.
+    pub(super) fn restart(&mut self, segment: Segment, framer: Framer, end: Position, ends: u64) {
+        debug_assert!(self.out.is_empty() && self.at == self.taken.batches.len(), "everything was written");
+        *self = Self { framed: end, written: end, ends, ..Self::new(segment, framer, end.seq, false) };
     }
 
     /// Writes everything appended so far.
     pub(super) fn advance(&mut self, shared: &Shared) -> Result<(), Halt> {
+        while !self.advance_to_cut(shared)? {
+            let cut = self.taken.cuts[self.cut];
+            self.roll(shared, cut.segment, cut.next_seq)?;
+            self.cut += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes what was appended so far and belongs into this segment; tells whether that is everything. Going over to the
+    /// next segment has to wait for the disk, this need not.
+    pub(super) fn advance_to_cut(&mut self, shared: &Shared) -> Result<bool, Halt> {
         loop {
             self.write(shared)?;
             let cut = self.taken.cuts.get(self.cut).copied();
             if let Some(cut) = cut
                 && cut.at == self.at
             {
-                self.roll(shared, cut.segment, cut.next_seq)?;
-                self.cut += 1;
-                continue;
+                return Ok(false);
             }
             if self.at == self.taken.batches.len() {
                 let (segment, offset) = (self.framer.segment(), self.framer.offset());
                 if !shared.order.lock().take(&mut self.taken, segment, offset) {
-                    return Ok(());
+                    return Ok(true);
                 }
                 (self.at, self.cut) = (0, 0);
                 continue;
@@ -107,7 +140,7 @@ impl Drain {
     pub(super) fn written(&self) -> Written {
         // A record that is partly written does not count: no promise may end within it.
         let offset = if self.out.is_empty() { self.framer.offset() } else { self.out_start };
-        Written { segment: Arc::clone(&self.segment), offset, position: self.written }
+        Written { segment: Arc::clone(&self.segment), offset, position: self.written, ends: self.ends }
     }
 
     /// The number of the segment that is being written, and its length.
@@ -169,7 +202,8 @@ impl Drain {
                 Err(e) => return Err(shared.poison("write to", self.segment.number, &e)),
             }
         }
-        shared.counters.written_bytes.fetch_add(self.out.len() as u64, Ordering::Relaxed);
+        let group = self.out.len();
+        shared.counters.written_bytes.fetch_add(group as u64, Ordering::Relaxed);
         self.out.clear();
         if self.out.capacity() > KEPT_CAPACITY {
             self.out = Vec::new();
@@ -177,11 +211,38 @@ impl Drain {
         self.done = 0;
         self.out_start = self.framer.offset();
         self.written = self.framed;
+        if group <= SMALL_GROUP && shared.policy() == SyncPolicy::Always {
+            self.lay_ahead(shared);
+        }
         shared.marks.written.raise(self.written);
         if self.out_start - self.hinted >= WRITEBACK_BYTES && shared.policy() == SyncPolicy::No {
             shared.wake.poke();
         }
         Ok(())
+    }
+
+    /// Writes zeros into the preallocated blocks that come next, if the last write has gone beyond those that were.
+    ///
+    /// A preallocated block that was never written is only marked as taken. The sync of the first write to it has to
+    /// change that mark, which on a journaling file system is a commit of the journal: measured on ext4, twice the time
+    /// and twice the CPU of a sync that only writes data. With zeros ahead, one sync in many pays for all.
+    fn lay_ahead(&mut self, shared: &Shared) {
+        static ZEROS: [u8; AHEAD_BYTES] = [0; AHEAD_BYTES];
+        let (from, limit) = (self.out_start, shared.options.segment_bytes);
+        if from <= self.laid || self.is_bare || self.roll != Roll::No {
+            return;
+        }
+        // The end of a block, so that no block is begun here and finished by a later write.
+        let to = (from + AHEAD_BYTES as u64) / BLOCK * BLOCK;
+        let to = to.min(limit);
+        if to <= from {
+            return;
+        }
+        let zeros = usize::try_from(to - from).map_or(&ZEROS[..], |len| &ZEROS[..len]);
+        // Where it fails nothing is missing: what stands there is read as zeros anyway.
+        if let Ok(written) = self.segment.file.write_at(zeros, from) {
+            self.laid = from + written as u64;
+        }
     }
 
     /// Writes the trailer of the segment and makes the whole of it durable.
@@ -211,8 +272,10 @@ impl Drain {
             None => Origin::New,
         };
         let begin = |origin| begin(options, number, next_seq, origin);
+        self.is_bare = false;
         let begun = match begin(origin) {
             Err(e) if is_no_space(&e) => {
+                self.is_bare = true;
                 // A bare segment lets what was taken be written as far as there is space, and what
                 // is obsolete be removed. It takes nothing more.
                 shared.flags.fetch_or(NO_SPARE, Ordering::AcqRel);
@@ -237,6 +300,7 @@ impl Drain {
         self.framer = begun.framer;
         self.out_start = self.framer.offset();
         self.hinted = self.out_start;
+        self.laid = self.out_start;
         self.roll = Roll::No;
         shared.counters.rotations.fetch_add(1, Ordering::Relaxed);
         shared.wake.poke();

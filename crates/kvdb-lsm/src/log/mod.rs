@@ -29,10 +29,12 @@
 mod drain;
 mod options;
 mod order;
+mod pace;
 mod progress;
 mod segments;
 mod shared;
 mod state;
+mod truncate;
 mod worker;
 
 pub use crate::wal::{Recovered, SegmentNumber, TornTail};
@@ -50,7 +52,7 @@ use order::Order;
 use parking_lot::{Mutex, RwLock};
 use segments::{Origin, Segment, Segments};
 use shared::Shared;
-use state::{Counters, Mark, Marks, NO_SPARE, POISONED, Position, SLOW, STALLED, Wake};
+use state::{AWAY, Counters, Mark, Marks, NO_SPARE, POISONED, Position, SLOW, STALLED, Wake};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -117,8 +119,8 @@ impl Log {
         let manual = options.manual;
         let shared = Arc::new(Shared {
             order: Apart::new(Mutex::new(Order::new(number, next_seq, capacity, options.segment_bytes))),
-            drain: Mutex::new(Drain::new(segment, begun.framer, last_seq)),
-            syncing: Mutex::new(()),
+            drain: Mutex::new(Drain::new(segment, begun.framer, last_seq, capacity == 0)),
+            syncing: Mutex::new(0),
             segments: Mutex::new(segments),
             marks: Apart::new(Marks { appended: marks(), written: marks(), durable: marks() }),
             flags: AtomicU32::new(if capacity == 0 { NO_SPARE } else { 0 }),
@@ -237,6 +239,32 @@ impl Log {
         }
     }
 
+    /// As [`Self::write_out`], for a thread that others wait for: where writing would have to wait for the disk, since a
+    /// segment ends, or for the log's thread, it is left to that one, and listeners hear of it.
+    ///
+    /// # Errors
+    /// As [`Self::write_out`].
+    pub fn write_soon(&self, up_to: Seq) -> Result<(), LogError> {
+        let shared = &*self.shared;
+        shared.watch_slow_sync();
+        if self.written() >= up_to {
+            return Ok(());
+        }
+        let flags = shared.flags.load(Ordering::Acquire);
+        if flags & (STALLED | POISONED) != 0 {
+            return Err(shared.refusal());
+        }
+        if flags & AWAY != 0 {
+            return Ok(());
+        }
+        let mut drain = shared.drain.lock();
+        if self.written() < up_to && !shared.advance_to_cut(&mut drain)? {
+            shared.flags.fetch_or(AWAY, Ordering::AcqRel);
+            shared.wake.poke();
+        }
+        Ok(())
+    }
+
     /// Asks the log's thread to write and sync everything appended so far; returns at once.
     /// Listeners hear of the result.
     pub fn request_sync(&self) {
@@ -251,7 +279,7 @@ impl Log {
         Ok(seq)
     }
 
-    /// Adds a listener, which the log's thread calls after `durable` moved or the state changed.
+    /// Adds a listener, which the log's thread calls after it has moved `written` or `durable`, or the state changed.
     /// Listeners must be quick, and must not add listeners.
     pub fn add_listener(&self, listener: Box<dyn Fn(&LogProgress) + Send + Sync>) {
         self.shared.listeners.write().push(listener);

@@ -113,6 +113,13 @@ impl Order {
         }
     }
 
+    /// Goes on in the empty segment `segment` with the number `next_seq`; nothing is buffered.
+    pub(super) fn restart(&mut self, segment: SegmentNumber, next_seq: Seq, capacity: u64) {
+        debug_assert!(self.buf.is_empty() && self.cuts.is_empty(), "everything was taken");
+        let position = self.position;
+        *self = Self { position, ..Self::new(segment, next_seq, capacity, self.segment_bytes) };
+    }
+
     /// Puts a batch behind the others. Its length fits a u32.
     #[inline]
     pub(super) fn push(&mut self, batch: &WriteBatch, len: u32) {

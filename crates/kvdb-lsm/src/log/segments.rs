@@ -85,7 +85,7 @@ fn allocate(file: &dyn VfsFile, len: u64) -> io::Result<()> {
 }
 
 /// Creates a file, in place of what a failed attempt may have left.
-fn create_anew(vfs: &dyn Vfs, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+pub(super) fn create_anew(vfs: &dyn Vfs, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
     let file = match vfs.create(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             vfs.remove(path)?;
@@ -166,6 +166,11 @@ impl Unnamed {
     pub(super) fn publish(&self, vfs: &dyn Vfs, dir: &Path) -> io::Result<()> {
         vfs.rename(&self.path, &segment_path(dir, self.framer.segment()))?;
         vfs.sync_dir(dir)
+    }
+
+    /// Removes the file, which is not needed after all. A leftover is removed at the next opening.
+    pub(super) fn discard(&self, vfs: &dyn Vfs) {
+        let _ = vfs.remove(&self.path);
     }
 }
 

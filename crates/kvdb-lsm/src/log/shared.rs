@@ -19,15 +19,17 @@ use std::time::Duration;
 
 pub(super) type Listener = Box<dyn Fn(&LogProgress) + Send + Sync>;
 
-/// Lock order: `drain`, then `syncing`, then any one of the others.
+/// Lock order: `drain`, then `order` where it is held for longer than a moment, then `syncing`, then
+/// any one of the others.
 pub(super) struct Shared {
     pub(super) options: LogOptions,
     /// Written by every append; what it stands beside is read by every append.
     pub(super) order: Apart<Mutex<Order>>,
     pub(super) drain: Mutex<Drain>,
     /// Held over every sync of a segment. The system reports a lost page to one of two concurrent
-    /// syncs only; the other must not take its own success for an answer.
-    pub(super) syncing: Mutex<()>,
+    /// syncs only; the other must not take its own success for an answer. Counts how often the end
+    /// of the log was taken back.
+    pub(super) syncing: Mutex<u64>,
     pub(super) segments: Mutex<Segments>,
     pub(super) marks: Apart<Marks>,
     pub(super) flags: AtomicU32,
@@ -118,13 +120,23 @@ impl Shared {
 
     /// Writes everything appended so far, and keeps the flag for a full disk.
     pub(super) fn advance(&self, drain: &mut Drain) -> Result<(), LogError> {
-        match drain.advance(self) {
-            Ok(()) => {
+        self.keep_stall(drain.advance(self))
+    }
+
+    /// As [`Self::advance`], as far as that need not wait for the disk; tells whether it is everything.
+    pub(super) fn advance_to_cut(&self, drain: &mut Drain) -> Result<bool, LogError> {
+        self.keep_stall(drain.advance_to_cut(self))
+    }
+
+    /// Keeps the flag for a full disk.
+    fn keep_stall<T>(&self, result: Result<T, Halt>) -> Result<T, LogError> {
+        match result {
+            Ok(done) => {
                 if self.flags.load(Ordering::Acquire) & STALLED != 0 {
                     self.flags.fetch_and(!STALLED, Ordering::AcqRel);
                     self.wake.poke();
                 }
-                Ok(())
+                Ok(done)
             }
             Err(halt) => {
                 if matches!(halt, Halt::NoSpace)
@@ -152,17 +164,34 @@ impl Shared {
         advanced
     }
 
+    /// Makes durable what is written.
+    pub(super) fn sync_written(&self) -> Result<(), LogError> {
+        let written = self.drain.lock().written();
+        if self.marks.durable.bytes() < written.position.bytes {
+            self.sync_segment(&written)?;
+        }
+        Ok(self.check_poison()?)
+    }
+
     /// Makes everything written up to `written` durable, and publishes it.
     pub(super) fn sync_segment(&self, written: &Written) -> Result<(), Halt> {
-        self.sync_file(&*written.segment.file, written.segment.number)?;
+        let ends = self.syncing.lock();
+        self.sync_alone(&*written.segment.file, written.segment.number)?;
         written.segment.synced.fetch_max(written.offset, Ordering::Relaxed);
-        self.marks.durable.raise(written.position);
+        if *ends == written.ends {
+            self.marks.durable.raise(written.position);
+        }
         Ok(())
     }
 
     /// Syncs a file; a failure is final.
     pub(super) fn sync_file(&self, file: &dyn VfsFile, number: SegmentNumber) -> Result<(), Halt> {
-        let _syncing = self.syncing.lock();
+        let _ends = self.syncing.lock();
+        self.sync_alone(file, number)
+    }
+
+    /// As [`Shared::sync_file`], while the lock is held.
+    fn sync_alone(&self, file: &dyn VfsFile, number: SegmentNumber) -> Result<(), Halt> {
         self.check_poison()?;
         self.sync_began.store(self.clock.now_millis() + 1, Ordering::Release);
         let result = file.sync_data();

@@ -17,6 +17,8 @@ pub(super) const NO_SPARE: u32 = 1 << 2;
 pub(super) const REFUSED: u32 = 1 << 3;
 /// A write or sync failed for good.
 pub(super) const POISONED: u32 = 1 << 4;
+/// The log's thread is writing, or is about to: who may not wait leaves it to that, and hears of it.
+pub(super) const AWAY: u32 = 1 << 5;
 
 /// Why writing stopped.
 #[derive(Debug, Clone)]

@@ -1,10 +1,11 @@
 //! The log's thread: due syncs, retries on a full disk, preallocation, listeners.
 
 use super::options::{RETRY_INTERVAL, SYNC_INTERVAL, SyncPolicy};
+use super::pace::Pace;
 use super::progress::{LogProgress, LogState};
 use super::segments::{create_spare, is_no_space};
 use super::shared::Shared;
-use super::state::{NO_SPARE, POISONED, REFUSED, STALLED};
+use super::state::{AWAY, NO_SPARE, POISONED, REFUSED, STALLED};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -40,7 +41,7 @@ impl Clock {
         self.agenda.lock().manual_now = now;
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.base.map_or_else(|| self.agenda.lock().manual_now, |base| base.elapsed())
     }
 
@@ -52,9 +53,11 @@ impl Clock {
 /// Runs until the log is closed or dropped.
 pub(super) fn run(shared: &Shared) {
     let work = || {
+        let mut pace = Pace::default();
         tick(shared);
         while shared.wake.wait(timeout(shared)) {
-            tick(shared);
+            pace.gather(shared);
+            pace.observe(shared, || tick(shared));
         }
     };
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
@@ -85,10 +88,29 @@ fn timeout(shared: &Shared) -> Option<Duration> {
 
 /// Does everything that is due.
 pub(super) fn tick(shared: &Shared) {
+    if shared.flags.load(Ordering::Acquire) & AWAY != 0 {
+        write(shared);
+    }
     write_and_sync(shared);
     prepare_spare(shared);
     shared.remove_obsolete();
     start_writeback(shared);
+    report(shared);
+}
+
+/// Writes everything appended so far, while others leave it to this thread, and tells them.
+fn write(shared: &Shared) {
+    shared.flags.fetch_or(AWAY, Ordering::AcqRel);
+    {
+        let mut drain = shared.drain.lock();
+        // Errors are kept as the state of the log, and reported from there.
+        let done = shared.advance(&mut drain);
+        shared.flags.fetch_and(!AWAY, Ordering::AcqRel);
+        if done.is_ok() {
+            // What was left to this thread up to that moment.
+            let _ = shared.advance(&mut drain);
+        }
+    }
     report(shared);
 }
 
@@ -120,7 +142,13 @@ fn write_and_sync(shared: &Shared) {
         }
     }
     // Errors are kept as the state of the log, and reported from there.
-    let _ = shared.write_and_sync();
+    if shared.policy() == SyncPolicy::Always {
+        let _ = shared.write_and_sync();
+    } else {
+        // Replies wait for no more than this.
+        write(shared);
+        let _ = shared.sync_written();
+    }
 }
 
 fn prepare_spare(shared: &Shared) {
@@ -177,8 +205,11 @@ fn report(shared: &Shared) {
     {
         let mut agenda = shared.clock.agenda.lock();
         let news = match &agenda.reported {
-            None => progress.durable > 0 || progress.state != LogState::Open,
-            Some(last) => last.durable != progress.durable || last.state != progress.state,
+            None => progress.written > 0 || progress.state != LogState::Open,
+            Some(last) => {
+                (last.written, last.durable) != (progress.written, progress.durable)
+                    || last.state != progress.state
+            }
         };
         if !news {
             return;

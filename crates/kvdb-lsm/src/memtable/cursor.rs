@@ -161,14 +161,15 @@ fn fill_forward(
     at: Seq,
     run: &mut Run,
 ) -> (usize, usize) {
-    let end = partitions.end;
-    for partition in partitions {
+    let mut rest = partitions;
+    while let Some(partition) = memtable.first_occupied(rest.clone()) {
         let done = fill(memtable, partition, range, Direction::Forward, at, run);
         if run.len() > 0 {
             return (partition + 1, partition + usize::from(done));
         }
+        rest.start = partition + 1;
     }
-    (end, end)
+    (rest.end, rest.end)
 }
 
 /// As [`fill_forward`], for the last entries of the range.
@@ -179,15 +180,16 @@ fn fill_backward(
     at: Seq,
     run: &mut Run,
 ) -> (usize, usize) {
-    let start = partitions.start;
-    for partition in partitions.rev() {
+    let mut rest = partitions;
+    while let Some(partition) = memtable.last_occupied(rest.clone()) {
         let done = fill(memtable, partition, range, Direction::Backward, at, run);
         if run.len() > 0 {
             run.reverse();
             return (partition + usize::from(!done), partition);
         }
+        rest.end = partition;
     }
-    (start, start)
+    (rest.start, rest.start)
 }
 
 fn fill(

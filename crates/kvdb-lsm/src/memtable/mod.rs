@@ -12,11 +12,13 @@ mod arena;
 mod counters;
 mod cursor;
 mod index;
+mod order;
 mod partition;
 mod run;
 mod tail;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use self::counters::Counters;
@@ -24,9 +26,9 @@ pub(crate) use self::cursor::MemCursor;
 use self::partition::Partition;
 use crate::apart::Apart;
 use crate::batch::{Op, Ops, Seq};
-use crate::entry::{Found, KeyRange, key_hash};
+use crate::entry::{Content, Found, KeyRange, key_hash};
 use crate::sync::RwLock;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// How keys are spread over the partitions of a memtable.
 #[derive(Debug, Clone, Copy)]
@@ -53,13 +55,17 @@ pub(crate) struct Memtable {
     partition_of: fn(&[u8]) -> usize,
     allocated: AtomicUsize,
     touched: AtomicBool,
+    /// A bit for each partition that ever got a write: a walk need not look at the others.
+    occupied: Box<[AtomicU64]>,
     counters: Counters,
 }
 
 impl Memtable {
     pub(crate) fn new(partitioning: Partitioning) -> Self {
+        let count = partitioning.count.max(1);
         Self {
-            partitions: (0..partitioning.count.max(1)).map(|_| Apart::default()).collect(),
+            partitions: (0..count).map(|_| Apart::default()).collect(),
+            occupied: (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             partition_of: partitioning.of,
             allocated: AtomicUsize::new(0),
             touched: AtomicBool::new(false),
@@ -89,12 +95,45 @@ impl Memtable {
             };
             let hash = key_hash(key);
             let partition = self.partition_of(key);
+            let (word, bit) = (&self.occupied[partition / 64], 1 << (partition % 64));
+            if word.load(Ordering::Relaxed) & bit == 0 {
+                word.fetch_or(bit, Ordering::Relaxed);
+            }
             let is_full = self.partitions[partition].write().line_up(hash, key, seq, value);
             if is_full {
                 self.change(partition, |partition| partition.file_all(newest_view));
             }
             seq += 1;
         }
+    }
+
+    /// The first of these partitions that got a write. A view is made when no write is under way, so
+    /// every write that it sees is known here.
+    fn first_occupied(&self, partitions: Range<usize>) -> Option<usize> {
+        let mut at = partitions.start;
+        while at < partitions.end {
+            let rest = self.occupied[at / 64].load(Ordering::Relaxed) >> (at % 64);
+            if rest != 0 {
+                return Some(at + rest.trailing_zeros() as usize).filter(|&found| found < partitions.end);
+            }
+            at = (at / 64 + 1) * 64;
+        }
+        None
+    }
+
+    /// The last of these partitions that got a write.
+    fn last_occupied(&self, partitions: Range<usize>) -> Option<usize> {
+        let mut end = partitions.end;
+        while end > partitions.start {
+            let last = end - 1;
+            let rest = self.occupied[last / 64].load(Ordering::Relaxed) << (63 - last % 64);
+            if rest != 0 {
+                let found = last.checked_sub(rest.leading_zeros() as usize);
+                return found.filter(|&found| found >= partitions.start);
+            }
+            end = last / 64 * 64;
+        }
+        None
     }
 
     /// Changes a partition, and keeps account of its memory.
@@ -120,7 +159,7 @@ impl Memtable {
 
     /// The newest version of `key` that `at` sees. `hash` is the key's [`key_hash`].
     pub(crate) fn get(&self, hash: u64, key: &[u8], at: Seq) -> Option<Found> {
-        self.get_with(hash, key, at, Found::from_value)
+        self.get_with(hash, key, at, |value| Found::from_content(Content::of(value)))
     }
 
     /// As [`Memtable::get`], but `take` is handed the value, or `None` for a tombstone, and is not
@@ -295,10 +334,26 @@ mod tests {
                         at -= 1;
                     }
                     assert_eq!(
-                        cursor.entry().map(|e| (e.key, e.value)),
-                        Some((&keys[at][..], Some(&b"old"[..])))
+                        cursor.entry().map(|e| (e.key, e.content)),
+                        Some((&keys[at][..], Content::Value(b"old")))
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn partitions_without_a_write_are_passed_over() {
+        let memtable = Memtable::new(Partitioning { count: 200, ..Partitioning::default() });
+        let occupied = [0, 5, 63, 64, 127, 130, 199];
+        for (n, &partition) in occupied.iter().enumerate() {
+            insert(&memtable, n as u64 + 1, &[partition as u8], None, 0);
+        }
+        for start in 0..=200 {
+            for end in start..=200 {
+                let mut inside = occupied.iter().copied().filter(|n| (start..end).contains(n));
+                assert_eq!(memtable.first_occupied(start..end), inside.clone().next(), "{start}..{end}");
+                assert_eq!(memtable.last_occupied(start..end), inside.next_back(), "{start}..{end}");
             }
         }
     }

@@ -6,27 +6,25 @@
 //! table. Order is made only when somebody asks for it, and kept until the partition is repacked.
 
 use std::hint::black_box;
+use std::ops::Bound;
 
 use super::arena::{Addr, Arena, Header};
 use super::index::{Index, Stored};
+use super::order::{Order, Sorted, Walk};
 use super::run::Run;
 use super::tail::Tail;
 use crate::batch::Seq;
-use crate::entry::{Bounds, Direction, key_hash};
+use crate::entry::{Bounds, Direction, common_prefix, key_hash};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Below this many bytes a repack is not worth its copy.
 const REPACK_MIN: usize = 16 << 10;
 /// How many records ahead a walk asks for: they lie in the order in which they were written.
 const AHEAD: usize = 8;
-
-/// Addresses of records in key order, one per key. A record that was replaced stays valid here,
-/// because only its key is used.
-#[derive(Debug, Default)]
-struct Order {
-    sorted: Vec<Addr>,
-    /// Keys that came after the last sort.
-    fresh: Vec<Addr>,
-}
+/// After so many scans that sorted only their range, one sorts everything: it pays for the next ones.
+const PARTS: usize = 4;
+/// Keys that are looked at to find out what all of them begin with.
+const SAMPLES: usize = 64;
 
 /// # Invariants
 /// Every write is in `tail` or filed. Of what is filed, `index` has one slot per key, which leads to
@@ -41,22 +39,32 @@ pub(super) struct Partition {
     dead: usize,
     order: Option<Order>,
     changes: u64,
+    /// How often a part was sorted for a scan, and forgotten.
+    parts: AtomicUsize,
 }
 
 /// An order that a scan made, for the scans to come.
 #[derive(Debug)]
-pub(super) struct Sorted {
-    keys: Vec<Addr>,
+pub(super) struct Made {
+    order: Ordered,
     /// The partition's `changes` it belongs to.
     at: u64,
+}
+
+#[derive(Debug)]
+enum Ordered {
+    /// Of all keys, from nothing.
+    Anew(Vec<Addr>),
+    /// Further runs for the order that is there.
+    Further(Sorted),
 }
 
 impl Partition {
     /// The bytes allocated for what is filed, for the memory accounting. What is lined up is little,
     /// and not counted so that lining up looks at nothing else.
     pub(super) fn allocated(&self) -> usize {
-        let order = self.order.as_ref().map_or(0, |order| order.sorted.capacity() + order.fresh.capacity());
-        self.arena.capacity() + self.index.allocated() + order * size_of::<Addr>()
+        let order = self.order.as_ref().map_or(0, Order::allocated);
+        self.arena.capacity() + self.index.allocated() + order
     }
 
     /// The number of keys filed.
@@ -106,7 +114,7 @@ impl Partition {
             index.insert(hash, addr);
             *changes += 1;
             if let Some(order) = order {
-                order.fresh.push(addr);
+                order.push(addr);
             }
             return;
         };
@@ -176,51 +184,53 @@ impl Partition {
         direction: Direction,
         at: Seq,
         run: &mut Run,
-    ) -> (bool, Option<Sorted>) {
-        let kept = self.order.as_ref().filter(|order| order.fresh.is_empty());
-        let made = if kept.is_some() { None } else { Some(self.sort(range)) };
-        let all = match (kept, &made) {
-            (Some(order), _) => order.sorted.as_slice(),
-            (None, Some((keys, _))) => keys,
-            (None, None) => &[],
-        };
-        let done = match direction {
-            Direction::Forward => {
-                let from = all.partition_point(|&addr| range.is_before(self.arena.key(addr)));
-                self.copy(all[from..].iter(), |key| range.is_after(key), at, run)
-            }
-            Direction::Backward => {
-                let to = all.partition_point(|&addr| !range.is_after(self.arena.key(addr)));
-                self.copy(all[..to].iter().rev(), |key| range.is_before(key), at, run)
-            }
-        };
-        let whole = made.filter(|(_, whole)| *whole);
-        (done, whole.map(|(keys, _)| Sorted { keys, at: self.changes }))
+    ) -> (bool, Option<Made>) {
+        let made = |order| Some(Made { order, at: self.changes });
+        if let Some(order) = &self.order {
+            let everything = (range.lower, range.upper) == (Bound::Unbounded, Bound::Unbounded);
+            let sorted = order.sort(&self.arena, everything);
+            let walk = order.walk(sorted.as_ref(), &self.arena, range, direction);
+            let done = self.copy(walk, range, direction, at, run);
+            return (done, sorted.and_then(|sorted| made(Ordered::Further(sorted))));
+        }
+        let (keys, whole) = self.sort(range);
+        let walk = Walk::over(&keys, &self.arena, range, direction);
+        let done = self.copy(walk, range, direction, at, run);
+        (done, if whole { made(Ordered::Anew(keys)) } else { None })
     }
 
     /// Keeps an order made by [`Partition::fill`], unless it is outdated by now.
-    pub(super) fn keep(&mut self, sorted: Sorted) {
-        if sorted.at == self.changes {
-            self.order = Some(Order { sorted: sorted.keys, fresh: Vec::new() });
+    pub(super) fn keep(&mut self, made: Made) {
+        if made.at != self.changes {
+            return;
+        }
+        match (made.order, &mut self.order) {
+            (Ordered::Anew(keys), order) => *order = Some(Order::new(keys)),
+            (Ordered::Further(sorted), Some(order)) => order.keep(sorted),
+            (Ordered::Further(_), None) => {}
         }
     }
 
-    /// Copies what `at` sees of `keys` into `run`, until the range is over; returns false if the run
+    /// Copies what `at` sees of a walk into `run`, until the range is over; returns false if the run
     /// was full before.
-    fn copy<'a>(
+    fn copy(
         &self,
-        keys: impl Iterator<Item = &'a Addr> + Clone,
-        is_over: impl Fn(&[u8]) -> bool,
+        mut walk: Walk<'_>,
+        range: Bounds<'_>,
+        direction: Direction,
         at: Seq,
         run: &mut Run,
     ) -> bool {
-        let mut ahead = keys.clone().skip(AHEAD);
-        for &addr in keys {
-            if let Some(&ahead) = ahead.next() {
+        while let Some(addr) = walk.next() {
+            if let Some(ahead) = walk.peek(AHEAD) {
                 black_box(self.arena.peek(ahead));
             }
             let key = self.arena.key(addr);
-            if is_over(key) {
+            let is_over = match direction {
+                Direction::Forward => range.is_after(key),
+                Direction::Backward => range.is_before(key),
+            };
+            if is_over {
                 break;
             }
             if run.is_full() {
@@ -238,38 +248,46 @@ impl Partition {
         true
     }
 
-    /// An order that covers `range`: that of the whole partition (then `true`), or that of the few
-    /// keys in the range when most are outside and there is no earlier order to build on.
+    /// The keys in order: of the whole partition (then `true`), or of the few in the range when most
+    /// are outside. Where scans of small ranges come again and again, the whole is worth its while.
     fn sort(&self, range: Bounds<'_>) -> (Vec<Addr>, bool) {
         let by_key = |a: &Addr, b: &Addr| self.arena.key(*a).cmp(self.arena.key(*b));
-        if let Some(order) = &self.order {
-            let mut fresh = order.fresh.clone();
-            fresh.sort_unstable_by(by_key);
-            let mut keys = Vec::with_capacity(order.sorted.len() + fresh.len());
-            keys.extend_from_slice(&order.sorted);
-            keys.append(&mut fresh);
-            // Two sorted stretches: the stable sort merges them.
-            keys.sort_by(by_key);
-            return (keys, true);
-        }
         let inside = |addr: &Addr| {
             let key = self.arena.key(*addr);
             !range.is_before(key) && !range.is_after(key)
         };
-        let mut keys: Vec<Addr> = self.index.iter().filter(inside).collect();
-        let whole = keys.len() >= self.index.len() / 4;
+        let enough = self.parts.load(Ordering::Relaxed) >= PARTS;
+        let mut keys: Vec<Addr> =
+            if enough { Vec::new() } else { self.index.iter().filter(inside).collect() };
+        let whole = enough || keys.len() >= self.index.len() / 4;
         if whole {
             keys.clear();
             keys.extend(self.index.iter());
+            self.parts.store(0, Ordering::Relaxed);
+        } else {
+            self.parts.fetch_add(1, Ordering::Relaxed);
         }
-        // Most pairs of keys differ in their first bytes, and those are compared without looking for
-        // the keys.
-        let mut prefixed: Vec<(u64, Addr)> =
-            keys.iter().map(|&addr| (prefix(self.arena.key(addr)), addr)).collect();
+        // Most pairs of keys differ in the first bytes behind what all have in common, and those are
+        // compared without looking for the keys.
+        let mut prefixed = self.prefixed(&keys);
         prefixed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_key(&a.1, &b.1)));
         keys.clear();
         keys.extend(prefixed.into_iter().map(|(_, addr)| addr));
         (keys, whole)
+    }
+
+    /// Keys with their first bytes behind what they have in common, as numbers that sort as the keys do.
+    fn prefixed(&self, keys: &[Addr]) -> Vec<(u64, Addr)> {
+        // What a few keys share, probably all do.
+        let step = (keys.len() / SAMPLES).max(1);
+        let mut samples = keys.iter().step_by(step).map(|&addr| self.arena.key(addr));
+        let first = samples.next().unwrap_or_default();
+        let shared = &first[..samples.fold(first.len(), |len, key| len.min(common_prefix(first, key)))];
+        let behind = |&addr: &Addr| Some((prefix(self.arena.key(addr).strip_prefix(shared)?), addr));
+        keys.iter()
+            .map(behind)
+            .collect::<Option<_>>()
+            .unwrap_or_else(|| keys.iter().map(|&addr| (prefix(self.arena.key(addr)), addr)).collect())
     }
 
     /// Copies what is alive into a new arena. Without a view only the newest versions are.

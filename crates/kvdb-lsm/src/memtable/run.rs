@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::batch::Seq;
-use crate::entry::Entry;
+use crate::entry::{Content, Entry};
 
 /// A run takes no further entry once it holds this much, so that the lock of a partition is never
 /// held for long.
@@ -84,7 +84,7 @@ impl Run {
         Some(Entry {
             key: &self.bytes[entry.key.clone()],
             seq: entry.seq,
-            value: entry.value.clone().map(|range| &self.bytes[range]),
+            content: Content::of(entry.value.clone().map(|range| &self.bytes[range])),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cache::BlockCache;
 use crate::db::Options;
-use crate::db::core::table_path;
+use crate::db::files::{MadeFiles, table_path};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::table::{PartitionLimits, Properties, Table, TableBuilder, TableOptions};
@@ -20,13 +20,13 @@ pub(super) struct Builder<'a> {
     options: &'a Options,
     next_number: u64,
     building: Option<(u64, PathBuf, TableBuilder)>,
-    paths: Vec<PathBuf>,
+    files: MadeFiles<'a>,
     made: u64,
 }
 
 impl<'a> Builder<'a> {
-    pub(super) const fn new(options: &'a Options, next_number: u64) -> Self {
-        Self { options, next_number, building: None, paths: Vec::new(), made: 0 }
+    pub(super) fn new(options: &'a Options, next_number: u64) -> Self {
+        Self { options, next_number, building: None, files: MadeFiles::new(&*options.vfs), made: 0 }
     }
 
     pub(super) const fn options(&self) -> &'a Options {
@@ -58,7 +58,7 @@ impl<'a> Builder<'a> {
             let number = self.next_number();
             let path = table_path(self.dir(), number);
             let file = self.vfs().create(&path).map_err(Error::io("create", &path))?;
-            self.paths.push(path.clone());
+            self.files.add(path.clone());
             let options = TableOptions {
                 block_bytes: self.options.block_bytes,
                 restart_interval: self.options.restart_interval,
@@ -105,15 +105,6 @@ impl<'a> Builder<'a> {
 
     /// The files belong to the database now.
     pub(super) fn keep(&mut self) {
-        self.paths.clear();
-    }
-}
-
-impl Drop for Builder<'_> {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            // What stays is merged once more by the next repair, which changes nothing.
-            let _ = self.options.vfs.remove(path);
-        }
+        self.files.keep();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::RepairReport;
 use super::builder::Builder;
 use crate::batch::{Seq, WriteBatch};
-use crate::db::core::LOG_DIR;
+use crate::db::files::LOG_DIR;
 use crate::dump::{self, LogEntry};
 use crate::entry::{KeyRange, NEWEST};
 use crate::error::Error;

@@ -27,10 +27,14 @@
 //! * A sound log stays as it is. Of a damaged one, every batch that can be read and is not in tables
 //!   is applied, in order, and the result is written as the newest table. The counters are as exact
 //!   as that.
+//! * A blob file that does not agree with the manifest, or without one with its own footer, is given up:
+//!   tables that refer to it are written anew, with every value in themselves that can be read from it.
+//!   A key whose value is lost goes, and so an older version of it can come to light.
 //! * The new manifest and `CURRENT` are written last. Until then nothing that was there is changed,
 //!   so an interrupted repair can be begun anew. Only then the damaged files are moved to
 //!   `quarantine/`. Nothing is deleted; tables that were merged go at the next opening.
 
+mod blobs;
 mod builder;
 mod log;
 mod sources;
@@ -39,17 +43,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::blobs::{Blobs, LostValues, is_damage};
 use self::builder::Builder;
 use self::sources::{Source, Sources};
 use crate::batch::Seq;
 use crate::cache::BlockCache;
 use crate::db::Options;
-use crate::db::core::{LOG_DIR, TABLE_DIR, parse_table_name, table_path};
-use crate::db::open::open_table;
+use crate::db::files::{LOG_DIR, TABLE_DIR, parse_table_name, table_path};
+use crate::db::open::{highest_number, open_table};
 use crate::dump::Readable;
 use crate::error::Error;
 use crate::progress::{OnProgress, Watch};
-use crate::table::LostRange;
+use crate::table::{LostRange, Table};
 use crate::verify;
 use crate::version::{
     CURRENT, Features, LEVELS, Manifest, ManifestError, Snapshot, VersionFile, parse_manifest_name,
@@ -107,17 +112,19 @@ pub fn repair(options: &Options, progress: OnProgress<'_>) -> Result<RepairRepor
         writable.map_err(|why| Error::Invalid(format!("{}: {why}", dir.display())))?;
     }
     let mut builder = Builder::new(options, first_free_number(vfs, dir, known.as_ref())?);
-    let mut state = match &known {
+    let (mut state, blobs) = match &known {
         Some(state) => {
-            let mut watch = Watch::begin(state.files.values().map(|(_, meta)| meta.size).sum(), progress)?;
-            let state = known_tables(&mut builder, state, &mut report, &mut damaged, &mut watch)?;
+            let mut watch = Watch::begin(state.data_files().map(|file| file.size).sum(), progress)?;
+            let blobs = Blobs::known(&builder, state, &mut damaged, &mut watch)?;
+            let state = known_tables(&mut builder, state, &blobs, &mut report, &mut damaged, &mut watch)?;
             watch.end();
-            state
+            (state, blobs)
         }
         None => unknown_tables(&mut builder, &mut report, &mut damaged, progress)?,
     };
     let segments = log::repair(&mut builder, &mut state, known.is_some(), &mut report)?;
     damaged.extend(segments);
+    state.blobs = blobs.of_tables(state.files.values().map(|(_, meta)| meta))?;
 
     report.rewritten = builder.made();
     report.tables = state.files.len() as u64;
@@ -181,13 +188,15 @@ fn find_manifest(
 
 /// A number above that of every file, whoever knows of it.
 fn first_free_number(vfs: &dyn Vfs, dir: &Path, known: Option<&Snapshot>) -> Result<u64, Error> {
-    let tables = dir.join(TABLE_DIR);
-    let names = vfs.list(dir).map_err(Error::io("list", dir))?;
-    let table_names = vfs.list(&tables).map_err(Error::io("list", &tables))?;
-    let manifests = names.iter().filter_map(|name| parse_manifest_name(name));
-    let tables = table_names.iter().filter_map(|name| parse_table_name(name));
-    let highest = manifests.chain(tables).max().unwrap_or_default();
+    let highest = highest_number(vfs, dir)?;
     Ok((highest + 1).max(known.map_or(0, |state| state.next_file)))
+}
+
+/// A file with its length.
+fn with_len(vfs: &dyn Vfs, path: PathBuf) -> Result<(PathBuf, u64), Error> {
+    let file = vfs.open_read(&path).map_err(Error::io("open", &path))?;
+    let len = file.len().map_err(Error::io("measure", &path))?;
+    Ok((path, len))
 }
 
 /// The tables of a manifest: those that are sound keep their place, the others are replaced by what
@@ -195,6 +204,7 @@ fn first_free_number(vfs: &dyn Vfs, dir: &Path, known: Option<&Snapshot>) -> Res
 fn known_tables(
     builder: &mut Builder<'_>,
     known: &Snapshot,
+    blobs: &Blobs,
     report: &mut RepairReport,
     damaged: &mut Vec<PathBuf>,
     watch: &mut Watch<'_>,
@@ -209,16 +219,21 @@ fn known_tables(
         let checked = opened.and_then(|table| {
             let file =
                 VersionFile { meta: Arc::new(meta.clone()), table: Arc::new(table), wear: Arc::default() };
-            verify::table(&file).map(|_| file)
+            verify::table(&file, blobs.files(), blobs.damaged()).map(|_| file)
         });
         watch.add(meta.size)?;
         let source = match checked {
-            Ok(file) => Some(Source::sound(file)),
-            Err(error @ (Error::Corruption { .. } | Error::Io { action: "read", .. })) => {
+            Ok(file) if blobs.carry(meta) => Some(Source::sound(file)),
+            Ok(file) => {
+                state.files.remove(&meta.number);
+                level0_is_damaged |= *level == 0;
+                rewrite(builder, &path, &file.table, blobs, report)?
+            }
+            Err(error) if is_damage(&error) => {
                 state.files.remove(&meta.number);
                 level0_is_damaged |= *level == 0;
                 let whole = (&meta.smallest[..], &meta.largest[..]);
-                salvage(builder, &path, Some(whole), &error, report, damaged)?
+                salvage(builder, &path, Some(whole), &error, blobs, report, damaged)?
             }
             Err(error) => return Err(error),
         };
@@ -247,22 +262,21 @@ fn unknown_tables(
     report: &mut RepairReport,
     damaged: &mut Vec<PathBuf>,
     progress: OnProgress<'_>,
-) -> Result<Snapshot, Error> {
+) -> Result<(Snapshot, Blobs), Error> {
     let dir = builder.dir().join(TABLE_DIR);
     let names = builder.vfs().list(&dir).map_err(Error::io("list", &dir))?;
-    let mut paths = Vec::new();
-    for path in names.iter().filter(|name| parse_table_name(name).is_some()).map(|name| dir.join(name)) {
-        let file = builder.vfs().open_read(&path).map_err(Error::io("open", &path))?;
-        let len = file.len().map_err(Error::io("measure", &path))?;
-        paths.push((path, len));
-    }
-    let mut watch = Watch::begin(paths.iter().map(|(_, len)| len).sum(), progress)?;
+    let tables = names.iter().filter(|name| parse_table_name(name).is_some()).map(|name| dir.join(name));
+    let paths = tables.map(|path| with_len(builder.vfs(), path)).collect::<Result<Vec<_>, _>>()?;
+    let lens = paths.iter().chain(&blobs::all_files(builder)?).map(|(_, len)| len).sum();
+    let mut watch = Watch::begin(lens, progress)?;
+    let blobs = Blobs::unknown(builder, damaged, &mut watch)?;
     let mut sources = Vec::new();
     for (path, len) in paths {
-        match Source::open(builder.vfs(), &path) {
-            Ok(source) => sources.push(source),
-            Err(error @ (Error::Corruption { .. } | Error::Io { action: "read", .. })) => {
-                sources.extend(salvage(builder, &path, None, &error, report, damaged)?);
+        match Source::open(builder.vfs(), &path, &blobs) {
+            Ok(source) if blobs.carry(&source.meta) => sources.push(source),
+            Ok(source) => sources.extend(rewrite(builder, &path, &source.table, &blobs, report)?),
+            Err(error) if is_damage(&error) => {
+                sources.extend(salvage(builder, &path, None, &error, &blobs, report, damaged)?);
             }
             Err(error) => return Err(error),
         }
@@ -276,7 +290,25 @@ fn unknown_tables(
         }
     }
     watch.end();
-    Ok(state)
+    Ok((state, blobs))
+}
+
+/// Writes a sound table anew that refers to blob files which are not: with every value that can be read
+/// from them, if there is anything.
+fn rewrite(
+    builder: &mut Builder<'_>,
+    path: &Path,
+    table: &Table,
+    blobs: &Blobs,
+    report: &mut RepairReport,
+) -> Result<Option<Source>, Error> {
+    let mut values = LostValues::default();
+    let lost = table.salvage(&mut |entry| blobs.put(builder, entry, &mut values))?;
+    report.losses.extend(lost.iter().map(|range| describe(path, range)));
+    report.losses.extend(values.describe(path));
+    builder.cover_seqs_of(table.properties());
+    let made = builder.cut()?;
+    Ok(made.map(Source::made))
 }
 
 /// Writes what can be read of a damaged table into a new one, if there is anything.
@@ -285,6 +317,7 @@ fn salvage(
     path: &Path,
     keys: Option<(&[u8], &[u8])>,
     error: &Error,
+    blobs: &Blobs,
     report: &mut RepairReport,
     damaged: &mut Vec<PathBuf>,
 ) -> Result<Option<Source>, Error> {
@@ -305,14 +338,12 @@ fn salvage(
         report.losses.push(format!("all of table {file}{range} is lost: {error}"));
         return Ok(None);
     };
-    let lost = table.salvage(&mut |entry| builder.add(entry))?;
-    report.losses.extend(lost.iter().map(|range| describe(path, range)));
-    if lost.is_empty() {
+    let before = report.losses.len();
+    let made = rewrite(builder, path, &table, blobs, report)?;
+    if report.losses.len() == before {
         report.losses.push(format!("table {file} does not agree with the manifest: {error}"));
     }
-    builder.cover_seqs_of(table.properties());
-    let made = builder.cut()?;
-    Ok(made.map(Source::made))
+    Ok(made)
 }
 
 fn describe(path: &Path, range: &LostRange) -> String {
@@ -330,7 +361,7 @@ fn finish(vfs: &dyn Vfs, dir: &Path, mut builder: Builder<'_>, state: &mut Snaps
     vfs.sync_dir(&tables).map_err(Error::io("sync", &tables))?;
     let number = builder.next_number();
     state.next_file = number + 1;
-    state.features.insert(Features::WRITTEN);
+    state.features.insert(if state.blobs.is_empty() { Features::WRITTEN } else { Features::WITH_BLOBS });
     state.check().map_err(|why| Error::Invalid(format!("the repair contradicts itself: {why}")))?;
     // From here on it is unknown which state the next repair finds: nothing is taken away.
     builder.keep();

@@ -5,9 +5,10 @@ use std::collections::BinaryHeap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::blobs::Blobs;
 use super::builder::Builder;
 use crate::batch::Seq;
-use crate::db::core::parse_table_name;
+use crate::db::files::parse_table_name;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::table::{Built, Fill, Table, TableIter};
@@ -35,13 +36,13 @@ impl Source {
     }
 
     /// Opens a table that no manifest describes, and checks it by what it says itself.
-    pub(super) fn open(vfs: &dyn Vfs, path: &Path) -> Result<Self, Error> {
+    pub(super) fn open(vfs: &dyn Vfs, path: &Path, blobs: &Blobs) -> Result<Self, Error> {
         let (table, size) = crate::dump::open_table(vfs, path)?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let built = Built { size, crc: table.checksum_file()?, properties: table.properties().clone() };
         let meta = Arc::new(FileMeta::of(parse_table_name(name).unwrap_or_default(), built));
         let file = VersionFile { meta, table: Arc::new(table), wear: Arc::default() };
-        verify::table(&file)?;
+        verify::table(&file, blobs.files(), blobs.damaged())?;
         Ok(Self::sound(file))
     }
 }
@@ -100,7 +101,7 @@ impl Sources {
                     made.extend(cut(builder)?);
                 }
                 let Some(entry) = position.walk.entry() else { continue };
-                builder.add(Entry { key: &position.key, seq: position.seq, value: entry.value })?;
+                builder.add(Entry { key: &position.key, seq: position.seq, content: entry.content })?;
                 last = Some(position.key.clone());
             }
             heap.extend(position.advance()?);

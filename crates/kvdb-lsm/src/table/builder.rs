@@ -3,12 +3,12 @@
 use std::io;
 
 use super::block::{BlockBuilder, common_prefix};
-use super::compression::Compressor;
 use super::footer::{self, Footer};
 use super::index_builder::{IndexBuilder, PartitionLimits};
 use super::properties::{MAX_USER_BYTES, Properties};
-use super::{Compression, DATA_START, Format, envelope};
+use super::{DATA_START, Format, envelope};
 use crate::batch::Seq;
+use crate::compression::{Compression, Compressor};
 use crate::entry::{Entry, key_hash};
 use crate::file_header::{FileKind, file_header};
 use crate::vfs::{VfsFile, VfsFileExt};
@@ -101,11 +101,11 @@ impl TableBuilder {
             self.low.clear();
             self.low.extend_from_slice(&entry.key[..shared + 1]);
         }
-        self.properties.count(entry.key, entry.seq, entry.value, deadline);
+        self.properties.count(entry, deadline);
         let hash = key_hash(entry.key);
         self.index.add_key(hash);
         let seq = if self.options.drop_seqs { 0 } else { entry.seq };
-        self.block.add(entry.key, hash, seq, entry.value);
+        self.block.add(entry.key, hash, seq, entry.content);
         if self.block.len() >= self.options.block_bytes {
             self.cut_block()?;
         }
@@ -135,6 +135,11 @@ impl TableBuilder {
     /// outgrow compressed data.
     pub(crate) const fn size(&self) -> u64 {
         self.written + self.pending.len() as u64 + self.block.len() as u64 + self.index.size()
+    }
+
+    /// The bytes of the records in blob files that the entries refer to.
+    pub(crate) fn blob_bytes(&self) -> u64 {
+        self.properties.blobs.values().map(|used| used.bytes).sum()
     }
 
     fn offset(&self) -> u64 {
@@ -190,6 +195,9 @@ impl TableBuilder {
         }
         if self.compressor.used_zstd() {
             incompat |= footer::ZSTD;
+        }
+        if !self.properties.blobs.is_empty() {
+            incompat |= footer::BLOBS;
         }
         let footer = Footer {
             format: Format::V2,

@@ -1,7 +1,7 @@
 //! The envelope of a block: codec and checksum.
 
 use super::Handle;
-use super::compression::{self, Compressor, RAW};
+use crate::compression::{self, Compressor, RAW};
 
 /// The checksum of a block: binds the payload to its place.
 fn checksum(payload_and_codec: &[u8], file_number: u64, offset: u64) -> u32 {
@@ -67,8 +67,8 @@ pub(super) fn open(mut stored: Vec<u8>, file_number: u64, handle: &Handle) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::Compression;
     use super::*;
+    use crate::compression::Compression;
 
     #[test]
     fn a_block_opens_only_where_it_belongs() {

@@ -20,6 +20,8 @@ const LEN_V2: usize = 96;
 pub(super) const PARTITIONED: u64 = 1;
 /// There are blocks compressed with zstd.
 pub(super) const ZSTD: u64 = 2;
+/// There are entries whose values lie in blob files.
+pub(super) const BLOBS: u64 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Footer {
@@ -133,7 +135,7 @@ impl Footer {
 }
 
 fn check_features(incompat: u64) -> Result<(), FooterError> {
-    let unknown = incompat & !(PARTITIONED | ZSTD);
+    let unknown = incompat & !(PARTITIONED | ZSTD | BLOBS);
     if unknown != 0 {
         let what = format!("it uses features (bits {unknown:#x}) that this version does not know");
         return Err(FooterError::Unsupported(what));

@@ -1,12 +1,12 @@
 //! Tables from arbitrary parts, with checksums that match: what a decoder must survive when the
 //! checksums do not protect it.
 
-use super::compression::Compressor;
 use super::footer::{self, Footer};
 use super::index::Index;
 use super::properties::Properties;
 use super::top::{Partition, Top};
-use super::{Compression, Format, Handle, envelope};
+use super::{Format, Handle, envelope};
+use crate::compression::{Compression, Compressor};
 use crate::file_header::{FileKind, header_of};
 
 /// The parts of a forged table.

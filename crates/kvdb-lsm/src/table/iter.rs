@@ -80,7 +80,7 @@ impl TableIter {
             return Ok(false);
         }
         let found = block.get(hash, entry.key).map_err(|bad| self.malformed(bad))?;
-        Ok(found == Some(entry.value))
+        Ok(found == Some(entry.content))
     }
 
     /// Goes to a block of a partition, to no entry of it yet.

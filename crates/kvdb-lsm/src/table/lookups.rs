@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::block::Block;
 use super::reader::{Fill, Table};
+use crate::entry::Content;
 use crate::error::Error;
 
 /// Lookups by ascending keys: neighbours are often in one block, and it is fetched once.
@@ -24,7 +25,7 @@ impl<'a> Lookups<'a> {
         &mut self,
         hash: u64,
         key: &[u8],
-        take: impl FnOnce(Option<&[u8]>) -> R,
+        take: impl FnOnce(Content<'_>) -> R,
     ) -> Result<Option<R>, Error> {
         let Some(handle) = self.table.block_of(hash, key)? else {
             return Ok(None);

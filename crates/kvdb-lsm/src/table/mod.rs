@@ -22,7 +22,6 @@
 mod block;
 mod bloom;
 mod builder;
-mod compression;
 mod envelope;
 mod footer;
 mod forge;
@@ -40,7 +39,6 @@ mod top;
 pub(crate) use self::block::Block;
 pub(crate) use self::bloom::Bloom;
 pub(crate) use self::builder::{Built, TableBuilder, TableOptions};
-pub use self::compression::Compression;
 pub use self::forge::TableParts;
 pub(crate) use self::forge::forge;
 pub(crate) use self::index::Index;

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 
 use crate::batch::Seq;
+use crate::blob::BlobUse;
+use crate::entry::{Content, Entry};
 use crate::varint;
 
 /// What the owner's properties may take in a table, names and values together, in bytes.
@@ -22,7 +24,7 @@ pub(crate) struct Properties {
     pub(crate) entries: u64,
     /// Tombstones.
     pub(crate) tombstones: u64,
-    /// The bytes of all keys and values.
+    /// The bytes of all keys and of the values that are in the table.
     pub(crate) raw_bytes: u64,
     /// The bytes of all keys; 0 if not counted, as in format 1.
     pub(crate) raw_key_bytes: u64,
@@ -53,6 +55,8 @@ pub(crate) struct Properties {
     pub(crate) max_deadline: u64,
     /// The version of the engine that wrote the table.
     pub(crate) writer: String,
+    /// What the entries refer to, by blob file.
+    pub(crate) blobs: BTreeMap<u64, BlobUse>,
     /// What the owner says about the table, by name.
     pub(crate) user: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -61,17 +65,24 @@ const SMALLEST: u64 = 6;
 const LARGEST: u64 = 7;
 const WRITER: u64 = 17;
 const USER: u64 = 18;
+const BLOBS: u64 = 19;
 
 impl Properties {
     /// Counts an entry in.
-    pub(super) fn count(&mut self, key: &[u8], seq: Seq, value: Option<&[u8]>, deadline: Option<u64>) {
+    pub(super) fn count(&mut self, entry: Entry<'_>, deadline: Option<u64>) {
+        let Entry { key, seq, content } = entry;
         if self.entries == 0 {
             self.smallest = key.to_vec();
         }
         self.entries += 1;
-        self.tombstones += u64::from(value.is_none());
+        self.tombstones += u64::from(content.is_tombstone());
         self.raw_key_bytes += key.len() as u64;
-        self.raw_bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        self.raw_bytes += key.len() as u64;
+        match content {
+            Content::Value(value) => self.raw_bytes += value.len() as u64,
+            Content::Blob(reference) => self.blobs.entry(reference.file).or_default().add(&reference),
+            Content::Tombstone => {}
+        }
         self.cover_seqs(seq, seq);
         if let Some(deadline) = deadline {
             let is_first = self.with_deadline == 0;
@@ -131,6 +142,11 @@ impl Properties {
         field(SMALLEST, &self.smallest);
         field(LARGEST, &self.largest);
         field(WRITER, self.writer.as_bytes());
+        for (&number, used) in &self.blobs {
+            let mut body = Vec::new();
+            [number, used.records, used.bytes].iter().for_each(|&n| varint::write(&mut body, n));
+            field(BLOBS, &body);
+        }
         for (name, value) in &self.user {
             let mut body = Vec::with_capacity(varint::MAX_LEN + name.len() + value.len());
             varint::write(&mut body, name.len() as u64);
@@ -162,6 +178,16 @@ impl Properties {
                     let (name, value) = body[used..].split_at_checked(len).ok_or(CUT)?;
                     properties.user.insert(name.to_vec(), value.to_vec());
                 }
+                BLOBS => {
+                    let mut rest = body;
+                    let mut number = || {
+                        let (number, used) = varint::read(rest).ok_or(CUT)?;
+                        rest = &rest[used..];
+                        Ok::<u64, &str>(number)
+                    };
+                    let (number, used) = (number()?, BlobUse { records: number()?, bytes: number()? });
+                    properties.blobs.insert(number, used);
+                }
                 tag => {
                     if let Some((_, number)) = properties.numbers().into_iter().find(|(n, _)| *n == tag) {
                         let bytes: [u8; 8] = body.try_into().map_err(|_| "a property has a wrong length")?;
@@ -184,12 +210,17 @@ impl Properties {
 mod tests {
     use super::*;
 
+    fn count(to: &mut Properties, key: &[u8], seq: Seq, value: Option<&[u8]>, deadline: Option<u64>) {
+        to.count(Entry { key, seq, content: Content::of(value) }, deadline);
+    }
+
     #[test]
     fn properties_come_back_and_unknown_ones_are_skipped() {
         let mut properties = Properties { writer: "1.2.3".to_owned(), ..Properties::default() };
-        properties.count(b"a", 7, Some(b"value"), Some(90));
-        properties.count(b"bc", 3, None, None);
-        properties.count(b"d", 5, Some(b""), Some(20));
+        count(&mut properties, b"a", 7, Some(b"value"), Some(90));
+        count(&mut properties, b"bc", 3, None, None);
+        count(&mut properties, b"d", 5, Some(b""), Some(20));
+        properties.blobs = BTreeMap::from([3, 700].map(|n| (n, BlobUse { records: n, bytes: n << 40 })));
         properties.largest = b"d".to_vec();
         properties.dense_blocks = 1;
         properties.user.insert(b"name".to_vec(), b"content".to_vec());
@@ -214,10 +245,10 @@ mod tests {
     #[test]
     fn entries_without_a_sequence_leave_the_span_to_what_covers_them() {
         let mut properties = Properties::default();
-        properties.count(b"a", 0, None, None);
+        count(&mut properties, b"a", 0, None, None);
         assert_eq!((properties.min_seq, properties.max_seq), (0, 0));
-        properties.count(b"b", 7, None, None);
-        properties.count(b"c", 0, None, None);
+        count(&mut properties, b"b", 7, None, None);
+        count(&mut properties, b"c", 0, None, None);
         assert_eq!((properties.min_seq, properties.max_seq), (7, 7));
         properties.cover_seqs(0, 0);
         properties.cover_seqs(3, 5);
@@ -227,10 +258,10 @@ mod tests {
     #[test]
     fn a_table_is_dead_after_its_last_deadline_if_every_entry_has_one() {
         let mut properties = Properties::default();
-        properties.count(b"a", 1, Some(b"x"), Some(5));
-        properties.count(b"b", 2, Some(b"x"), Some(4));
+        count(&mut properties, b"a", 1, Some(b"x"), Some(5));
+        count(&mut properties, b"b", 2, Some(b"x"), Some(4));
         assert_eq!(properties.dead_after(), Some(5));
-        properties.count(b"c", 3, None, None);
+        count(&mut properties, b"c", 3, None, None);
         assert_eq!(properties.dead_after(), None);
     }
 }

@@ -17,8 +17,9 @@ use super::properties::Properties;
 use super::top::Top;
 use super::{DATA_START, Format, Handle, envelope};
 use crate::cache::{BlockCache, PartitionBlock};
-use crate::entry::Found;
+use crate::entry::{Content, Found};
 use crate::error::Error;
+use crate::file_copy;
 use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header};
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 
@@ -211,7 +212,7 @@ impl Table {
 
     /// What the table knows about `key`.
     pub(crate) fn get(&self, hash: u64, key: &[u8]) -> Result<Option<Found>, Error> {
-        self.get_with(hash, key, Found::from_value)
+        self.get_with(hash, key, Found::from_content)
     }
 
     /// As [`Table::get_with`], without ever touching the file.
@@ -219,18 +220,17 @@ impl Table {
         &self,
         hash: u64,
         key: &[u8],
-        found: impl FnOnce(Option<&[u8]>) -> R,
+        found: impl FnOnce(Content<'_>) -> R,
     ) -> Result<CacheOnly<R>, Error> {
         self.look_up(hash, key, Reach::Cache, found)
     }
 
-    /// Hands what the table knows about `key` to `found`, where it lies: a value, or `None` for a
-    /// tombstone.
+    /// Hands what the table knows about `key` to `found`, where it lies.
     pub(crate) fn get_with<R>(
         &self,
         hash: u64,
         key: &[u8],
-        found: impl FnOnce(Option<&[u8]>) -> R,
+        found: impl FnOnce(Content<'_>) -> R,
     ) -> Result<Option<R>, Error> {
         match self.look_up(hash, key, Reach::File(Fill::Cache), found)? {
             CacheOnly::Known(found) => Ok(found),
@@ -243,7 +243,7 @@ impl Table {
         hash: u64,
         key: &[u8],
         reach: Reach,
-        found: impl FnOnce(Option<&[u8]>) -> R,
+        found: impl FnOnce(Content<'_>) -> R,
     ) -> Result<CacheOnly<R>, Error> {
         let handle = match self.locate(hash, key, reach)? {
             CacheOnly::Known(Some(handle)) => handle,
@@ -298,10 +298,10 @@ impl Table {
         handle: &Handle,
         hash: u64,
         key: &[u8],
-        found: impl FnOnce(Option<&[u8]>) -> R,
+        found: impl FnOnce(Content<'_>) -> R,
     ) -> Result<Option<R>, Error> {
-        let value = block.get(hash, key).map_err(|bad| self.malformed(handle.offset, bad))?;
-        Ok(value.map(found))
+        let content = block.get(hash, key).map_err(|bad| self.malformed(handle.offset, bad))?;
+        Ok(content.map(found))
     }
 
     /// Whether the table may have a key of this hash, as far as a filter in memory tells.
@@ -440,17 +440,7 @@ impl Table {
     /// The checksum of the whole file, read from the disk.
     pub(crate) fn checksum_file(&self) -> Result<u32, Error> {
         self.check_readable()?;
-        let mut hasher = crc32fast::Hasher::new();
-        let mut buf = vec![0; 256 << 10];
-        let mut offset = 0;
-        loop {
-            let n = self.file.read_at(&mut buf, offset).map_err(Error::io("read", &self.path))?;
-            if n == 0 {
-                return Ok(hasher.finalize());
-            }
-            hasher.update(&buf[..n]);
-            offset += n as u64;
-        }
+        file_copy::checksum(&*self.file, &self.path)
     }
 }
 

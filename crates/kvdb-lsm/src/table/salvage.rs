@@ -1,10 +1,11 @@
 //! Reading what can be read of a damaged table.
 
+use std::sync::Arc;
+
 use super::Handle;
-use super::block::BlockCursor;
+use super::block::{Block, BlockCursor};
 use super::index::Index;
 use super::reader::{Fill, Table};
-use crate::batch::Seq;
 use crate::entry::Entry;
 use crate::error::Error;
 
@@ -49,14 +50,14 @@ impl Table {
         for number in 0..index.len() {
             let low = index.low(number);
             let end = if number + 1 < index.len() { Some(index.low(number + 1)) } else { end };
-            match self.entries(&index.handle(number), low, end) {
-                Ok(entries) => {
-                    for (key, seq, value) in &entries {
-                        each(Entry { key, seq: *seq, value: value.as_deref() })?;
-                    }
+            let block = match self.sound_block(&index.handle(number), low, end) {
+                Ok(block) => block,
+                Err(why) => {
+                    self.lose(lost, low, end, why);
+                    continue;
                 }
-                Err(why) => self.lose(lost, low, end, why),
-            }
+            };
+            self.walk(&index.handle(number), &block, each)?;
         }
         Ok(())
     }
@@ -71,24 +72,36 @@ impl Table {
         }
     }
 
-    /// The entries of a block, all of them or none; their keys lie between `low` and `end`.
-    fn entries(&self, handle: &Handle, low: &[u8], end: Option<&[u8]>) -> Result<Vec<OwnedEntry>, Error> {
+    /// A block of which every entry can be read; their keys lie between `low` and `end`.
+    fn sound_block(&self, handle: &Handle, low: &[u8], end: Option<&[u8]>) -> Result<Arc<Block>, Error> {
         let block = self.block(handle, Fill::Bypass)?;
-        let malformed = |bad| self.malformed(handle.offset, bad);
-        let mut cursor = BlockCursor::default();
-        let mut entries: Vec<OwnedEntry> = Vec::new();
-        block.seek_first(&mut cursor).map_err(malformed)?;
-        while let Some(entry) = block.entry(&cursor) {
-            let ascends = entries.last().is_none_or(|(last, ..)| last.as_slice() < entry.key);
+        let mut last: Option<Vec<u8>> = None;
+        self.walk(handle, &block, &mut |entry| {
+            let ascends = last.as_deref().is_none_or(|last| last < entry.key);
             if !ascends || entry.key < low || end.is_some_and(|end| entry.key >= end) {
                 let what = "the keys of the block do not ascend";
                 return Err(Error::corruption(self.path(), handle.offset, what));
             }
-            entries.push((entry.key.to_vec(), entry.seq, entry.value.map(<[u8]>::to_vec)));
+            last = Some(entry.key.to_vec());
+            Ok(())
+        })?;
+        Ok(block)
+    }
+
+    /// Gives every entry of a block to `each`.
+    fn walk(
+        &self,
+        handle: &Handle,
+        block: &Block,
+        each: &mut dyn FnMut(Entry<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let malformed = |bad| self.malformed(handle.offset, bad);
+        let mut cursor = BlockCursor::default();
+        block.seek_first(&mut cursor).map_err(malformed)?;
+        while let Some(entry) = block.entry(&cursor) {
+            each(entry)?;
             block.advance(&mut cursor).map_err(malformed)?;
         }
-        Ok(entries)
+        Ok(())
     }
 }
-
-type OwnedEntry = (Vec<u8>, Seq, Option<Vec<u8>>);

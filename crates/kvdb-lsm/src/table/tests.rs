@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cache::BlockCache;
-use crate::entry::{Entry, Found, key_hash};
+use crate::compression::Compression;
+use crate::entry::{Content, Entry, Found, key_hash};
 use crate::error::Error;
 use crate::probe;
 use crate::vfs::{OsVfs, Vfs};
@@ -42,7 +43,7 @@ fn build(path: &Path, options: TableOptions, entries: u32) -> Built {
     let mut builder = TableBuilder::new(file, NUMBER, options);
     for n in 0..entries {
         let (key, value) = (key(n), value(n));
-        let entry = Entry { key: &key, seq: u64::from(n) + 1, value: value.as_deref() };
+        let entry = Entry { key: &key, seq: u64::from(n) + 1, content: Content::of(value.as_deref()) };
         builder.add(entry).expect("add");
     }
     builder.finish().expect("finish")
@@ -84,8 +85,8 @@ fn what_was_built_is_found_by_point_seek_and_walk() {
         for n in 0..1000 {
             let (key, value) = (key(n), value(n));
             let found = table.get(key_hash(&key), &key).expect("get");
-            assert_eq!(found, Some(Found::from_value(value.as_deref())));
-            let cached = table.get_cached(key_hash(&key), &key, Found::from_value).expect("get");
+            assert_eq!(found, Some(Found::from_content(Content::of(value.as_deref()))));
+            let cached = table.get_cached(key_hash(&key), &key, Found::from_content).expect("get");
             assert!(matches!(cached, CacheOnly::Known(again) if again == found));
             for stranger in [[&key[..], b"!"].concat(), key[..key.len() - 1].to_vec()] {
                 assert_eq!(table.get(key_hash(&stranger), &stranger).expect("get"), None);
@@ -94,7 +95,7 @@ fn what_was_built_is_found_by_point_seek_and_walk() {
             seek.seek(&key).expect("seek");
             assert_eq!(seek.entry(), walk.entry());
             let seq = if options.drop_seqs { 0 } else { u64::from(n) + 1 };
-            let expected = Entry { key: &key, seq, value: value.as_deref() };
+            let expected = Entry { key: &key, seq, content: Content::of(value.as_deref()) };
             assert_eq!(walk.entry(), Some(expected));
             walk.advance().expect("advance");
         }
@@ -115,7 +116,7 @@ fn a_table_is_walked_backward_and_with_changes_of_direction() {
         for n in (0..600).rev() {
             let (here, gap) = (key(n), [&key(n)[..], b"!"].concat());
             assert_eq!(walk.entry().map(|entry| entry.key), Some(&here[..]));
-            assert_eq!(walk.entry().map(|entry| entry.value), Some(value(n).as_deref()));
+            assert_eq!(walk.entry().map(|entry| entry.content), Some(Content::of(value(n).as_deref())));
             for (key, inclusive) in [(&here, true), (&gap, true), (&gap, false)] {
                 sought.seek_back(key, inclusive).expect("seek");
                 assert_eq!(sought.entry(), walk.entry());
@@ -150,7 +151,7 @@ fn a_lookup_that_must_not_read_says_so_for_every_part_that_is_missing() {
     let pinned = open(&whole, build(&whole, OPTIONS, 1000).size).expect("open").pinned_memory();
     assert!(table.pinned_memory() < pinned / 2, "{} of {pinned}", table.pinned_memory());
     let asked = key(700);
-    let cached = || table.get_cached(key_hash(&asked), &asked, Found::from_value).expect("get");
+    let cached = || table.get_cached(key_hash(&asked), &asked, Found::from_content).expect("get");
     // Not even the filter is there.
     assert!(matches!(cached(), CacheOnly::NeedIo));
     let neighbour = [&asked[..], b"!"].concat();
@@ -159,7 +160,7 @@ fn a_lookup_that_must_not_read_says_so_for_every_part_that_is_missing() {
     assert!(matches!(cached(), CacheOnly::NeedIo));
     assert_eq!(
         table.get(key_hash(&asked), &asked).expect("get"),
-        Some(Found::from_value(value(700).as_deref()))
+        Some(Found::from_content(Content::of(value(700).as_deref())))
     );
     assert!(matches!(cached(), CacheOnly::Known(Some(_))));
 }
@@ -182,7 +183,7 @@ fn salvage_gives_every_entry_that_it_does_not_call_lost() {
             opened += 1;
             let mut found = Vec::new();
             let mut each = |entry: Entry<'_>| {
-                found.push((entry.key.to_vec(), entry.seq, entry.value.map(<[u8]>::to_vec)));
+                found.push((entry.key.to_vec(), entry.seq, Found::from_content(entry.content)));
                 Ok(())
             };
             let lost = table.salvage(&mut each).expect("only a callback ends it");
@@ -193,6 +194,8 @@ fn salvage_gives_every_entry_that_it_does_not_call_lost() {
                 })
             };
             let all = (0..1000).map(|n| (key(n), u64::from(n) + 1, value(n)));
+            let all =
+                all.map(|(key, seq, value)| (key, seq, Found::from_content(Content::of(value.as_deref()))));
             let expected: Vec<_> = all.filter(|(key, ..)| !is_lost(key)).collect();
             assert!(found == expected, "the flip at {at}: {lost:?}");
             largest = largest.max(1000 - found.len());
@@ -236,7 +239,7 @@ fn properties_tell_of_tombstones_deadlines_and_sizes() {
         let key = key(n);
         // The second half is nothing but tombstones.
         let value = (n < 200).then_some(&b"some value"[..]);
-        let entry = Entry { key: &key, seq: 1000 - u64::from(n), value };
+        let entry = Entry { key: &key, seq: 1000 - u64::from(n), content: Content::of(value) };
         builder.add_with_deadline(entry, value.map(|_| u64::from(n) + 50)).expect("add");
     }
     assert!(builder.set_user_property(b"owner", b"says so"));
@@ -268,7 +271,7 @@ fn long_keys_count_against_the_size_of_a_table() {
     let mut key = vec![b'k'; 100_000];
     for n in 0..50u8 {
         key.push(n);
-        builder.add(Entry { key: &key, seq: 1, value: Some(b"") }).expect("add");
+        builder.add(Entry { key: &key, seq: 1, content: Content::Value(b"") }).expect("add");
         key.pop();
     }
     assert!(builder.size() > 5_000_000, "{}", builder.size());

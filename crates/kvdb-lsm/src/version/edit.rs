@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Features, LEVELS, MAX_CLASSES, Traits, Weight};
 use crate::batch::Seq;
+use crate::blob::{BlobMeta, BlobUse, OVERHEAD};
 use crate::table::Built;
 use crate::varint;
 
@@ -24,6 +25,9 @@ const COUNTERS: u64 = 6;
 const FEATURES: u64 = 7;
 const TRAITS: u64 = OPTIONAL | 7;
 const APPLIED_INDEX: u64 = 8;
+// Optional, so that a reader that does not know them comes to the features, which forbid it to go on.
+const ADD_BLOB: u64 = OPTIONAL | 9;
+const BLOB_USES: u64 = OPTIONAL | 10;
 
 /// What the manifest says about a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(crate) struct FileMeta {
     pub(crate) largest: Vec<u8>,
     /// What the filter said about its rows, if there was one.
     pub(crate) traits: Option<Traits>,
+    /// What it refers to, by blob file.
+    pub(crate) blobs: BTreeMap<u64, BlobUse>,
 }
 
 impl FileMeta {
@@ -61,6 +67,7 @@ impl FileMeta {
             smallest: built.properties.smallest,
             largest: built.properties.largest,
             traits: None,
+            blobs: built.properties.blobs,
         }
     }
 
@@ -88,12 +95,15 @@ pub(crate) fn test_meta(number: u64, size: u64, smallest: &str, largest: &str) -
         smallest: smallest.into(),
         largest: largest.into(),
         traits: None,
+        blobs: BTreeMap::new(),
     })
 }
 
 /// A change. What is `None` stays as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct VersionEdit {
+    /// Blob files that come. A file goes when no table refers to it.
+    pub(crate) blobs: Vec<BlobMeta>,
     /// Tables that come, with their levels.
     pub(crate) added: Vec<(usize, FileMeta)>,
     /// Tables that go, by level and number.
@@ -146,6 +156,13 @@ impl VersionEdit {
         if let Some(features) = &self.features {
             field(FEATURES, &|body| features.encode(body));
         }
+        for meta in &self.blobs {
+            field(ADD_BLOB, &|body| {
+                for number in [meta.number, meta.size, u64::from(meta.crc), meta.records] {
+                    varint::write(body, number);
+                }
+            });
+        }
         for (level, meta) in &self.added {
             field(ADD_FILE, &|body| {
                 for number in [
@@ -164,6 +181,16 @@ impl VersionEdit {
             });
             if let Some(traits) = &meta.traits {
                 field(TRAITS, &|body| put_traits(body, meta.number, traits));
+            }
+            if !meta.blobs.is_empty() {
+                field(BLOB_USES, &|body| {
+                    varint::write(body, meta.number);
+                    for (&number, used) in &meta.blobs {
+                        for number in [number, used.records, used.bytes] {
+                            varint::write(body, number);
+                        }
+                    }
+                });
             }
         }
         for (level, number) in &self.removed {
@@ -206,13 +233,14 @@ impl VersionEdit {
                     let meta = FileMeta {
                         number: body.varint()?,
                         size: body.varint()?,
-                        crc: u32::try_from(body.varint()?).map_err(|_| "a checksum does not fit")?,
+                        crc: body.crc()?,
                         entries: body.varint()?,
                         tombstones: body.varint()?,
                         max_seq: body.varint()?,
                         smallest: body.bytes()?.to_vec(),
                         largest: body.bytes()?.to_vec(),
                         traits: None,
+                        blobs: BTreeMap::new(),
                     };
                     if meta.smallest > meta.largest {
                         return Err("the keys of a table are the wrong way round");
@@ -239,15 +267,33 @@ impl VersionEdit {
                 TRAITS => {
                     let number = body.varint()?;
                     let traits = body.traits()?;
-                    let (_, meta) = edit
-                        .added
-                        .last_mut()
-                        .filter(|(_, meta)| meta.number == number)
-                        .ok_or("the edit describes a table that it does not add")?;
+                    let meta = edit.last_added(number)?;
                     if traits.total().entries != meta.entries || traits.undying > meta.entries {
                         return Err("the description of a table contradicts itself");
                     }
                     meta.traits = Some(traits);
+                }
+                ADD_BLOB => {
+                    let meta = BlobMeta {
+                        number: body.varint()?,
+                        size: body.varint()?,
+                        crc: body.crc()?,
+                        records: body.varint()?,
+                    };
+                    if meta.size <= OVERHEAD || meta.records == 0 {
+                        return Err("a blob file has no records");
+                    }
+                    edit.blobs.push(meta);
+                }
+                BLOB_USES => {
+                    let meta = edit.last_added(body.varint()?)?;
+                    while !body.is_empty() {
+                        let (number, used) = (body.varint()?, body.blob_use()?);
+                        if meta.blobs.last_key_value().is_some_and(|(&last, _)| last >= number) {
+                            return Err("the blob files of a table are not in order");
+                        }
+                        meta.blobs.insert(number, used);
+                    }
                 }
                 tag if tag & OPTIONAL != 0 => continue,
                 _ => return Err("the edit has a field that this version does not know"),
@@ -257,6 +303,12 @@ impl VersionEdit {
             }
         }
         Ok(edit)
+    }
+
+    /// The table of this number, if it is the one added last.
+    fn last_added(&mut self, number: u64) -> Result<&mut FileMeta, &'static str> {
+        let last = self.added.last_mut().map(|(_, meta)| meta);
+        last.filter(|meta| meta.number == number).ok_or("the edit describes a table that it does not add")
     }
 }
 
@@ -281,6 +333,19 @@ impl<'a> Reader<'a> {
     fn bytes(&mut self) -> Result<&'a [u8], &'static str> {
         let len = usize::try_from(self.varint()?).map_err(|_| Self::CUT)?;
         self.rest.split_off(..len).ok_or(Self::CUT)
+    }
+
+    fn crc(&mut self) -> Result<u32, &'static str> {
+        u32::try_from(self.varint()?).map_err(|_| "a checksum does not fit")
+    }
+
+    fn blob_use(&mut self) -> Result<BlobUse, &'static str> {
+        let used = BlobUse { records: self.varint()?, bytes: self.varint()? };
+        if used.records > 0 {
+            Ok(used)
+        } else {
+            Err("a table refers to no record of a blob file that it names")
+        }
     }
 
     fn weight(&mut self) -> Result<Weight, &'static str> {

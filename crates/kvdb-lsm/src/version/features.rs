@@ -8,6 +8,8 @@ use crate::varint;
 
 /// Tables of format 2.
 const TABLE_FORMAT_2: u64 = 1;
+/// Values in blob files.
+const BLOB_FILES: u64 = 2;
 
 /// The features of a database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +23,13 @@ impl Features {
     /// What a database has that this version writes to.
     pub(crate) const WRITTEN: Self = Self { compat: 0, ro_compat: 0, incompat: TABLE_FORMAT_2 };
 
+    /// What a database has from its first blob file on.
+    pub(crate) const WITH_BLOBS: Self =
+        Self { compat: 0, ro_compat: 0, incompat: TABLE_FORMAT_2 | BLOB_FILES };
+
+    /// All that this version knows.
+    const KNOWN: Self = Self::WITH_BLOBS;
+
     /// Adds the features of another set.
     pub(crate) const fn insert(&mut self, other: Self) {
         self.compat |= other.compat;
@@ -30,7 +39,7 @@ impl Features {
 
     /// Whether this version can read the database; `Err` says why not.
     pub(crate) fn check_readable(&self) -> Result<(), String> {
-        let unknown = self.incompat & !Self::WRITTEN.incompat;
+        let unknown = self.incompat & !Self::KNOWN.incompat;
         if unknown == 0 {
             return Ok(());
         }
@@ -43,7 +52,7 @@ impl Features {
     /// Whether this version can read the database and write to it; `Err` says why not.
     pub(crate) fn check_writable(&self) -> Result<(), String> {
         self.check_readable()?;
-        let unknown = self.ro_compat & !Self::WRITTEN.ro_compat;
+        let unknown = self.ro_compat & !Self::KNOWN.ro_compat;
         if unknown == 0 {
             return Ok(());
         }
@@ -76,7 +85,7 @@ mod tests {
 
     #[test]
     fn unknown_features_are_judged_by_their_set() {
-        let known = Features::WRITTEN;
+        let known = Features::KNOWN;
         assert_eq!(known.check_writable(), Ok(()));
         assert_eq!(Features { compat: u64::MAX, ..known }.check_writable(), Ok(()));
         let read_only = Features { ro_compat: 1 << 9, ..known };

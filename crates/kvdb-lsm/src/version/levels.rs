@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{FileMeta, VersionEdit, Wear, sublevels};
+use super::{BlobStates, FileMeta, VersionEdit, Wear, sublevels};
+use crate::blob::{BlobFile, BlobSet};
+use crate::db::files::{DataFile, DataKind};
+use crate::error::Error;
 use crate::table::Table;
 
 /// The number of levels. Level 0 holds flushed memtables as they come, each deeper one is a single
@@ -25,18 +28,29 @@ pub(crate) struct VersionFile {
 /// The descriptions of the tables by level, without the tables.
 pub(crate) type LevelMetas = [Vec<Arc<FileMeta>>; LEVELS];
 
+/// The files that an edit adds, open, in the order of the edit.
+#[derive(Debug, Default)]
+pub(crate) struct NewFiles {
+    /// The tables.
+    pub(crate) tables: Vec<Arc<Table>>,
+    /// The blob files.
+    pub(crate) blobs: Vec<Arc<BlobFile>>,
+}
+
 /// An immutable picture of the levels.
 ///
 /// # Invariants
 /// Level 0 is ordered from new to old. A deeper level is ordered by key, and its tables do not
 /// overlap. For every key, a table that is newer in this order has the newer version. `runs` has
 /// the tables of level 0 by sublevel, the highest first, each ordered by key; `sizes` are the bytes
-/// of the levels.
+/// of the levels. `blobs` has the files of `blob_states` and no others.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Version {
     levels: [Arc<Vec<VersionFile>>; LEVELS],
     runs: Vec<Arc<Vec<VersionFile>>>,
     sizes: [u64; LEVELS],
+    blobs: Arc<BlobSet>,
+    blob_states: Arc<BlobStates>,
 }
 
 impl Version {
@@ -53,6 +67,40 @@ impl Version {
     /// The bytes of each level.
     pub(crate) const fn sizes(&self) -> &[u64; LEVELS] {
         &self.sizes
+    }
+
+    /// The blob files, open.
+    pub(crate) fn blobs(&self) -> &BlobSet {
+        &self.blobs
+    }
+
+    /// The blob files, as the manifest has them.
+    pub(crate) fn blob_states(&self) -> &BlobStates {
+        &self.blob_states
+    }
+
+    /// The files that hold the rows, blob files first.
+    pub(crate) fn data_files(&self) -> impl Iterator<Item = DataFile> {
+        let blobs = self.blob_states.values().map(|state| DataFile::from(&state.meta));
+        blobs.chain(self.files().map(|(_, file)| DataFile::from(&*file.meta)))
+    }
+
+    /// Fails if a file is in quarantine.
+    pub(crate) fn check_readable(&self) -> Result<(), Error> {
+        self.blobs.files().try_for_each(|file| file.check_readable())?;
+        self.files().try_for_each(|(_, file)| file.table.check_readable())
+    }
+
+    /// Fails if this file is in quarantine.
+    pub(crate) fn check_file_readable(&self, file: DataFile) -> Result<(), Error> {
+        match file.kind {
+            DataKind::Blob => self.blobs.get(file.number).map_or(Ok(()), |blob| blob.check_readable()),
+            DataKind::Table => {
+                let mut tables = self.files().map(|(_, table)| table);
+                let table = tables.find(|table| table.meta.number == file.number);
+                table.map_or(Ok(()), |table| table.table.check_readable())
+            }
+        }
     }
 
     /// All tables with their levels.
@@ -81,9 +129,14 @@ impl Version {
         worn.map(|(level, file)| (level, file.meta.number)).collect()
     }
 
-    /// The version after `edit`; `added` are its new tables, open, in the same order. `Err` says
+    /// The version after `edit`, which adds `new`; `blobs` are the blob files after it. `Err` says
     /// why the edit does not fit.
-    pub(crate) fn apply(&self, edit: &VersionEdit, added: &[Arc<Table>]) -> Result<Self, String> {
+    pub(crate) fn apply(
+        &self,
+        edit: &VersionEdit,
+        new: &NewFiles,
+        blobs: &BlobStates,
+    ) -> Result<Self, String> {
         let mut next = self.clone();
         for &(level, number) in &edit.removed {
             let files = Arc::make_mut(&mut next.levels[level]);
@@ -93,7 +146,7 @@ impl Version {
                 .ok_or_else(|| format!("table {number} is not on level {level}"))?;
             files.remove(at);
         }
-        for ((level, meta), table) in edit.added.iter().zip(added) {
+        for ((level, meta), table) in edit.added.iter().zip(&new.tables) {
             Arc::make_mut(&mut next.levels[*level]).push(VersionFile {
                 meta: Arc::new(meta.clone()),
                 table: Arc::clone(table),
@@ -108,6 +161,12 @@ impl Version {
             } else {
                 files.sort_by(|a, b| a.meta.smallest.cmp(&b.meta.smallest));
             }
+        }
+        if *self.blob_states != *blobs {
+            let files =
+                self.blobs.files().chain(&new.blobs).filter(|file| blobs.contains_key(&file.number()));
+            next.blobs = Arc::new(files.cloned().collect());
+            next.blob_states = Arc::new(blobs.clone());
         }
         let metas = next.metas();
         check(&metas)?;

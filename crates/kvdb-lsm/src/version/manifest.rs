@@ -18,8 +18,10 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::blobs::{self, BlobStates};
 use super::{Features, FileMeta, LEVELS, NUMBER_LIMIT, VersionEdit, manifest_name};
 use crate::batch::Seq;
+use crate::db::files::DataFile;
 use crate::error::Error;
 use crate::file_header::{FILE_HEADER_LEN, FileKind, check_file_header, file_header};
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
@@ -32,6 +34,8 @@ const RECORD_HEADER: usize = 20;
 pub(crate) struct Snapshot {
     /// The tables by number, with their levels.
     pub(crate) files: BTreeMap<u64, (usize, FileMeta)>,
+    /// The blob files to which they refer.
+    pub(crate) blobs: BlobStates,
     /// The first log segment that is needed; 0 if there may be none.
     pub(crate) min_segment: u64,
     /// A number above that of every file.
@@ -49,18 +53,23 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Changes the state. `Err` says why the edit does not fit it.
     pub(crate) fn apply(&mut self, edit: &VersionEdit) -> Result<(), String> {
+        for meta in &edit.blobs {
+            blobs::add(&mut self.blobs, *meta)?;
+        }
         for (level, number) in &edit.removed {
             match self.files.remove(number) {
-                Some((found, _)) if found == *level => {}
+                Some((found, meta)) if found == *level => blobs::release(&mut self.blobs, &meta),
                 _ => return Err(format!("table {number} is not on level {level}")),
             }
         }
         for (level, meta) in &edit.added {
+            blobs::refer(&mut self.blobs, meta)?;
             let before = self.files.insert(meta.number, (*level, meta.clone()));
             if before.is_some() {
                 return Err(format!("table {} is there twice", meta.number));
             }
         }
+        blobs::settle(&mut self.blobs)?;
         self.min_segment = edit.min_segment.unwrap_or(self.min_segment);
         self.next_file = edit.next_file.unwrap_or(self.next_file);
         self.flushed_seq = edit.flushed_seq.unwrap_or(self.flushed_seq);
@@ -75,6 +84,7 @@ impl Snapshot {
     /// The edit that makes this state from nothing.
     pub(crate) fn to_edit(&self) -> VersionEdit {
         VersionEdit {
+            blobs: self.blobs.values().map(|state| state.meta).collect(),
             added: self.files.values().cloned().collect(),
             removed: Vec::new(),
             min_segment: Some(self.min_segment),
@@ -86,11 +96,26 @@ impl Snapshot {
         }
     }
 
+    /// The files that hold the rows, blob files first.
+    pub(crate) fn data_files(&self) -> impl Iterator<Item = DataFile> {
+        let blobs = self.blobs.values().map(|state| DataFile::from(&state.meta));
+        blobs.chain(self.files.values().map(|(_, meta)| DataFile::from(meta)))
+    }
+
     /// Checks what every state of a sound database has.
     pub(crate) fn check(&self) -> Result<(), String> {
         let highest = self.next_file.max(self.flushed_seq).max(self.min_segment);
         if highest >= NUMBER_LIMIT {
             return Err(format!("the number {highest} cannot have been given out"));
+        }
+        if let Some((number, _)) =
+            self.blobs.last_key_value().filter(|(number, _)| **number >= self.next_file)
+        {
+            return Err(format!("blob file {number} has a number not yet given out"));
+        }
+        let tables = self.files.values().map(|(_, meta)| meta);
+        if blobs::of_tables(self.blobs.values().map(|state| state.meta), tables)? != self.blobs {
+            return Err("the tables refer to other blob files than the state has".to_owned());
         }
         let mut levels: super::LevelMetas = std::array::from_fn(|_| Vec::new());
         for (level, meta) in self.files.values() {
@@ -377,6 +402,7 @@ pub(crate) fn forge(number: u64, edits: &[&[u8]]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blob::{BlobMeta, BlobUse};
     use crate::version::{Traits, Weight};
 
     fn weight(entries: u64) -> Weight {
@@ -399,7 +425,15 @@ mod tests {
                 deadlines: number.is_multiple_of(2).then_some((number, u64::MAX)),
                 undying: 7,
             }),
+            blobs: uses(number),
         }
+    }
+
+    /// Table `n` refers to blob file 100 + n, and every second one to that of the table before.
+    fn uses(number: u64) -> BTreeMap<u64, BlobUse> {
+        let one = |of| (100 + of, BlobUse { records: 1, bytes: 500 });
+        let before = number.is_multiple_of(2).then(|| one(number - 1));
+        [one(number)].into_iter().chain(before).collect()
     }
 
     fn manifest() -> (Vec<u8>, Snapshot) {
@@ -417,14 +451,15 @@ mod tests {
         push(&[]);
         for number in 3..9 {
             let edit = VersionEdit {
+                blobs: vec![BlobMeta { number: 100 + number, size: 1100, crc: 9, records: 2 }],
                 added: vec![(1, meta(number))],
                 removed: (number % 2 == 0).then(|| (1, number - 1)).into_iter().collect(),
                 min_segment: Some(number),
-                next_file: Some(number + 1),
+                next_file: Some(number + 101),
                 flushed_seq: Some(number),
                 applied_index: (number > 5).then_some(number * 7),
                 counters: Some(BTreeMap::from([(1, -5), (900, i64::MAX)])),
-                features: Some(Features::WRITTEN),
+                features: Some(Features::WITH_BLOBS),
             };
             state.apply(&edit).expect("the edit fits");
             push(&edit.encode());
@@ -439,6 +474,29 @@ mod tests {
         assert_eq!(parse(&bytes, 7), Ok(state.clone()));
         assert!(parse(&bytes, 8).is_err());
         assert_eq!(VersionEdit::decode(&state.to_edit().encode()), Ok(state.to_edit()));
+    }
+
+    #[test]
+    fn a_blob_file_is_there_as_long_as_a_table_refers_to_it() {
+        let (_, mut state) = manifest();
+        // Tables 4, 6 and 8 are left.
+        assert!(state.blobs.keys().eq(&[103, 104, 105, 106, 107, 108]));
+        assert_eq!(state.blobs[&104].garbage(), 1100 - crate::blob::OVERHEAD - 500);
+        let go = |number| VersionEdit { removed: vec![(1, number)], ..VersionEdit::default() };
+        state.apply(&go(6)).expect("it is there");
+        assert!(state.blobs.keys().eq(&[103, 104, 107, 108]));
+        let moves = VersionEdit { added: vec![(2, meta(4))], ..go(4) };
+        state.apply(&moves).expect("it is there");
+        assert!(state.blobs.keys().eq(&[103, 104, 107, 108]));
+        assert_eq!(state.check(), Ok(()));
+        let stranger = VersionEdit { added: vec![(3, meta(9))], ..VersionEdit::default() };
+        assert!(state.clone().apply(&stranger).is_err_and(|why| why.contains("blob file 109")));
+        let mut greedy = meta(9);
+        greedy.blobs = BTreeMap::from([(104, BlobUse { records: 2, bytes: 10 })]);
+        let greedy = VersionEdit { added: vec![(3, greedy)], ..VersionEdit::default() };
+        assert!(state.clone().apply(&greedy).is_err_and(|why| why.contains("more of blob file 104")));
+        state.blobs.remove(&103);
+        assert!(state.check().is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! appended to the manifest and made durable *before* the new version is used. `CURRENT` names the
 //! manifest.
 
+mod blobs;
 mod current;
 mod edit;
 mod features;
@@ -13,12 +14,13 @@ mod sublevels;
 mod traits;
 mod wear;
 
+pub(crate) use self::blobs::{BlobState, BlobStates, of_tables as blobs_of_tables};
 pub(crate) use self::current::{CURRENT, manifest_name, parse_manifest_name, read_current, write_current};
 #[cfg(test)]
 pub(crate) use self::edit::test_meta;
 pub(crate) use self::edit::{FileMeta, VersionEdit};
 pub(crate) use self::features::Features;
-pub(crate) use self::levels::{LAST_LEVEL, LEVELS, LevelMetas, Version, VersionFile};
+pub(crate) use self::levels::{LAST_LEVEL, LEVELS, LevelMetas, NewFiles, Version, VersionFile};
 pub(crate) use self::manifest::{
     Manifest, ManifestError, ManifestRecord, Snapshot, forge as forge_manifest, parse as parse_manifest,
     read_bytes as read_manifest_bytes, read_manifest, records as manifest_records,

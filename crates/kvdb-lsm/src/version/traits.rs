@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::entry::Entry;
+use crate::entry::{Content, Entry};
 use crate::filter::CompactionFilter;
 
 /// Classes that are told apart in one table; the rows of others count as without a class.
@@ -18,7 +18,7 @@ pub(crate) struct Weight {
 impl Weight {
     fn add(&mut self, entry: Entry<'_>) {
         self.entries += 1;
-        self.bytes += (entry.key.len() + entry.value.map_or(0, <[u8]>::len)) as u64;
+        self.bytes += entry.key.len() as u64 + entry.content.value_len();
     }
 }
 
@@ -60,8 +60,15 @@ impl Traits {
             }
             _ => self.unclassed.add(entry),
         }
-        let Some(value) = entry.value else {
-            return;
+        let value = match entry.content {
+            Content::Value(value) => value,
+            // One that cannot be read.
+            Content::Blob(_) if filter.reads_values() => {
+                self.undying += 1;
+                return;
+            }
+            Content::Blob(_) => &[],
+            Content::Tombstone => return,
         };
         match filter.deadline(entry.key, value) {
             Some(deadline) => {

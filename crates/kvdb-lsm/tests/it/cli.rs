@@ -19,7 +19,8 @@ fn write(dir: &Path, from: u32, to: u32) {
     let db = Db::open(options).expect("open");
     for n in from..to {
         let mut batch = WriteBatch::new();
-        batch.put(format!("key{n:04}").as_bytes(), &vec![n as u8; 500]);
+        let len = if n == 30 { 5000 } else { 500 };
+        batch.put(format!("key{n:04}").as_bytes(), &vec![n as u8; len]);
         batch.add_counter(3, 1);
         db.append(&batch).expect("append");
         if n % 50 == 49 {
@@ -94,15 +95,24 @@ fn damage_is_reported_repaired_and_shown() {
     assert!(out.contains("\"key0101\" = 500 bytes\n  counter 3 +1\n"), "{out}");
     let (code, out, _) = kvdb(&["dump", "sst", text(&sst), "--values"]);
     assert_eq!(code, 0);
-    assert_eq!(out.lines().count(), 51, "{out}");
+    assert_eq!(out.lines().count(), 52, "{out}");
     assert!(out.contains("2 \"key0001\" = \"\\x01\\x01"), "{out}");
+    assert!(out.contains("31 \"key0030\" = 5000 bytes in blob file "), "{out}");
+    let blob = first("blob");
+    let (code, out, _) = kvdb(&["dump", "blob", text(&blob)]);
+    assert!(code == 0 && out.ends_with(" bytes, \"key0030\" = 5000 bytes\n"), "{out}");
 
     let mut bytes = std::fs::read(&sst).expect("read");
     bytes[20] ^= 1;
     std::fs::write(&sst, &bytes).expect("write");
     let (code, out, _) = kvdb(&["verify", text(&db)]);
     assert_eq!(code, 3);
-    assert!(out.contains("1 tables are damaged"), "{out}");
+    assert!(out.contains("1 files are damaged"), "{out}");
+    std::fs::write(&blob, std::fs::read(&blob).expect("read").split_off(1)).expect("write");
+    let (code, out, _) = kvdb(&["dump", "blob", text(&blob)]);
+    assert!(code == 3 && out.starts_with("16: unreadable, "), "{out}");
+    let (code, out, _) = kvdb(&["verify", text(&db)]);
+    assert!(code == 3 && out.contains("2 files are damaged"), "{out}");
     let readable = dir.path().join("readable.sst");
     let (code, out, _) = kvdb(&["salvage", text(&sst), text(&readable)]);
     assert_eq!(code, 3);
@@ -111,6 +121,7 @@ fn damage_is_reported_repaired_and_shown() {
     let (code, out, _) = kvdb(&["repair", text(&db)]);
     assert_eq!(code, 3);
     assert!(out.contains("moved aside: "), "{out}");
+    assert!(out.contains("the values of 1 keys from \"key0030\""), "{out}");
     assert!(out.contains("the keys from \"key0000\""), "{out}");
     assert_eq!(kvdb(&["verify", text(&db)]).0, 0);
     let (code, out, _) = kvdb(&["repair", text(&db)]);

@@ -2,7 +2,7 @@
 //! compacted into today's format.
 //!
 //! `tests/fixtures/format-N` is the directory of a database as the writer of table format N left
-//! it, made by [`write_fixture`] of that time. A fixture is never made again; a new format gets a
+//! it (`blobs-N`, of blob file format N), made by [`write_fixture`] of that time. A fixture is never made again; a new format gets a
 //! new one.
 
 use crate::db_support::Model;
@@ -30,9 +30,16 @@ fn options(vfs: Arc<dyn Vfs>, dir: &Path) -> Options {
     options.level0_depth = 3;
     options.base_level_bytes = 12 << 10;
     options.compression = Compression::Lz4;
+    options.blob_threshold = BLOB_THRESHOLD;
+    options.blob_file_bytes = 8 << 10;
+    options.blob_garbage_ratio = 0.9;
+    options.blob_age_cutoff = 0.0;
     options.background = false;
     options
 }
+
+/// The rows of the fixtures have few values that are longer.
+const BLOB_THRESHOLD: usize = 50;
 
 fn key(n: u64) -> Vec<u8> {
     match n % 7 {
@@ -90,8 +97,9 @@ fn write_fixture(dir: &Path) {
         }
     }
     db.log().sync().expect("sync");
-    let tables = db.stats().tables;
-    assert!(tables[0] > 0 && tables[1..].iter().sum::<usize>() > 1, "{tables:?}");
+    let stats = db.stats();
+    assert!(stats.tables[0] > 0 && stats.tables[1..].iter().sum::<usize>() > 0, "{stats:?}");
+    assert!(stats.blob_files > 1 && stats.blob_garbage_bytes > 0, "{stats:?}");
     std::mem::forget(db);
 }
 
@@ -109,9 +117,12 @@ fn fixtures() -> PathBuf {
 /// Copies a fixture into a simulated file system.
 fn load(name: &str) -> SimVfs {
     let vfs = SimVfs::new();
-    for sub in ["", "sst", "wal"] {
+    for sub in ["", "blob", "sst", "wal"] {
         let (from, to) = (fixtures().join(name).join(sub), Path::new(DB).join(sub));
         vfs.create_dir_all(&to).expect("create");
+        if sub == "blob" && !from.exists() {
+            continue;
+        }
         for entry in std::fs::read_dir(&from).expect("the fixture is there") {
             let path = entry.expect("list").path();
             if path.is_file() {
@@ -163,7 +174,7 @@ fn a_key_that_no_table_could_carry_is_refused() {
 
 #[test]
 fn databases_of_every_format_are_read_and_written_on() {
-    for name in ["format-1", "format-2"] {
+    for name in ["format-1", "format-2", "blobs-1"] {
         let (vfs, mut expected) = (load(name), model());
         let db = Db::open(options(Arc::new(vfs.clone()), Path::new(DB))).expect("open");
         assert_eq!(db.log().appended(), BATCHES * 4, "{name}");
@@ -176,6 +187,7 @@ fn databases_of_every_format_are_read_and_written_on() {
         assert_is(&db, &expected, "tables of both formats");
         db.compact().expect("compact");
         assert_is(&db, &expected, "compacted");
+        assert!(db.stats().blob_files > 0, "{name}: large values go to blob files");
         db.close().expect("close");
         let db = Db::open(options(Arc::new(vfs), Path::new(DB))).expect("open");
         assert_is(&db, &expected, "opened again");

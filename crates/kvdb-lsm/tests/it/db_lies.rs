@@ -157,6 +157,16 @@ fn a_skipped_sync_of_tables_is_found_out() {
 }
 
 #[test]
+fn a_skipped_sync_of_blob_files_is_found_out() {
+    is_found_out(Lie::Sync(".blob"));
+}
+
+#[test]
+fn a_directory_of_blob_files_that_is_not_synced_is_found_out() {
+    is_found_out(Lie::SyncDir("blob"));
+}
+
+#[test]
 fn a_skipped_sync_of_the_manifest_is_found_out() {
     is_found_out(Lie::Sync("MANIFEST"));
 }

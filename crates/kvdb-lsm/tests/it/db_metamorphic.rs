@@ -71,6 +71,10 @@ fn random_options(rng: &mut Rng, vfs: &SimVfs) -> Options {
     options.level0_depth = one_of(&[1, 2, 4, 20]);
     options.base_level_bytes = one_of(&[1, 4 << 10, 32 << 10, 1 << 20]) as u64;
     options.fan_out = one_of(&[2, 3, 10]) as u64;
+    options.blob_threshold = one_of(&[0, 1, 30, 100, 4 << 10]);
+    options.blob_file_bytes = one_of(&[1, 3 << 10, 256 << 20]) as u64;
+    options.blob_garbage_ratio = [0.01, 0.3, 0.5, 1.0][one_of(&[0, 1, 2, 3])];
+    options.blob_age_cutoff = [0.0, 0.25, 1.0][one_of(&[0, 1, 2])];
     options.min_tombstones = one_of(&[1, 20, 1000]) as u64;
     options.restart_interval = one_of(&[1, 4, 16, 100]);
     options.last_level_compression =
@@ -227,6 +231,10 @@ impl std::fmt::Debug for Shown<'_> {
             .field("base_level_bytes", &options.base_level_bytes)
             .field("fan_out", &options.fan_out)
             .field("min_tombstones", &options.min_tombstones)
+            .field("blob_threshold", &options.blob_threshold)
+            .field("blob_file_bytes", &options.blob_file_bytes)
+            .field("blob_garbage_ratio", &options.blob_garbage_ratio)
+            .field("blob_age_cutoff", &options.blob_age_cutoff)
             .field("restart_interval", &options.restart_interval)
             .field("last_level_compression", &options.last_level_compression)
             .field("bloom_bits_per_key", &options.bloom_bits_per_key)

@@ -154,6 +154,7 @@ fn check_view(db: &Db, view: &ReadView, model: &Model, rng: &mut Rng, context: &
 
 #[test]
 fn every_answer_is_that_of_the_model() {
+    let (mut blobs, mut moved) = (0, 0);
     for seed in seeds(60) {
         let mut rng = Rng::new(seed);
         let vfs = SimVfs::new();
@@ -163,12 +164,15 @@ fn every_answer_is_that_of_the_model() {
             run.step(&mut rng, &format!("seed {seed}, step {step}"));
         }
         run.history.model.assert_equals(&run.db, &format!("seed {seed}, end"));
+        let stats = run.db.stats();
+        (blobs, moved) = (blobs + stats.blob_files, moved + stats.moved_blob_bytes);
         for (view, model) in &run.views {
             for _ in 0..5 {
                 check_view(&run.db, view, model, &mut rng, &format!("seed {seed}, last views"));
             }
         }
     }
+    assert!(blobs > 0 && moved > 0, "{blobs} blob files, {moved} bytes moved: large values are too rare");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Repair and dumps: what is sound is kept exactly, what is lost is told, and nothing that was
 //! never written comes out.
 
+use crate::db_blobs::{in_dir, records};
 use crate::db_support::{COUNTERS, DB, History, KEYS, Model, files, key, random_batch, small};
 use crate::support::Rng;
 use kvdb_lsm::batch::WriteBatch;
@@ -379,4 +380,79 @@ fn dumps_show_every_record_and_survive_any_damage() {
             assert!(seen, "{} at {at}: the flip is not shown", path.display());
         }
     }
+}
+
+/// A database with rows in several tables and blob files, closed.
+fn for_repair() -> (SimVfs, History) {
+    let vfs = SimVfs::new();
+    let db = Db::open(small(&vfs)).expect("open");
+    let (mut history, mut rng) = (History::default(), Rng::new(8));
+    for n in 0..100 {
+        let batch = random_batch(&mut rng);
+        let seq = db.append(&batch).expect("append");
+        history.push(batch, seq);
+        if n % 20 == 19 {
+            db.flush().expect("flush");
+            db.compact_step().expect("compact");
+        }
+    }
+    db.close().expect("close");
+    (vfs, history)
+}
+
+/// Repairs, and returns the keys whose newest value is not there any more, and what was said.
+fn repaired(vfs: &SimVfs, model: &Model, context: &str) -> (BTreeSet<Vec<u8>>, Vec<String>) {
+    let report = repair(&small(vfs), &mut unwatched).unwrap_or_else(|e| panic!("{context}: {e}"));
+    let db = Db::open(small(vfs)).unwrap_or_else(|e| panic!("{context}: {e}"));
+    assert!(db.verify().expect("verify").problems.is_empty(), "{context}");
+    let is_gone = |(key, value): &(&Vec<u8>, &Vec<u8>)| db.get(key).expect("get").as_ref() != Some(*value);
+    let gone = model.rows.iter().filter(is_gone).map(|(key, _)| key.clone()).collect();
+    db.close().expect("close");
+    let again = repair(&small(vfs), &mut unwatched).expect("repair again");
+    assert!(again.losses.is_empty() && again.quarantined.is_empty(), "{context}: {again:?}");
+    (gone, report.losses)
+}
+
+#[test]
+fn a_repair_keeps_every_value_that_can_be_read_and_tells_the_others() {
+    let (vfs, history) = for_repair();
+    let all = records(&vfs);
+    let (path, offset, len, key) = all[all.len() / 2].clone();
+    // One record is damaged: the others of its file are there.
+    let damaged = vfs.process_crash();
+    damaged.flip_byte(&path, offset + u64::from(len) - 1).expect("flip");
+    let (gone, losses) = repaired(&damaged, &history.model, "a record");
+    assert!(gone.is_empty() || gone == BTreeSet::from([key]), "{gone:?}");
+    if !gone.is_empty() {
+        assert!(losses.len() == 1 && losses[0].contains("the values of 1 keys"), "{losses:?}");
+    }
+    let end = vfs.open_read(&path).expect("open").len().expect("length");
+    // Only the footer is damaged: nothing is lost.
+    let damaged = vfs.process_crash();
+    damaged.flip_byte(&path, end - 30).expect("flip");
+    let (gone, losses) = repaired(&damaged, &history.model, "a footer");
+    assert!(gone.is_empty() && losses.is_empty(), "{gone:?} {losses:?}");
+    assert_eq!(in_dir(&damaged, "quarantine").len(), 1);
+    // The whole file is missing: its values are, and nothing else.
+    let damaged = vfs.process_crash();
+    damaged.remove(&path).expect("remove");
+    let here: BTreeSet<Vec<u8>> =
+        all.iter().filter(|(of, ..)| *of == path).map(|(.., key)| key.clone()).collect();
+    let (gone, losses) = repaired(&damaged, &history.model, "a file");
+    assert!(!gone.is_empty() && gone.is_subset(&here), "{gone:?}");
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(losses.iter().any(|loss| loss.contains("the values of") && loss.contains(name)), "{losses:?}");
+}
+
+#[test]
+fn without_a_manifest_the_tables_lead_to_their_blob_files() {
+    let (vfs, history) = for_repair();
+    vfs.remove(&Path::new(DB).join("CURRENT")).expect("remove");
+    for name in vfs.list(Path::new(DB)).expect("list").iter().filter(|name| name.starts_with("MANIFEST")) {
+        vfs.remove(&Path::new(DB).join(name)).expect("remove");
+    }
+    let (gone, losses) = repaired(&vfs, &history.model, "no manifest");
+    assert!(gone.is_empty(), "{gone:?}");
+    assert!(losses.iter().all(|loss| !loss.contains("values")), "{losses:?}");
+    assert!(Db::open(small(&vfs)).expect("open").stats().blob_files > 0, "they stay in blob files");
 }

@@ -28,6 +28,9 @@ pub(crate) fn small(vfs: &SimVfs) -> Options {
     options.level0_depth = 3;
     options.base_level_bytes = 6 << 10;
     options.compression = Compression::Lz4;
+    options.blob_threshold = 70;
+    options.blob_file_bytes = 2 << 10;
+    options.blob_age_cutoff = 0.25;
     options.partitioning = Partitioning { count: 5, of: partition_of };
     options.background = false;
     options
@@ -182,7 +185,7 @@ impl History {
 
 /// Every file below the directory of the database.
 pub(crate) fn files(vfs: &SimVfs) -> Vec<std::path::PathBuf> {
-    ["", "sst", "wal"]
+    ["", "blob", "sst", "wal"]
         .iter()
         .flat_map(|sub| {
             let dir = Path::new(DB).join(sub);

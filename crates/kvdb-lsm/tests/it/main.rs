@@ -3,6 +3,7 @@
 #[cfg(feature = "cli")]
 mod cli;
 mod db_backup;
+mod db_blobs;
 mod db_checkpoint;
 mod db_crash;
 mod db_damage;
@@ -31,5 +32,6 @@ mod log_basic;
 mod log_crash;
 mod log_damage;
 mod log_faults;
+mod log_truncate;
 mod sim_vfs;
 mod support;

@@ -2,6 +2,8 @@
 
 use super::{Kind, common_prefix, hash_index};
 use crate::batch::Seq;
+use crate::blob::BlobRef;
+use crate::entry::Content;
 use crate::varint;
 
 /// Collects the entries of one block.
@@ -38,7 +40,7 @@ impl BlockBuilder {
     }
 
     /// Adds an entry; keys come in ascending order.
-    pub(in crate::table) fn add(&mut self, key: &[u8], hash: u64, seq: Seq, value: Option<&[u8]>) {
+    pub(in crate::table) fn add(&mut self, key: &[u8], hash: u64, seq: Seq, content: Content<'_>) {
         if self.entries == 0 {
             self.base_seq = seq;
         }
@@ -53,9 +55,17 @@ impl BlockBuilder {
         if self.restarts.len() <= hash_index::MAX_RESTARTS {
             self.hashes.push(hash as u32);
         }
-        let kind = if value.is_some() { Kind::Value } else { Kind::Tombstone };
+        let mut reference = [0; BlobRef::MAX_LEN];
+        let (kind, value) = match content {
+            Content::Value(value) => (Kind::Value, value),
+            Content::Blob(to) => {
+                let len = to.encode(&mut reference);
+                (Kind::Blob, &reference[..len])
+            }
+            Content::Tombstone => (Kind::Tombstone, &[][..]),
+        };
         self.tombstones += usize::from(kind == Kind::Tombstone);
-        let (value, suffix) = (value.unwrap_or_default(), &key[shared..]);
+        let suffix = &key[shared..];
         let mut head = [0; 4 * varint::MAX_LEN];
         let mut len = varint::write_to(&mut head, shared as u64);
         len += varint::write_to(&mut head[len..], suffix.len() as u64);

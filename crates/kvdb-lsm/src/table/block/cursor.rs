@@ -1,6 +1,6 @@
 //! A position in a data block.
 
-use super::Kind;
+use super::Stored;
 use crate::batch::Seq;
 
 /// A position in a block, kept apart from it so that it can be reused for the next block.
@@ -13,7 +13,7 @@ use crate::batch::Seq;
 pub(in crate::table) struct BlockCursor {
     pub(super) key: Vec<u8>,
     pub(super) seq: Seq,
-    pub(super) kind: Kind,
+    pub(super) stored: Stored,
     pub(super) value: (usize, usize),
     pub(super) at: usize,
     pub(super) next: usize,
@@ -32,7 +32,7 @@ struct Passed {
     /// Where the rest of its key begins in `tails`; it ends where that of the next one begins.
     tail: usize,
     seq: Seq,
-    kind: Kind,
+    stored: Stored,
     value: (usize, usize),
     at: usize,
 }
@@ -55,8 +55,8 @@ impl BlockCursor {
     pub(super) fn remember(&mut self, shared: usize) {
         let tail = self.tails.len();
         self.tails.extend_from_slice(&self.key[shared..]);
-        let (seq, kind, value, at) = (self.seq, self.kind, self.value, self.at);
-        self.passed.push(Passed { shared, tail, seq, kind, value, at });
+        let Self { seq, stored, value, at, .. } = *self;
+        self.passed.push(Passed { shared, tail, seq, stored, value, at });
     }
 
     /// Goes back to the entry remembered last, if there is one.
@@ -67,7 +67,7 @@ impl BlockCursor {
         self.key.truncate(passed.shared);
         self.key.extend_from_slice(&self.tails[passed.tail..]);
         self.tails.truncate(passed.tail);
-        (self.seq, self.kind, self.value) = (passed.seq, passed.kind, passed.value);
+        (self.seq, self.stored, self.value) = (passed.seq, passed.stored, passed.value);
         self.next = self.value.1;
         self.at = passed.at;
         self.valid = true;

@@ -22,19 +22,31 @@ pub(super) use self::builder::BlockBuilder;
 pub(super) use self::cursor::BlockCursor;
 pub(crate) use self::reader::Block;
 use super::Format;
+use crate::blob::BlobRef;
+pub(super) use crate::entry::common_prefix;
 
 /// What an entry says about its key. The numbers are stored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It has this value.
-    #[default]
     Value = 0,
     /// It was deleted.
     Tombstone = 1,
+    /// Its value lies in a blob file, to which this is the reference.
+    Blob = 2,
 }
 
-/// The kind that is kept for values that lie in files of their own.
-pub(super) const BLOB_REFERENCE: u8 = 2;
+/// What the entry under a cursor says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Stored {
+    /// Its value lies in the block.
+    #[default]
+    Value,
+    /// Its value lies in a blob file.
+    Blob(BlobRef),
+    /// The key was deleted.
+    Tombstone,
+}
 
 impl Kind {
     /// The bits that a format has for the kind.
@@ -51,6 +63,7 @@ impl Kind {
         let kind = match (meta & ((1 << bits) - 1)) as u8 {
             0 => Self::Value,
             1 => Self::Tombstone,
+            2 => Self::Blob,
             kind => return Err(Malformed::UnknownKind(kind)),
         };
         Ok((kind, meta >> bits))
@@ -64,6 +77,8 @@ pub(crate) enum Malformed {
     Shape,
     /// An entry does not fit into the block, or to the one before.
     Entry,
+    /// An entry refers to a blob file in a way that makes no sense.
+    Reference,
     /// An entry is of a kind that this version does not know.
     UnknownKind(u8),
 }
@@ -73,9 +88,7 @@ impl std::fmt::Display for Malformed {
         match self {
             Self::Shape => f.write_str("the block has no sound shape"),
             Self::Entry => f.write_str("an entry of the block is malformed"),
-            Self::UnknownKind(BLOB_REFERENCE) => {
-                f.write_str("an entry has its value in a blob file, which this version does not read")
-            }
+            Self::Reference => f.write_str("an entry has a malformed reference to a blob file"),
             Self::UnknownKind(kind) => {
                 write!(f, "an entry is of the unknown kind {kind}: a newer version wrote it")
             }
@@ -83,24 +96,10 @@ impl std::fmt::Display for Malformed {
     }
 }
 
-/// The length of the longest common prefix.
-#[inline]
-pub(super) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let mut len = 0;
-    for (x, y) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
-        let difference = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
-        if difference != 0 {
-            return len + difference.trailing_zeros() as usize / 8;
-        }
-        len += 8;
-    }
-    len + a[len..].iter().zip(&b[len..]).take_while(|(a, b)| a == b).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Entry, key_hash};
+    use crate::entry::{Content, Entry, key_hash};
 
     fn keys(n: u32) -> Vec<Vec<u8>> {
         let mut keys: Vec<Vec<u8>> = (0..n).map(|n| format!("key{:05}", n * 3).into_bytes()).collect();
@@ -108,11 +107,28 @@ mod tests {
         keys
     }
 
+    /// Every fifth entry is a tombstone, every seventh a reference.
+    fn content(n: u64, value: &str) -> Content<'_> {
+        if n.is_multiple_of(5) {
+            Content::Tombstone
+        } else if n.is_multiple_of(7) {
+            Content::Blob(BlobRef {
+                file: n,
+                offset: 16 + n * n,
+                len: 100,
+                value_len: 90,
+                crc: 7 << (n % 29),
+            })
+        } else {
+            Content::Value(value.as_bytes())
+        }
+    }
+
     fn build(keys: &[Vec<u8>]) -> Vec<u8> {
         let mut builder = BlockBuilder::new(16);
         for (n, key) in (0u64..).zip(keys) {
             let value = format!("value {n}");
-            builder.add(key, key_hash(key), 1000 - n, (n % 5 != 0).then_some(value.as_bytes()));
+            builder.add(key, key_hash(key), 1000 - n, content(n, &value));
         }
         builder.finish(<[u8]>::to_vec)
     }
@@ -125,14 +141,14 @@ mod tests {
         block.seek_first(&mut cursor).expect("sound");
         for (n, key) in (0u64..).zip(&keys) {
             let value = format!("value {n}");
-            let expected = Entry { key, seq: 1000 - n, value: (n % 5 != 0).then_some(value.as_bytes()) };
+            let expected = Entry { key, seq: 1000 - n, content: content(n, &value) };
             assert_eq!(block.entry(&cursor), Some(expected));
             let mut sought = BlockCursor::default();
             block.seek(key, &mut sought).expect("sound");
             assert_eq!(block.entry(&sought), Some(expected));
             block.seek(&[key, &b"!"[..]].concat(), &mut sought).expect("sound");
             assert_eq!(block.entry(&sought).map(|e| e.key), keys.get(n as usize + 1).map(Vec::as_slice));
-            assert_eq!(block.get(key_hash(key), key), Ok(Some(expected.value)));
+            assert_eq!(block.get(key_hash(key), key), Ok(Some(expected.content)));
             for stranger in [[key, &b"!"[..]].concat(), key[..key.len().saturating_sub(1)].to_vec()] {
                 // What the hash of another key says about it must not matter.
                 for hash in [key_hash(&stranger), key_hash(key)] {

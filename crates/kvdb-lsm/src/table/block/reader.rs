@@ -2,9 +2,10 @@
 
 use super::cursor::BlockCursor;
 use super::hash_index::MAX_RESTARTS;
-use super::{Format, Kind, Malformed};
+use super::{Format, Kind, Malformed, Stored};
 use crate::batch::Seq;
-use crate::entry::Entry;
+use crate::blob::BlobRef;
+use crate::entry::{Content, Entry};
 use crate::varint;
 
 /// The bytes behind the buckets: number of restarts, number of buckets, base sequence.
@@ -146,7 +147,12 @@ impl Block {
         }
         cursor.key.truncate(header.shared);
         cursor.key.extend_from_slice(&self.payload[header.suffix..header.value]);
-        (cursor.seq, cursor.kind) = (header.seq, header.kind);
+        cursor.stored = match header.kind {
+            Kind::Value => Stored::Value,
+            Kind::Tombstone => Stored::Tombstone,
+            Kind::Blob => Stored::Blob(self.reference(&header)?),
+        };
+        cursor.seq = header.seq;
         cursor.value = (header.value, header.next);
         (cursor.at, cursor.next) = (at, header.next);
         cursor.valid = true;
@@ -288,7 +294,26 @@ impl Block {
         cursor.valid.then(|| Entry {
             key: &cursor.key,
             seq: cursor.seq,
-            value: (cursor.kind == Kind::Value).then(|| &self.payload[cursor.value.0..cursor.value.1]),
+            content: match cursor.stored {
+                Stored::Value => Content::Value(&self.payload[cursor.value.0..cursor.value.1]),
+                Stored::Blob(reference) => Content::Blob(reference),
+                Stored::Tombstone => Content::Tombstone,
+            },
         })
+    }
+
+    /// What the entry with this header says.
+    #[inline]
+    pub(super) fn content(&self, header: &Header) -> Result<Content<'_>, Malformed> {
+        Ok(match header.kind {
+            Kind::Value => Content::Value(&self.payload[header.value..header.next]),
+            Kind::Blob => Content::Blob(self.reference(header)?),
+            Kind::Tombstone => Content::Tombstone,
+        })
+    }
+
+    #[cold]
+    fn reference(&self, header: &Header) -> Result<BlobRef, Malformed> {
+        BlobRef::decode(&self.payload[header.value..header.next]).ok_or(Malformed::Reference)
     }
 }

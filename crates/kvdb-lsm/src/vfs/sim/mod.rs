@@ -15,12 +15,14 @@
 //!
 //! Everything is deterministic: the outcome of a crash depends on its seed alone.
 
+mod file;
 mod inode;
 mod names;
 
 use super::fault::{FaultKind, FaultPlan};
 use super::{Vfs, VfsFile};
-use inode::{Change, Choices, Inode, Stage};
+use file::{SimFile, SimLock, position};
+use inode::{Choices, Inode, Stage};
 use names::NameChange;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,22 +59,6 @@ struct State {
     faults_hit: u64,
 }
 
-struct SimFile {
-    state: Arc<Mutex<State>>,
-    inode: u64,
-    writable: bool,
-}
-
-struct SimLock {
-    state: Arc<Mutex<State>>,
-    path: PathBuf,
-    shared: bool,
-}
-
-fn no_space() -> io::Error {
-    io::ErrorKind::StorageFull.into()
-}
-
 fn missing(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("{} does not exist", path.display()))
 }
@@ -84,10 +70,6 @@ fn locked(path: &Path) -> io::Error {
 
 fn taken(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, format!("{} exists", path.display()))
-}
-
-fn position(offset: u64) -> io::Result<usize> {
-    usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// Whether a directory is in no other: the root, or the one that relative paths start from.
@@ -420,122 +402,5 @@ impl Vfs for SimVfs {
         let mut state = self.state.lock();
         state.plain_operation()?;
         Ok(state.free())
-    }
-}
-
-impl SimFile {
-    fn sync(&self) -> io::Result<()> {
-        let mut state = self.state.lock();
-        let outcome = state.plain_operation();
-        let to = if outcome.is_ok() { Stage::Durable } else { Stage::Lost };
-        state.inode(self.inode).settle(to);
-        state.syncs += u64::from(outcome.is_ok());
-        outcome
-    }
-
-    fn writable(&self) -> io::Result<()> {
-        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
-    }
-}
-
-impl VfsFile for SimFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.state.lock();
-        let wanted = match state.operation() {
-            Ok(()) => buf.len(),
-            Err(FaultKind::Short) => buf.len().div_ceil(2),
-            Err(kind) => return Err(kind.error()),
-        };
-        let data = &state.inode(self.inode).cached;
-        let from = position(offset)?.min(data.len());
-        let count = wanted.min(data.len() - from);
-        buf[..count].copy_from_slice(&data[from..from + count]);
-        Ok(count)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.writable()?;
-        let mut state = self.state.lock();
-        let wanted = match state.operation() {
-            Ok(()) => buf.len(),
-            Err(FaultKind::Short) => buf.len() / 2,
-            Err(kind) => return Err(kind.error()),
-        };
-        let offset = position(offset)?;
-        let free = usize::try_from(state.free()).unwrap_or(usize::MAX);
-        let inode = state.inode(self.inode);
-        let room = inode.cached.len().max(inode.reserved).saturating_add(free);
-        let count = wanted.min(room.saturating_sub(offset));
-        if count == 0 && wanted > 0 {
-            return Err(no_space());
-        }
-        inode.change(Change::Write { offset, bytes: buf[..count].to_vec() });
-        Ok(count)
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.writable()?;
-        let mut state = self.state.lock();
-        state.plain_operation()?;
-        let len = position(len)?;
-        let free = state.free();
-        let inode = state.inode(self.inode);
-        if (len as u64).saturating_sub(inode.footprint()) > free {
-            return Err(no_space());
-        }
-        inode.reserved = inode.reserved.max(len);
-        if inode.cached.len() < len {
-            inode.change(Change::SetLen(len));
-        }
-        Ok(())
-    }
-
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.writable()?;
-        let mut state = self.state.lock();
-        state.plain_operation()?;
-        let len = position(len)?;
-        let inode = state.inode(self.inode);
-        inode.reserved = inode.reserved.min(len);
-        inode.change(Change::SetLen(len));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.sync()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.sync()
-    }
-
-    fn start_writeback(&self, _offset: u64, _len: u64) -> io::Result<()> {
-        self.state.lock().plain_operation()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        let mut state = self.state.lock();
-        state.plain_operation()?;
-        Ok(state.inode(self.inode).cached.len() as u64)
-    }
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        self.state.lock().inode(self.inode).handles -= 1;
-    }
-}
-
-impl Drop for SimLock {
-    fn drop(&mut self) {
-        let mut state = self.state.lock();
-        if !self.shared {
-            state.locks.remove(&self.path);
-        } else if let Some(count) = state.shared_locks.get_mut(&self.path) {
-            *count -= 1;
-            if *count == 0 {
-                state.shared_locks.remove(&self.path);
-            }
-        }
     }
 }

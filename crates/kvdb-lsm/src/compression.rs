@@ -1,15 +1,15 @@
-//! Codecs: how the payload of a block is made smaller, and large again.
+//! Codecs: how the payload of a block or a blob is made smaller, and large again.
 
 /// A block that decompresses to more than this is refused. Larger ones, which a single entry of
 /// the largest batch can make, are not compressed.
 const MAX_BLOCK: usize = 1 << 30;
 
 /// Not compressed.
-pub(super) const RAW: u8 = 0;
+pub(crate) const RAW: u8 = 0;
 const LZ4: u8 = 1;
-const ZSTD: u8 = 2;
+pub(crate) const ZSTD: u8 = 2;
 
-/// How the data blocks of a table are compressed.
+/// How data blocks and blobs are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
@@ -22,8 +22,8 @@ pub enum Compression {
     Zstd,
 }
 
-/// Compresses the blocks of one table.
-pub(super) struct Compressor {
+/// Compresses what one file gets.
+pub(crate) struct Compressor {
     compression: Compression,
     #[cfg(feature = "zstd")]
     zstd: Option<zstd::bulk::Compressor<'static>>,
@@ -31,7 +31,7 @@ pub(super) struct Compressor {
 }
 
 impl Compressor {
-    pub(super) fn new(compression: Compression) -> Self {
+    pub(crate) fn new(compression: Compression) -> Self {
         Self {
             compression,
             // Without memory for its context, blocks are stored as they are.
@@ -41,13 +41,13 @@ impl Compressor {
         }
     }
 
-    /// Whether some block can be read only with zstd.
-    pub(super) const fn used_zstd(&self) -> bool {
+    /// Whether something can be read only with zstd.
+    pub(crate) const fn used_zstd(&self) -> bool {
         self.used_zstd
     }
 
     /// Appends the payload to `out`, compressed if that is worth it, and returns the codec.
-    pub(super) fn append(&mut self, payload: &[u8], out: &mut Vec<u8>) -> u8 {
+    pub(crate) fn append(&mut self, payload: &[u8], out: &mut Vec<u8>) -> u8 {
         let start = out.len();
         // What the reader would refuse to decompress is stored as it is.
         if self.compression != Compression::None && payload.len() <= MAX_BLOCK {
@@ -93,7 +93,7 @@ impl Compressor {
 }
 
 /// The payload of a block that was stored with `codec`. `Err` says what is wrong.
-pub(super) fn decompress(stored: Vec<u8>, codec: u8) -> Result<Vec<u8>, &'static str> {
+pub(crate) fn decompress(stored: Vec<u8>, codec: u8) -> Result<Vec<u8>, &'static str> {
     if codec == RAW {
         return Ok(stored);
     }
