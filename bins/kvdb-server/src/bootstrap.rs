@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use kvdb_commands::acl::Accounts;
 use kvdb_lsm::log::{LogState, SyncPolicy};
 use kvdb_lsm::{Db, Options};
+use kvdb_store::types::Layout;
 use kvdb_store::{DeadRows, LocalLog, Store, StoreOptions, Usage, row};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -50,6 +52,29 @@ pub fn usage(settings: &Settings) -> Usage {
     }
 }
 
+/// Where small collections end and large ones begin.
+pub fn layout(config: &Config) -> Layout {
+    let usual = Layout::with_seed(0);
+    let number =
+        |name, otherwise: usize| config.text(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise);
+    Layout {
+        hash_entries: number("hash-max-listpack-entries", usual.hash_entries),
+        hash_value: number("hash-max-listpack-value", usual.hash_value),
+        set_intset: number("set-max-intset-entries", usual.set_intset),
+        set_entries: number("set-max-listpack-entries", usual.set_entries),
+        set_value: number("set-max-listpack-value", usual.set_value),
+        sorted_set_entries: number("zset-max-listpack-entries", usual.sorted_set_entries),
+        sorted_set_value: number("zset-max-listpack-value", usual.sorted_set_value),
+        list_size: config
+            .text("list-max-listpack-size")
+            .and_then(|t| t.parse().ok())
+            .unwrap_or(usual.list_size),
+        stream_entries: number("stream-node-max-entries", usual.stream_entries),
+        stream_bytes: number("stream-node-max-bytes", usual.stream_bytes),
+        ..usual
+    }
+}
+
 /// Runs the server until it is told to end.
 pub fn run(config: Config, warnings: &[Warning]) -> Ended {
     if let Err(error) = crate::logging::init(config.settings()) {
@@ -86,11 +111,25 @@ impl Server {
         let listeners = Listeners::bind(&settings)?;
         let random = random_bytes().map_err(|e| format!("cannot read random bytes from the system: {e}"))?;
         let (store, rows) = open(&settings, random[0])?;
+        store.set_layout(layout(&config));
+        store.set_pastime(crate::attendant::attend);
+        let accounts = Accounts::default();
+        crate::users::at_start(&accounts, &config)?;
         let worker_count = settings.workers.unwrap_or_else(cores);
         let run_id =
             random[1..].iter().map(|word| format!("{word:016x}")).collect::<String>()[..40].to_owned();
-        let node = Arc::new(Node::new(Parts { store, rows, config, workers: worker_count, run_id }));
+        let node = Arc::new(Node::new(Parts {
+            store,
+            rows,
+            config,
+            accounts,
+            workers: worker_count,
+            run_id,
+            secret: random[1] ^ random[2].rotate_left(32),
+        }));
+        node.load_functions()?;
         watch_log(&node);
+        crate::herald::listen(&node);
 
         let mut senders = Vec::with_capacity(worker_count);
         let mut workers = Vec::with_capacity(worker_count);
@@ -119,7 +158,7 @@ impl Server {
             port = settings.port,
             workers = worker_count,
             dir = %settings.dir.display(),
-            "ready to accept connections"
+            "Ready to accept connections"
         );
         Ok(Self { node, workers, maintenance, stopper, runtime, accepting })
     }
@@ -235,6 +274,8 @@ fn open(settings: &Settings, fresh_seed: u64) -> Result<(Arc<Store>, Arc<Db>), S
         Compression::None => kvdb_lsm::Compression::None,
         Compression::Lz4 => kvdb_lsm::Compression::Lz4,
     };
+    options.blob_threshold = settings.storage_blob_threshold;
+    options.blob_garbage_ratio = f32::from(settings.storage_blob_garbage_percent) / 100.0;
     options.partitioning = row::PARTITIONING;
     let dead_rows = Arc::new(DeadRows::new());
     options.filter = Some(dead_rows.clone());
@@ -248,7 +289,10 @@ fn open(settings: &Settings, fresh_seed: u64) -> Result<(Arc<Store>, Arc<Db>), S
     let store = Store::open(rows.clone(), log, &StoreOptions { databases, fresh_seed, io_threads })
         .map_err(|e| format!("cannot open the keyspace in {}: {e}", settings.dir.display()))?;
     store.set_usage(usage(settings));
-    store.tell(dead_rows);
+    store.set_counting(settings.maxmemory.is_some() && settings.maxmemory_policy != MemoryPolicy::Tiered);
+    store.set_events(settings.notify_keyspace_events);
+    store.set_remembered_limit(settings.tracking_table_max_keys);
+    store.tell(dead_rows)?;
     Ok((Arc::new(store), rows))
 }
 

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::task::Waker;
 
 use kvdb_commands::Session;
 use kvdb_commands::server::{ClientFilter, ClientKind, ClientProperty};
+use kvdb_commands::tracking::{Mode, Tracking};
+use kvdb_pubsub::Kind;
 use kvdb_resp::Protocol;
 use parking_lot::Mutex;
 
+use crate::blocked::Unblock;
 use crate::stats::command_name;
-
-/// Bytes of pushed text that may wait for a connection before it is closed as too slow.
-const MAILBOX_LIMIT: usize = 8 * 1024 * 1024;
 
 /// What is seldom set: kept out of line, since most connections have none of it.
 #[derive(Debug, Default)]
@@ -24,6 +26,15 @@ struct Names {
     lib_name: String,
     lib_version: String,
     user: String,
+}
+
+/// What others have sent to a connection and it has not taken yet.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    /// Whole frames.
+    pub text: Vec<u8>,
+    /// The sequence that must be safe before they may leave.
+    pub depends_on: u64,
 }
 
 /// One connection as others see it. Its worker writes most of it once a turn, anybody reads it.
@@ -50,18 +61,33 @@ pub struct ClientInfo {
     pub query_bytes: AtomicUsize,
     /// Bytes of replies that wait to be sent.
     pub output_bytes: AtomicUsize,
+    /// Commands queued since MULTI; -1 where there was none.
+    queued: AtomicI32,
+    /// Bytes of them, and of watched keys.
+    queued_bytes: AtomicUsize,
     /// Since when more output waits than the soft limit allows, in Unix milliseconds; 0 when it does not.
     over_soft_limit: AtomicU64,
     names: OnceLock<Box<Mutex<Names>>>,
     killed: AtomicBool,
     waker: OnceLock<Waker>,
-    mailbox: OnceLock<Box<Mutex<Vec<u8>>>>,
+    mailbox: OnceLock<Box<Mutex<Mailbox>>>,
+    unblock: OnceLock<Arc<Unblock>>,
+    /// Subscriptions to channels, patterns and shard channels.
+    subscriptions: [AtomicU32; 3],
+    /// The client that is told of changes of keys in this one's place; 0 for none.
+    redirect: AtomicU64,
 }
+
+/// The kinds of subscriptions, in the order of CLIENT LIST.
+const SUBSCRIPTIONS: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::ShardChannel];
 
 const MONITOR: u8 = 1;
 const NO_EVICT: u8 = 2;
 const NO_TOUCH: u8 = 4;
 const CLOSING: u8 = 8;
+const TRACKING: u8 = 16;
+const BROADCAST: u8 = 32;
+const BROKEN_REDIRECT: u8 = 64;
 
 impl ClientInfo {
     /// A fresh connection.
@@ -80,11 +106,16 @@ impl ClientInfo {
             flags: AtomicU8::new(0),
             query_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            queued: AtomicI32::new(-1),
+            queued_bytes: AtomicUsize::new(0),
             over_soft_limit: AtomicU64::new(0),
             names: OnceLock::new(),
             killed: AtomicBool::new(false),
             waker: OnceLock::new(),
             mailbox: OnceLock::new(),
+            unblock: OnceLock::new(),
+            subscriptions: Default::default(),
+            redirect: AtomicU64::new(0),
         }
     }
 
@@ -117,6 +148,12 @@ impl ClientInfo {
             self.last_command.store(index, Ordering::Relaxed);
         }
         self.db.store(session.db, Ordering::Relaxed);
+        let transaction = session.transaction.as_deref();
+        let queued = transaction.map_or(-1, |transaction| transaction.queue().len() as i32);
+        let watched = session.watches.as_ref().map_or(0, |watches| watches.memory_bytes());
+        self.queued.store(queued, Ordering::Relaxed);
+        let bytes = transaction.map_or(0, |transaction| transaction.memory_bytes()) + watched;
+        self.queued_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Notes which command is about to run, and how much of what was received begins with it.
@@ -130,6 +167,10 @@ impl ClientInfo {
     pub fn mirror(&self, session: &Session) {
         self.db.store(session.db, Ordering::Relaxed);
         self.protocol.store(if session.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
+        let subscriber = session.subscriber.as_deref();
+        for (kind, count) in SUBSCRIPTIONS.into_iter().zip(&self.subscriptions) {
+            count.store(subscriber.map_or(0, |s| s.len(kind) as u32), Ordering::Relaxed);
+        }
         self.set_flag(MONITOR, session.monitor);
         self.set_flag(NO_TOUCH, session.no_touch);
     }
@@ -165,6 +206,25 @@ impl ClientInfo {
         }
     }
 
+    /// Notes what it is told of changes of keys.
+    pub fn tracks(&self, tracking: Option<&Tracking>) {
+        self.set_flag(TRACKING, tracking.is_some());
+        self.set_flag(BROADCAST, tracking.is_some_and(|tracking| tracking.mode == Mode::Broadcast));
+        self.set_flag(BROKEN_REDIRECT, false);
+        let redirect = tracking.and_then(|tracking| tracking.redirect);
+        self.redirect.store(redirect.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Notes that the client is gone that was told in this one's place.
+    pub fn redirect_is_broken(&self) {
+        self.set_flag(BROKEN_REDIRECT, true);
+    }
+
+    /// Whether the client is gone that was told in this one's place, as far as was noticed.
+    pub fn is_redirect_broken(&self) -> bool {
+        self.has(BROKEN_REDIRECT)
+    }
+
     /// The name that CLIENT SETNAME gave; empty when none.
     pub fn name(&self) -> String {
         self.names.get().map_or_else(String::new, |names| names.lock().name.clone())
@@ -195,6 +255,9 @@ impl ClientInfo {
     /// Has the connection closed by its worker.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
+        if let Some(unblock) = self.unblock.get() {
+            unblock.call_off();
+        }
         self.wake();
     }
 
@@ -214,34 +277,75 @@ impl ClientInfo {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Sends text to the connection from another one; one that does not keep up is closed.
-    pub fn push(&self, text: &[u8]) {
+    /// Sends text to the connection from another one, to leave when a sequence is safe; one that would have more than
+    /// `limit` bytes waiting is closed.
+    pub fn push(&self, text: &[u8], depends_on: u64, limit: usize) {
+        let waiting = self.output_bytes.load(Ordering::Relaxed);
         let mut mailbox = self.mailbox.get_or_init(Box::default).lock();
-        if mailbox.len() + text.len() > MAILBOX_LIMIT {
+        if mailbox.text.len() + waiting + text.len() > limit {
+            *mailbox = Mailbox::default();
             drop(mailbox);
             self.kill();
             return;
         }
-        mailbox.extend_from_slice(text);
+        mailbox.text.extend_from_slice(text);
+        mailbox.depends_on = mailbox.depends_on.max(depends_on);
         drop(mailbox);
         self.wake();
     }
 
     /// Takes the text that was pushed.
     #[inline]
-    pub fn take_pushed(&self) -> Option<Vec<u8>> {
+    pub fn take_pushed(&self) -> Option<Mailbox> {
         let mut mailbox = self.mailbox.get()?.lock();
-        (!mailbox.is_empty()).then(|| std::mem::take(&mut *mailbox))
+        (!mailbox.text.is_empty()).then(|| std::mem::take(&mut *mailbox))
     }
 
+    /// Whether a filter means it. One that is killed is gone for everybody, though its worker may not have closed it yet.
     fn matches(&self, filter: &ClientFilter, now: u64) -> bool {
-        filter.ids.as_ref().is_none_or(|ids| ids.contains(&self.id))
+        !self.is_killed()
+            && filter.ids.as_ref().is_none_or(|ids| ids.contains(&self.id))
             && filter.addr.as_ref().is_none_or(|addr| **addr == *self.addr)
             && filter.laddr.as_ref().is_none_or(|laddr| **laddr == *self.laddr)
             && filter.user.as_ref().is_none_or(|user| *user == self.user())
-            && filter.kind.is_none_or(|kind| kind == ClientKind::Normal)
+            && filter.kind.is_none_or(|kind| kind == self.kind())
             && filter.not.is_none_or(|id| id != self.id)
             && filter.min_age_seconds.is_none_or(|age| now.saturating_sub(self.created) / 1000 >= age)
+    }
+
+    /// The protocol of its replies.
+    pub fn speaks(&self) -> Protocol {
+        if self.protocol.load(Ordering::Relaxed) == 3 { Protocol::Resp3 } else { Protocol::Resp2 }
+    }
+
+    /// Its kind, by which limits on output differ.
+    pub fn kind(&self) -> ClientKind {
+        let listens = self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+        if listens { ClientKind::PubSub } else { ClientKind::Normal }
+    }
+
+    /// How another connection ends a wait of this one.
+    pub fn unblock(&self) -> &Arc<Unblock> {
+        self.unblock.get_or_init(Arc::default)
+    }
+
+    /// Whether its command waits for a key.
+    pub fn is_blocked(&self) -> bool {
+        self.unblock.get().is_some_and(|unblock| unblock.is_blocked())
+    }
+
+    /// Bytes that it takes: itself, what it has sent and not had run, queued commands among it, and what it has not been
+    /// sent.
+    pub fn memory_bytes(&self) -> usize {
+        let pushed = self.mailbox.get().map_or(0, |mailbox| mailbox.lock().text.len());
+        let waiting = [&self.query_bytes, &self.output_bytes, &self.queued_bytes];
+        let waiting: usize = waiting.into_iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+        size_of::<Self>() + waiting + pushed
+    }
+
+    /// Whether it may be closed where clients take too much memory.
+    pub fn is_evictable(&self) -> bool {
+        !self.has(NO_EVICT) && !self.is_killed()
     }
 
     /// Whether it watches every command.
@@ -254,6 +358,21 @@ impl ClientInfo {
         let mut flags = String::new();
         if self.has(MONITOR) {
             flags.push('O');
+        }
+        if self.kind() == ClientKind::PubSub {
+            flags.push('P');
+        }
+        let queued = self.queued.load(Ordering::Relaxed);
+        if queued >= 0 {
+            flags.push('x');
+        }
+        if self.is_blocked() {
+            flags.push('b');
+        }
+        for (flag, letter) in [(TRACKING, 't'), (BROKEN_REDIRECT, 'R'), (BROADCAST, 'B')] {
+            if self.has(flag) {
+                flags.push(letter);
+            }
         }
         if self.unix {
             flags.push('U');
@@ -273,16 +392,19 @@ impl ClientInfo {
         });
         let command = self.last_command.load(Ordering::Relaxed);
         let command = if command == usize::MAX { "NULL" } else { command_name(command) };
-        let pushed = self.mailbox.get().map_or(0, |mailbox| mailbox.lock().len());
+        let pushed = self.mailbox.get().map_or(0, |mailbox| mailbox.lock().text.len());
         let output = self.output_bytes.load(Ordering::Relaxed) + pushed;
         let events = if output > 0 { "rw" } else { "r" };
         let query = self.query_bytes.load(Ordering::Relaxed);
+        let [sub, psub, ssub] = self.subscriptions.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let redirect = i128::from(self.redirect.load(Ordering::Relaxed));
+        let redirect = if self.has(TRACKING) { redirect } else { -1 };
         let mut line = String::with_capacity(320);
         let _ = write!(
             line,
-            "id={} addr={} laddr={} fd={} name={name} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi=-1 \
-             qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem={output} \
-             tot-mem={} events={events} cmd={command} user={} redir=-1 resp={} lib-name={lib_name} lib-ver={lib_version}",
+            "id={} addr={} laddr={} fd={} name={name} age={} idle={} flags={flags} db={} sub={sub} psub={psub} ssub={ssub} multi={queued} \
+             qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={output} oll=0 omem={output} \
+             tot-mem={} events={events} cmd={command} user={} redir={redirect} resp={} lib-name={lib_name} lib-ver={lib_version}",
             self.id,
             self.addr,
             self.laddr,
@@ -290,7 +412,8 @@ impl ClientInfo {
             now.saturating_sub(self.created) / 1000,
             now.saturating_sub(self.last_seen()) / 1000,
             self.db.load(Ordering::Relaxed),
-            size_of::<Self>() + query + output,
+            self.queued_bytes.load(Ordering::Relaxed),
+            self.memory_bytes(),
             self.user(),
             self.protocol.load(Ordering::Relaxed),
         );
@@ -339,6 +462,12 @@ impl Clients {
     /// Those that a filter means, in the order of their numbers.
     pub fn matching(&self, filter: &ClientFilter, now: u64) -> Vec<Arc<ClientInfo>> {
         self.by_id.lock().values().filter(|client| client.matches(filter, now)).cloned().collect()
+    }
+
+    /// Shows those with these numbers, as far as there are any.
+    pub fn each(&self, ids: &[u64], mut visit: impl FnMut(&ClientInfo)) {
+        let by_id = self.by_id.lock();
+        ids.iter().filter_map(|id| by_id.get(id)).for_each(|client| visit(client));
     }
 
     /// Those that watch every command.

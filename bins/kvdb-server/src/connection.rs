@@ -13,9 +13,11 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use kvdb_commands::ReplyMode;
+use kvdb_commands::acl::Account;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::attendant::{receive_now, send_now};
 use crate::gate::Gate;
 use crate::turn::{Conn, Park, Turn, turn};
 use crate::worker::{READ_BUFFER, Worker};
@@ -43,6 +45,22 @@ impl Stream {
         match self {
             Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+
+    /// As [`receive_now`].
+    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(s) => receive_now(s, buffer),
+            Self::Unix(s) => receive_now(s, buffer),
+        }
+    }
+
+    /// As [`send_now`].
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(s) => send_now(s, bytes),
+            Self::Unix(s) => send_now(s, bytes),
         }
     }
 
@@ -155,6 +173,10 @@ struct State {
     closing: bool,
     /// Whether `partial` may hold whole commands.
     resume: bool,
+    /// Whether a command waits elsewhere.
+    parked: bool,
+    /// What a turn inside a script stopped for, until the connection's task has its turn.
+    park: Option<Park>,
 }
 
 /// A connection of a worker.
@@ -175,6 +197,8 @@ impl Connection {
             blocked: 0,
             closing: false,
             resume: false,
+            parked: false,
+            park: None,
         };
         Self { state: RefCell::new(state), gated: Cell::new(false) }
     }
@@ -185,13 +209,17 @@ impl Connection {
         let state = &mut *state;
         let worker = &mut *worker.borrow_mut();
         state.conn.info.set_waker(cx.waker());
+        state.parked = state.park.is_some();
+        if let Some(park) = state.park.take() {
+            return Poll::Ready(Step::Park(park));
+        }
         let mut turns = 0;
         loop {
             if state.conn.info.is_killed() {
                 return Poll::Ready(Step::Closed);
             }
-            if let Some(text) = state.conn.info.take_pushed() {
-                state.reply(self, &text, 0, worker, gate);
+            if let Some(pushed) = state.conn.info.take_pushed() {
+                state.reply(self, &pushed.text, pushed.depends_on, worker, gate);
             }
             // Until everything has left or the socket has promised to tell when it takes more.
             while state.blocked > 0 && !state.conn.info.is_killed() {
@@ -221,6 +249,10 @@ impl Connection {
                 }
                 Poll::Pending => return Poll::Pending,
             };
+            if turn.close {
+                // Who reads the last reply finds the client gone.
+                state.conn.info.close_after_reply();
+            }
             let out = std::mem::take(&mut worker.out);
             state.reply(self, &out, turn.gate, worker, gate);
             worker.out = out;
@@ -230,7 +262,7 @@ impl Connection {
             }
             state.closing |= turn.close;
             if let Some(park) = turn.park {
-                state.resume = true;
+                (state.resume, state.parked) = (true, true);
                 return Poll::Ready(Step::Park(park));
             }
             if turn.more {
@@ -244,9 +276,23 @@ impl Connection {
         }
     }
 
-    /// While a command waits elsewhere: sends what may leave, and is ready when the connection has been killed.
-    pub fn poll_parked(&self, cx: &mut Context<'_>, worker: &RefCell<Worker>) -> Poll<()> {
+    /// While a command waits elsewhere: sends what may leave, and is ready when the connection has been killed. With
+    /// `reads`, what the client sends meanwhile is kept, and the end of it is the end of the connection: nobody is left to
+    /// wait for.
+    pub fn poll_parked(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        worker: &RefCell<Worker>,
+        gate: &Gate,
+        reads: bool,
+    ) -> Poll<()> {
         let state = &mut *self.state.borrow_mut();
+        if let Some(pushed) = state.conn.info.take_pushed() {
+            state.reply(self, &pushed.text, pushed.depends_on, &worker.borrow(), gate);
+        }
+        if reads {
+            state.read_ahead(cx, &mut worker.borrow_mut());
+        }
         while state.blocked > 0 && !state.conn.info.is_killed() {
             match state.stream.poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => state.send(&worker.borrow()),
@@ -257,10 +303,63 @@ impl Connection {
         if state.conn.info.is_killed() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Forgets what was not sent: the gate may hold an ended connection for as long as the log stalls.
+    /// Hears the client while the worker is inside a script, whose own connection is left alone, as is one that waits for
+    /// something or has not been sent everything. What cannot be done in here is left to the connection's task.
+    pub fn attend(self: &Rc<Self>, worker: &mut Worker, gate: &Gate) {
+        let Ok(mut state) = self.state.try_borrow_mut() else { return };
+        let state = &mut *state;
+        if state.parked || state.resume || state.closing || state.blocked > 0 || state.conn.info.is_killed() {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut worker.read_buffer);
+        let turn = match state.stream.receive_now(&mut buffer) {
+            Ok(0) => {
+                state.closing = true;
+                None
+            }
+            Ok(n) => {
+                worker.stats.received(n);
+                // Nothing was joined, so an input behind a part of a request is put behind it.
+                Some(state.run(&buffer[..n], 0, worker))
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                worker.read_buffer = buffer;
+                return;
+            }
+            Err(e) => Some(Err(e)),
+        };
+        worker.read_buffer = buffer;
+        let out = std::mem::take(&mut worker.out);
+        match turn {
+            Some(Ok(turn)) => {
+                let mut rest = &out[..];
+                if state.outbox.is_empty() && turn.gate <= worker.node.settled() && !rest.is_empty() {
+                    // What fails here fails again when the runtime sends it.
+                    let sent = state.stream.send_now(rest).unwrap_or(0);
+                    worker.stats.sent(sent);
+                    rest = &rest[sent..];
+                }
+                state.reply(self, rest, turn.gate, worker, gate);
+                state.closing |= turn.close;
+                state.resume = turn.more || turn.park.is_some();
+                (state.parked, state.park) = (turn.park.is_some(), turn.park);
+            }
+            Some(Err(_)) => state.conn.info.kill(),
+            None => {}
+        }
+        worker.out = out;
+        worker.out.clear();
+        if state.closing || state.resume || state.blocked > 0 {
+            state.conn.info.wake();
+        }
+    }
+
+    /// Forgets what was not sent, and ends what others know of the connection: the gate may hold an ended one for as long
+    /// as the log stalls.
     pub fn forget_output(&self) {
         let state = &mut *self.state.borrow_mut();
         (state.outbox, state.blocked) = (Outbox::default(), 0);
+        state.conn.session.end();
     }
 
     /// Has the connection end when everything it was told has left.
@@ -272,6 +371,7 @@ impl Connection {
     pub fn deliver(self: &Rc<Self>, bytes: &[u8], depends_on: u64, worker: &RefCell<Worker>, gate: &Gate) {
         let mut state = self.state.borrow_mut();
         let worker = &mut *worker.borrow_mut();
+        state.conn.session.seen = state.conn.session.seen.max(depends_on);
         match state.conn.session.reply_mode {
             ReplyMode::On => state.reply(self, bytes, depends_on, worker, gate),
             ReplyMode::Skip => state.conn.session.reply_mode = ReplyMode::On,
@@ -279,10 +379,10 @@ impl Connection {
         }
     }
 
-    /// Sends what has become safe; tells whether there is more that is not. Called by the gate.
-    pub fn release(&self, worker: &RefCell<Worker>) -> bool {
-        let mut state = self.state.borrow_mut();
-        let worker = &mut *worker.borrow_mut();
+    /// Sends what has become safe; tells whether there is more that is not, or may be, since a turn of the connection is
+    /// under way further up the stack. Called by the gate.
+    pub fn release(&self, worker: &Worker) -> bool {
+        let Ok(mut state) = self.state.try_borrow_mut() else { return true };
         state.send(worker);
         if state.blocked > 0 || state.closing {
             state.conn.info.wake();
@@ -295,6 +395,11 @@ impl Connection {
         let state = self.state.borrow();
         let session = &state.conn.session;
         (session.db, session.protocol, session.no_touch)
+    }
+
+    /// The user that it is.
+    pub fn account(&self) -> std::sync::Arc<Account> {
+        self.state.borrow().conn.session.account.clone()
     }
 
     /// The connection as others see it.
@@ -343,6 +448,25 @@ impl State {
         };
         worker.read_buffer = buffer;
         result
+    }
+
+    /// Receives without running anything.
+    fn read_ahead(&mut self, cx: &mut Context<'_>, worker: &mut Worker) {
+        while !self.conn.info.is_killed() {
+            let mut read = ReadBuf::new(&mut worker.read_buffer);
+            match self.stream.poll_read(cx, &mut read) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) if !read.filled().is_empty() => {
+                    self.partial.extend_from_slice(read.filled());
+                    worker.stats.received(read.filled().len());
+                    self.resume = true;
+                    if self.noted(worker).is_err() {
+                        self.conn.info.kill();
+                    }
+                }
+                Poll::Ready(_) => self.conn.info.kill(),
+            }
+        }
     }
 
     /// Runs a turn on received bytes; the first `joined` of them are those of `partial`.

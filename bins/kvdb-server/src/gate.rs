@@ -42,12 +42,20 @@ impl Gate {
                 continue;
             }
             node.push_log();
+            self.release(&worker.borrow());
+        }
+    }
+
+    /// As [`Self::serve`] does, once: while its task does not get its turn.
+    pub fn serve_once(&self, worker: &Worker) {
+        if !self.waiting.borrow().is_empty() {
+            worker.node.push_log();
             self.release(worker);
         }
     }
 
     /// Sends what is safe now.
-    pub fn release(&self, worker: &RefCell<Worker>) {
+    pub fn release(&self, worker: &Worker) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for connection in waiting {
             if connection.release(worker) {

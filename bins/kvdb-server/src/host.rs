@@ -1,10 +1,16 @@
 //! The node as commands see it: [`kvdb_commands::Server`] for [`Node`].
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kvdb_commands::server::{ClientFilter, ClientProperty, MemoryFigure, ShutdownMode};
+use kvdb_commands::acl::{Accounts, Change};
+use kvdb_commands::server::{
+    Begun, CheckpointKind, ClientFilter, ClientProperty, Job, MemoryFigure, ShutdownMode,
+};
+use kvdb_commands::tracking::Tracking;
 use kvdb_commands::{CommandError, Server};
-use kvdb_resp::Reply;
+use kvdb_pubsub::Registry;
+use kvdb_resp::{Args, Reply};
 
 use crate::clock::{unix_micros, unix_millis};
 use crate::listening::Unchanged;
@@ -16,18 +22,25 @@ impl Server for Node {
         unix_micros()
     }
 
-    fn authenticate(&self, user: &[u8], password: &[u8]) -> bool {
-        let config = self.config.lock();
-        let Some(secret) = &config.settings().requirepass else { return user == b"default" };
-        let secret = secret.expose().as_bytes();
-        // Every byte is compared, so that the time taken does not tell how many were right.
-        let same = secret.len() == password.len()
-            && secret.iter().zip(password).fold(0u8, |diff, (a, b)| diff | (a ^ b)) == 0;
-        same && user == b"default"
+    fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
-    fn requires_auth(&self) -> bool {
-        self.config.lock().settings().requirepass.is_some()
+    fn access_changed(&self, changes: &[Change], caller: u64) {
+        crate::access::close_for(&self.clients, &self.registry, changes, caller);
+    }
+
+    fn draw_secret(&self, bytes: &mut [u8]) -> Result<(), CommandError> {
+        let drawn = crate::access::draw_secret(bytes);
+        drawn.map_err(|error| CommandError::new(format!("ERR cannot draw random bytes: {error}")))
+    }
+
+    fn load_users(&self, caller: u64) -> Option<Job> {
+        self.load_job(caller)
+    }
+
+    fn save_users(&self) -> Option<Job> {
+        self.save_job()
     }
 
     fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, String)> {
@@ -55,14 +68,33 @@ impl Server for Node {
         for warning in staged.warnings() {
             tracing::warn!("{}: {}", warning.about, warning.text);
         }
+        let password_changed = staged.changed().contains(&"requirepass");
         let mut config = self.config.lock();
         config.commit(staged);
         self.apply_settings(&config);
+        if password_changed {
+            self.take_password(config.settings());
+        }
+        drop(config);
+        // It takes latches, which a script may hold for long while clients that have just come ask for settings.
+        self.store.set_counting(self.hot.cache_limit().is_some());
         Ok(())
     }
 
     fn config_rewrite(&self) -> Result<(), CommandError> {
-        let warnings = self.config.lock().rewrite().map_err(|e| CommandError::new(e.to_string()))?;
+        let config = self.config.lock();
+        let given = |words: &[Vec<String>]| crate::users::lines_of(config.settings(), words);
+        // With a file of users they are not in the configuration.
+        let users = if config.settings().aclfile.is_some() {
+            None
+        } else {
+            let now = crate::users::lines(&self.accounts, config.settings());
+            let now =
+                now.ok_or(CommandError::fixed("ERR Rewriting config file: a user's rule is no UTF-8 text"))?;
+            Some(crate::settings::UserLines { now, given: &given })
+        };
+        let warnings = config.rewrite_with(users.as_ref()).map_err(|e| CommandError::new(e.to_string()))?;
+        drop(config);
         for warning in warnings {
             tracing::warn!("{}: {}", warning.about, warning.text);
         }
@@ -75,11 +107,14 @@ impl Server for Node {
         }
         self.accepted.store(0, Ordering::Relaxed);
         self.rejected.store(0, Ordering::Relaxed);
+        self.evicted_clients.store(0, Ordering::Relaxed);
         let stats = &self.store.stats;
-        for counter in [&stats.expired, &stats.evicted_to_disk, &stats.loads, &stats.expiry_cut_short] {
+        let evicted = [&stats.evicted, &stats.evicted_to_disk];
+        for counter in [&stats.expired, &stats.loads, &stats.expiry_cut_short].into_iter().chain(evicted) {
             counter.store(0, Ordering::Relaxed);
         }
         self.peak_memory.store(0, Ordering::Relaxed);
+        self.accounts.reset_counts();
     }
 
     fn info(&self, sections: &[String]) -> String {
@@ -123,9 +158,43 @@ impl Server for Node {
         self.unpaused.notify_waiters();
     }
 
-    fn unblock_client(&self, _id: u64, _with_error: bool) -> bool {
-        // No command blocks yet, so no client is ever blocked.
-        false
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn publish(&self, channel: &[u8], payload: &[u8], shard: bool) -> usize {
+        crate::publish::publish(self, channel, payload, shard)
+    }
+
+    fn receivers(&self, channel: &[u8], shard: bool) -> usize {
+        crate::publish::receivers(self, channel, shard)
+    }
+
+    fn script(&self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+        self.script_command(args, reply)
+    }
+
+    fn function(&self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<u64, CommandError> {
+        self.function_command(args, reply)
+    }
+
+    fn track(&self, client: u64, tracking: Option<&Tracking>) {
+        match (tracking, self.clients.get(client)) {
+            (Some(tracking), Some(client)) => self.tracking.set(client, tracking, &self.store),
+            (None, _) | (_, None) => self.tracking.end(client, &self.store),
+        }
+    }
+
+    fn is_redirect_broken(&self, client: u64) -> bool {
+        self.clients.get(client).is_some_and(|client| client.is_redirect_broken())
+    }
+
+    fn has_client(&self, id: u64) -> bool {
+        self.clients.get(id).is_some()
+    }
+
+    fn unblock_client(&self, id: u64, with_error: bool) -> bool {
+        self.clients.get(id).is_some_and(|client| client.is_blocked() && client.unblock().ask(with_error))
     }
 
     fn slowlog_get(&self, count: Option<usize>, reply: &mut Reply<'_>) {
@@ -165,8 +234,8 @@ impl Server for Node {
         crate::checkpoint::job(self)
     }
 
-    fn background_checkpoint(&self) -> Result<(), CommandError> {
-        crate::checkpoint::in_background(self)
+    fn background_checkpoint(&self, kind: CheckpointKind, may_wait: bool) -> Begun {
+        crate::checkpoint::in_background(self, kind, may_wait)
     }
 
     fn shutdown(&self, mode: Option<ShutdownMode>) -> Result<(), CommandError> {
@@ -185,6 +254,14 @@ impl Server for Node {
             DebugCommand::No => false,
             DebugCommand::Local => self.clients.get(client).is_some_and(|c| c.unix || is_loopback(&c.addr)),
         }
+    }
+
+    fn pause_upkeep(&self, on: bool) {
+        self.upkeep_rests.store(on, Ordering::Relaxed);
+    }
+
+    fn set_debug_in_scripts(&self, on: bool) {
+        self.debug_in_scripts.store(on, Ordering::Relaxed);
     }
 
     fn set_active_expiry(&self, on: bool) {
@@ -206,11 +283,21 @@ pub fn is_loopback(addr: &str) -> bool {
 }
 
 impl Node {
+    /// Gives `default` the password of the settings.
+    pub fn take_password(&self, settings: &Settings) {
+        let password = settings.requirepass.as_ref().map(|secret| secret.expose().as_bytes());
+        self.accounts.set_default_password(password);
+    }
+
     /// Takes over settings that have changed.
     fn apply_settings(&self, config: &crate::settings::Config) {
         self.hot.refresh(config);
+        self.take_access_settings(config.settings());
         self.rows.log().set_policy(crate::bootstrap::sync_policy(config.settings().appendfsync));
         self.store.set_usage(crate::bootstrap::usage(config.settings()));
+        self.store.set_layout(crate::bootstrap::layout(config));
+        self.store.set_events(config.settings().notify_keyspace_events);
+        self.store.set_remembered_limit(config.settings().tracking_table_max_keys);
         crate::logging::set_level(config.settings().loglevel);
         self.log_progressed();
     }

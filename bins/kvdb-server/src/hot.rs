@@ -1,8 +1,8 @@
 //! Settings that are read for every turn, as atomics: CONFIG SET changes them while workers run.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-use crate::settings::{Config, Fsync, Settings};
+use crate::settings::{Config, Fsync, MemoryPolicy, Settings};
 
 /// Whatever `proto-max-bulk-len` says, no string gets longer than this: a short command (SETRANGE far out) must not ask for
 /// more memory than any machine has.
@@ -35,12 +35,20 @@ pub struct HotSettings {
     pub query_buffer: AtomicUsize,
     /// The hard limit of `client-output-buffer-limit` for normal clients, bytes.
     pub output_buffer: AtomicUsize,
+    /// The same of a client with subscriptions.
+    pub pubsub_buffer: AtomicUsize,
     /// `maxclients`, as far as there are descriptors for it.
     pub maxclients: AtomicUsize,
     /// `timeout`, milliseconds; 0 for never.
     pub timeout_millis: AtomicU64,
+    /// `busy-reply-threshold`, milliseconds; `u64::MAX` for never.
+    pub busy_millis: AtomicU64,
     /// `maxmemory`, bytes; 0 for no limit.
     pub maxmemory: AtomicU64,
+    /// The maxmemory-policy, as [`HotSettings::policy`] reads it.
+    policy: AtomicU8,
+    /// `maxmemory-samples`.
+    pub samples: AtomicUsize,
     /// Whether a reply waits for fdatasync (`appendfsync always`) and not only for write.
     pub fsync_always: AtomicBool,
 }
@@ -58,9 +66,13 @@ impl HotSettings {
             latency_tracking: AtomicBool::new(true),
             query_buffer: AtomicUsize::new(0),
             output_buffer: AtomicUsize::new(0),
+            pubsub_buffer: AtomicUsize::new(0),
             maxclients: AtomicUsize::new(0),
             timeout_millis: AtomicU64::new(0),
+            busy_millis: AtomicU64::new(u64::MAX),
             maxmemory: AtomicU64::new(0),
+            policy: AtomicU8::new(MemoryPolicy::Tiered as u8),
+            samples: AtomicUsize::new(5),
             fsync_always: AtomicBool::new(true),
         };
         hot.refresh(config);
@@ -83,12 +95,30 @@ impl HotSettings {
         self.query_buffer.store(size(settings.client_query_buffer_limit), Ordering::Relaxed);
         let normal = settings.client_output_buffer_limit.normal.hard;
         self.output_buffer.store(if normal == 0 { OUTPUT_MAX } else { size(normal) }, Ordering::Relaxed);
+        let pubsub = settings.client_output_buffer_limit.pubsub.hard;
+        self.pubsub_buffer.store(if pubsub == 0 { OUTPUT_MAX } else { size(pubsub) }, Ordering::Relaxed);
         let maxclients = (settings.maxclients as usize).min(crate::descriptors::room_for_clients());
         self.maxclients.store(maxclients, Ordering::Relaxed);
         self.timeout_millis.store(settings.timeout.map_or(0, |d| d.as_millis() as u64), Ordering::Relaxed);
+        let busy = config.text("busy-reply-threshold").and_then(|text| text.parse().ok()).unwrap_or(5000);
+        self.busy_millis.store(if busy == 0 { u64::MAX } else { busy }, Ordering::Relaxed);
         self.maxmemory.store(settings.maxmemory.unwrap_or(0), Ordering::Relaxed);
+        self.policy.store(settings.maxmemory_policy as u8, Ordering::Relaxed);
+        self.samples.store(settings.maxmemory_samples as usize, Ordering::Relaxed);
         self.fsync_always.store(settings.appendfsync == Fsync::Always, Ordering::Relaxed);
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// What is done above `maxmemory`.
+    pub fn policy(&self) -> MemoryPolicy {
+        let bits = self.policy.load(Ordering::Relaxed);
+        MemoryPolicy::ALL.get(usize::from(bits)).copied().unwrap_or(MemoryPolicy::Tiered)
+    }
+
+    /// The bytes that the data may take before keys are deleted or commands refused; `None` where that never happens.
+    pub fn cache_limit(&self) -> Option<u64> {
+        let limit = self.maxmemory.load(Ordering::Relaxed);
+        (limit != 0 && self.policy() != MemoryPolicy::Tiered).then_some(limit)
     }
 
     /// Whether every command is to be timed on its own.

@@ -20,6 +20,9 @@
 //! * *Settled* is the sequence up to which the log is as safe as the settings ask for.
 //! * The *node* ([`node`]) is what all workers share.
 
+pub mod access;
+pub mod attendant;
+pub mod blocked;
 pub mod bootstrap;
 pub mod checkpoint;
 pub mod clients;
@@ -27,6 +30,7 @@ pub mod clock;
 pub mod connection;
 pub mod descriptors;
 pub mod gate;
+pub mod herald;
 pub mod host;
 pub mod hot;
 pub mod info;
@@ -37,13 +41,17 @@ pub mod logging;
 pub mod maintenance;
 pub mod memory;
 pub mod node;
+pub mod publish;
 pub mod rates;
 pub mod redact;
+pub mod scripting;
 pub mod serve;
 pub mod settings;
 pub mod slowlog;
 pub mod stats;
 pub mod timing;
+pub mod tracking;
 pub mod turn;
+pub mod users;
 pub mod window;
 pub mod worker;

@@ -148,7 +148,9 @@ impl Dispatch {
         let (refuse, keepalive) = {
             let config = self.node.config.lock();
             let settings = config.settings();
-            let open = settings.protected_mode && settings.requirepass.is_none() && !is_loopback(&addr);
+            let open = settings.protected_mode
+                && self.node.accounts.default_account().user().nopass
+                && !is_loopback(&addr);
             (open, settings.tcp_keepalive)
         };
         if refuse {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kvdb_store::{ColdWalk, Scratch};
+use kvdb_commands::blocking;
+use kvdb_commands::server::ClientKind;
+use kvdb_store::{ColdWalk, Env, Scratch};
 use kvdb_ttl::pace::Pace;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::unix_millis;
+use crate::memory::Room;
 use crate::node::Node;
 use crate::stats::totals;
 
@@ -24,6 +27,12 @@ const FLUSH_WHEN_IDLE: Duration = Duration::from_secs(2);
 const WORTH_A_FLUSH: usize = 16 << 20;
 /// … but after this time it is flushed all the same.
 const FLUSH_ANYWAY: Duration = Duration::from_secs(60);
+
+/// The longest time that a round deletes keys for want of room.
+const EVICTION_SLICE: Duration = Duration::from_millis(20);
+
+/// How long an I/O thread loads the keys of a cache in one go.
+const LOADING_SLICE: Duration = Duration::from_millis(50);
 
 /// Rows on disk that are looked at in a round, for each step of the expiry effort.
 const COLD_ROWS: usize = 1_000;
@@ -52,6 +61,11 @@ impl Stopper {
     }
 }
 
+/// Rounds from one look for deleted collections that are gone to the next.
+const BURY_EVERY: u32 = 256;
+/// Deleted collections that such a look takes.
+const BURIED_AT_A_TIME: usize = 256;
+
 /// The state of the rounds.
 struct Rounds {
     node: Arc<Node>,
@@ -67,12 +81,16 @@ struct Rounds {
     cold: Arc<Cold>,
 }
 
-/// The deletion of keys on disk whose time has come, which an I/O thread does.
+/// What an I/O thread does with keys on disk: deletes those whose time has come, and loads those of a cache.
 #[derive(Default)]
 struct Cold {
     walk: Mutex<ColdWalk>,
     /// Whether a step is queued or being run.
     is_busy: AtomicBool,
+    /// The database and slot up to which a cache has been loaded.
+    loaded: Mutex<(u16, u16)>,
+    /// Whether a step of that is queued or being run.
+    is_loading: AtomicBool,
 }
 
 /// Runs rounds until stopped.
@@ -95,6 +113,10 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
     let mut pause = Duration::ZERO;
     while stopper.wait(pause) {
         let now = Instant::now();
+        if rounds.node.upkeep_rests.load(Ordering::Relaxed) {
+            pause = rounds.period();
+            continue;
+        }
         if now >= next_round {
             next_round = now + rounds.period();
             rounds.once();
@@ -116,9 +138,19 @@ impl Rounds {
         self.expire_cold(now);
         self.close_idle_clients(now);
         self.close_slow_clients(now);
+        self.close_large_clients(now);
+        self.serve_sleepers(now);
         self.flush_when_quiet();
+        self.bury();
         let sums = totals(self.node.workers.iter().map(|w| &**w));
         self.node.rates.sample(now, sums.processed, sums.net_in, sums.net_out);
+    }
+
+    /// Lets those try again who wait for keys that have been deleted: who reads for a group is told that it is gone.
+    fn serve_sleepers(&mut self, now: u64) {
+        if !self.scratch.ready.is_empty() {
+            blocking::serve(&self.node.store, Env::at(now), &mut self.scratch);
+        }
     }
 
     /// Runs an expiry cycle; returns the rest before the next one when there is more to do.
@@ -126,6 +158,12 @@ impl Rounds {
         if !self.may_expire(now) {
             return None;
         }
+        let rest = self.expire_due(now);
+        self.serve_sleepers(now);
+        rest
+    }
+
+    fn expire_due(&mut self, now: u64) -> Option<Duration> {
         let began = Instant::now();
         let slice = self.pace.slice();
         let cycle =
@@ -166,7 +204,10 @@ impl Rounds {
         let (node, cold) = (self.node.clone(), self.cold.clone());
         let rows = COLD_ROWS * usize::from(self.effort);
         self.node.store.io().submit(move || {
-            match cold.walk.lock().step(&node.store, now, rows, &mut Scratch::default()) {
+            let mut scratch = Scratch::default();
+            let stepped = cold.walk.lock().step(&node.store, now, rows, &mut scratch);
+            blocking::serve(&node.store, Env::at(now), &mut scratch);
+            match stepped {
                 Ok(0) => {}
                 Ok(_) => node.push_log(),
                 Err(reason) => tracing::debug!(reason, "keys on disk that have expired are not deleted now"),
@@ -195,7 +236,13 @@ impl Rounds {
         }
     }
 
-    fn evict(&self, now: u64) {
+    fn evict(&mut self, now: u64) {
+        if let Some(limit) = self.node.hot.cache_limit() {
+            self.note_memory();
+            self.delete_for_room(limit, now);
+            self.load_cold(limit, now);
+            return;
+        }
         let limit = self.node.hot.maxmemory.load(Ordering::Relaxed);
         if limit == 0 {
             if self.round.is_multiple_of(CENSUS_EVERY) {
@@ -213,6 +260,78 @@ impl Rounds {
         let settled = self.node.settled();
         self.node.store.evict_to_disk(target as usize, settled, now, self.random);
         self.node.latency.spike("eviction-cycle", began.elapsed());
+    }
+
+    /// Deletes keys above the limit of a cache. Data that was on disk before there was a policy, and may not be deleted, goes
+    /// back to it where reads bring much more of it than fits.
+    fn delete_for_room(&mut self, limit: u64, now: u64) {
+        let began = Instant::now();
+        let env = Env { random: self.random, ..Env::at(now) };
+        let mut random = env.random;
+        let mut room = Room::Free;
+        while began.elapsed() < EVICTION_SLICE {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            room = self.node.make_room(Env { random, ..env }, &mut self.scratch);
+            if room != Room::Shrinking {
+                break;
+            }
+        }
+        if room == Room::Full && self.node.cache_bytes() > limit.saturating_add(limit / 8) {
+            let kept =
+                (limit + limit / 16).saturating_sub(self.node.client_bytes.load(Ordering::Relaxed) as u64);
+            let kept = usize::try_from(kept).unwrap_or(usize::MAX);
+            self.node.store.evict_to_disk(kept, self.node.settled(), now, self.random);
+        }
+        if self.node.store.appended() > self.node.settled() {
+            self.node.push_log();
+        }
+        self.node.latency.spike("eviction-cycle", began.elapsed());
+    }
+
+    /// Has an I/O thread bring what is on disk alone into memory, where a cache has its data.
+    fn load_cold(&self, limit: u64, now: u64) {
+        if !self.node.store.has_cold_keys() || self.cold.is_loading.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (node, cold, seed) = (self.node.clone(), self.cold.clone(), self.random);
+        self.node.store.io().submit(move || {
+            let mut scratch = Scratch::default();
+            let (began, mut seed) = (Instant::now(), seed);
+            let mut has_room = || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let room = node.make_room(Env { random: seed, ..Env::at(now) }, &mut scratch);
+                room == Room::Free && node.cache_bytes() < limit
+            };
+            let mut at = cold.loaded.lock();
+            while began.elapsed() < LOADING_SLICE {
+                match node.store.load_cold(*at, now, &mut has_room) {
+                    Ok(Some(next)) => *at = next,
+                    Ok(None) => {
+                        *at = (0, 0);
+                        break;
+                    }
+                    Err(reason) => {
+                        tracing::debug!(reason, "keys on disk are not loaded now");
+                        break;
+                    }
+                }
+            }
+            drop(at);
+            blocking::serve(&node.store, Env::at(now), &mut scratch);
+            cold.is_loading.store(false, Ordering::Release);
+        });
+    }
+
+    /// Forgets deleted collections of which compactions have left nothing.
+    fn bury(&self) {
+        if self.round.is_multiple_of(BURY_EVERY) {
+            let store = self.node.store.clone();
+            self.node.store.io().submit(move || {
+                if let Err(error) = store.bury(BURIED_AT_A_TIME) {
+                    tracing::debug!(error, "deleted collections are looked for again later");
+                }
+            });
+        }
     }
 
     fn note_memory(&self) -> usize {
@@ -236,17 +355,46 @@ impl Rounds {
 
     /// Closes clients that are above the soft limit of their output for longer than they may.
     fn close_slow_clients(&self, now: u64) {
-        let limit = self.node.config.lock().settings().client_output_buffer_limit.normal;
-        if limit.soft == 0 {
+        let limits = self.node.config.lock().settings().client_output_buffer_limit;
+        if limits.normal.soft == 0 && limits.pubsub.soft == 0 {
             return;
         }
-        let (soft, millis) =
-            (usize::try_from(limit.soft).unwrap_or(usize::MAX), limit.soft_for.as_millis() as u64);
         for client in self.node.clients.matching(&Default::default(), now) {
-            if client.is_behind(soft, millis, now) {
+            let limit = if client.kind() == ClientKind::PubSub { limits.pubsub } else { limits.normal };
+            let (soft, millis) =
+                (usize::try_from(limit.soft).unwrap_or(usize::MAX), limit.soft_for.as_millis() as u64);
+            if limit.soft != 0 && client.is_behind(soft, millis, now) {
                 self.node.warn_of_slow_client(&client);
                 client.kill();
             }
+        }
+    }
+
+    /// Closes the largest clients where all together take more than they may.
+    fn close_large_clients(&self, now: u64) {
+        let limit = {
+            let config = self.node.config.lock();
+            let settings = config.settings();
+            settings.maxmemory_clients.limit(settings.maxmemory.unwrap_or(0))
+        };
+        let Some(limit) = limit else { return };
+        let mut clients: Vec<_> = self.node.clients.matching(&Default::default(), now);
+        // One that is being closed already makes room by itself, and nobody else has to go for it.
+        clients.retain(|client| !client.is_killed());
+        let mut total: u64 = clients.iter().map(|client| client.memory_bytes() as u64).sum();
+        if total <= limit {
+            return;
+        }
+        clients.retain(|client| client.is_evictable());
+        clients.sort_by_cached_key(|client| std::cmp::Reverse(client.memory_bytes()));
+        for client in clients {
+            if total <= limit {
+                return;
+            }
+            total = total.saturating_sub(client.memory_bytes() as u64);
+            self.node.warn_of_evicted_client(&client);
+            self.node.evicted_clients.fetch_add(1, Ordering::Relaxed);
+            client.kill();
         }
     }
 

@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use kvdb_commands::acl::Accounts;
 use kvdb_commands::server::ShutdownMode;
-use kvdb_commands::{CommandSpec, Flags, Session};
+use kvdb_commands::{CommandSpec, Flags};
 use kvdb_lsm::Db;
+use kvdb_pubsub::Registry;
 use kvdb_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -17,9 +19,11 @@ use crate::clock::unix_millis;
 use crate::hot::HotSettings;
 use crate::latency::Latency;
 use crate::listening::Listening;
+use crate::scripting::Scripting;
 use crate::settings::Config;
 use crate::slowlog::SlowLog;
 use crate::stats::WorkerStats;
+use crate::tracking::TrackingClients;
 
 /// Longest time between two warnings of one kind, so that a client cannot fill the log.
 const WARNING_PERIOD_MS: u64 = 60_000;
@@ -45,8 +49,16 @@ pub struct Node {
     pub config: Mutex<Config>,
     /// Those of them that are read for every turn.
     pub hot: Arc<HotSettings>,
+    /// The users.
+    pub accounts: Arc<Accounts>,
     /// The connections.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
+    /// Scripts and functions.
+    pub scripting: Scripting,
+    /// Who listens to what.
+    pub registry: Arc<Registry>,
+    /// The clients that are told of changes of keys.
+    pub tracking: TrackingClients,
     /// The counters of each worker.
     pub workers: Vec<Arc<WorkerStats>>,
     /// Told when the log gets further, one for each worker.
@@ -69,16 +81,30 @@ pub struct Node {
     pub run_id: String,
     /// Whether keys are deleted when their time has come, and not only when they are looked at.
     pub active_expire: AtomicBool,
+    /// Whether the work that is done regularly rests (DEBUG PAUSE-CRON).
+    pub upkeep_rests: AtomicBool,
+    /// Whether scripts may run DEBUG PROTOCOL.
+    pub debug_in_scripts: AtomicBool,
     /// Until when clients are paused, in Unix milliseconds.
     pub paused_until: AtomicU64,
     /// Whether only writes are paused.
     pub paused_writes_only: AtomicBool,
     /// Connections that wait for the end of a pause.
     pub paused_clients: AtomicUsize,
+    /// Connections whose command waits for a key.
+    pub blocked_clients: AtomicUsize,
     /// Told when a pause is over before its time, or is another one.
     pub unpaused: Notify,
+    /// Told when the log has got further; who waits for replies has [a gate](crate::gate).
+    pub log_moved: Notify,
+    /// Told when a script that others had to hear of has ended.
+    pub script_ended: Notify,
     /// The last checkpoint.
     pub checkpoint: crate::checkpoint::CheckpointState,
+    /// Connections closed because all together took too much memory.
+    pub evicted_clients: AtomicU64,
+    /// What clients take, bytes, as of the last round of maintenance.
+    pub client_bytes: AtomicUsize,
     /// The highest memory use seen, bytes.
     pub peak_memory: AtomicUsize,
     /// Operations and bytes a second, sampled.
@@ -101,10 +127,14 @@ pub struct Parts {
     pub rows: Arc<Db>,
     /// The settings.
     pub config: Config,
+    /// The users.
+    pub accounts: Accounts,
     /// How many workers there will be.
     pub workers: usize,
     /// See [`Node::run_id`].
     pub run_id: String,
+    /// Random bits that nobody knows.
+    pub secret: u64,
 }
 
 impl Node {
@@ -112,10 +142,14 @@ impl Node {
     pub fn new(parts: Parts) -> Self {
         let hot = Arc::new(HotSettings::new(&parts.config));
         Self {
+            accounts: Arc::new(parts.accounts),
             store: parts.store,
             rows: parts.rows,
             config: Mutex::new(parts.config),
-            clients: Clients::default(),
+            clients: Arc::default(),
+            scripting: Scripting::new(),
+            registry: Arc::new(Registry::new(parts.secret)),
+            tracking: TrackingClients::default(),
             workers: (0..parts.workers).map(|_| Arc::new(WorkerStats::new())).collect(),
             progress: (0..parts.workers).map(|_| Arc::new(Notify::new())).collect(),
             slowlog: SlowLog::new(hot.clone()),
@@ -128,11 +162,18 @@ impl Node {
             started_ms: unix_millis(),
             run_id: parts.run_id,
             active_expire: AtomicBool::new(true),
+            upkeep_rests: AtomicBool::new(false),
+            debug_in_scripts: AtomicBool::new(false),
             paused_until: AtomicU64::new(0),
             paused_writes_only: AtomicBool::new(false),
             paused_clients: AtomicUsize::new(0),
+            blocked_clients: AtomicUsize::new(0),
             unpaused: Notify::new(),
+            log_moved: Notify::new(),
+            script_ended: Notify::new(),
             checkpoint: crate::checkpoint::CheckpointState::default(),
+            evicted_clients: AtomicU64::new(0),
+            client_bytes: AtomicUsize::new(0),
             peak_memory: AtomicUsize::new(0),
             rates: crate::rates::Rates::default(),
             listening: OnceLock::new(),
@@ -156,9 +197,17 @@ impl Node {
         let log = self.rows.log();
         if self.hot.fsync_always.load(Ordering::Relaxed) {
             log.request_sync();
-        } else if let Err(reason) = log.write_out(log.appended()) {
+        } else if let Err(reason) = log.write_soon(log.appended()) {
             // A full disk is retried by the log's thread, which tells the gates; a failed log ends the node.
             tracing::debug!(%reason, "the log was not written");
+        }
+    }
+
+    /// Waits while a script is busy.
+    pub async fn until_not_busy(&self) {
+        let ended = self.script_ended.notified();
+        if self.store.is_busy() {
+            ended.await;
         }
     }
 
@@ -167,6 +216,7 @@ impl Node {
         for progress in &self.progress {
             progress.notify_one();
         }
+        self.log_moved.notify_waiters();
     }
 
     /// Whether a command has to wait for the end of a pause.
@@ -176,18 +226,30 @@ impl Node {
         until > now && self.pauses(spec)
     }
 
+    /// Whether whatever writes has to wait for the end of a pause.
+    pub fn is_paused_for_writes(&self, now: u64) -> bool {
+        self.paused_until.load(Ordering::Relaxed) > now
+    }
+
+    /// Whether a pause is for what writes, and not for all.
+    pub fn pauses_only_writes(&self) -> bool {
+        self.paused_writes_only.load(Ordering::Relaxed)
+    }
+
     #[cold]
     fn pauses(&self, spec: &CommandSpec) -> bool {
         if spec.name == "client" || spec.name == "unpause" || spec.flags.has(Flags::NO_AUTH) {
             return false;
         }
-        !self.paused_writes_only.load(Ordering::Relaxed) || spec.may_write()
+        // Those that write nothing here are still about what others see.
+        let tells_others = matches!(spec.name, "pfcount" | "publish" | "spublish");
+        !self.paused_writes_only.load(Ordering::Relaxed) || spec.may_write() || tells_others
     }
 
-    /// Shows a command to those who watch.
+    /// Shows a command to those who watch, with the address of who sent it.
     #[cold]
-    pub fn show_monitors(&self, session: &Session, client: &ClientInfo, args: &[&[u8]], now: u64) {
-        let mut line = format!("+{}.{:06} [{} {}]", now / 1000, now % 1000 * 1000, session.db, client.addr);
+    pub fn show_monitors(&self, db: u16, addr: &str, args: &[&[u8]], now: u64) {
+        let mut line = format!("+{}.{:06} [{db} {addr}]", now / 1000, now % 1000 * 1000);
         for arg in args {
             line.push_str(" \"");
             for &byte in *arg {
@@ -204,7 +266,7 @@ impl Node {
         }
         line.push_str("\r\n");
         for monitor in self.clients.monitors() {
-            monitor.push(line.as_bytes());
+            monitor.push(line.as_bytes(), 0, self.hot.output_buffer.load(Ordering::Relaxed));
         }
     }
 
@@ -222,6 +284,11 @@ impl Node {
     /// Becomes something else than [`Stop::No`] when the server is to end.
     pub fn stopping(&self) -> watch::Receiver<Stop> {
         self.stop.subscribe()
+    }
+
+    /// Whether the server is to end.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow() != Stop::No
     }
 
     /// The log has failed: nothing that is not durable will ever be, so the node ends without a reply to anybody.
@@ -258,6 +325,18 @@ impl Node {
                 id = client.id,
                 addr = &*client.addr,
                 "closing a client that is too far behind in reading its replies"
+            );
+        }
+    }
+
+    /// Says that a client was closed because clients together took too much memory.
+    pub fn warn_of_evicted_client(&self, client: &ClientInfo) {
+        if self.may_warn(&self.last_slow_warning) {
+            warn!(
+                id = client.id,
+                addr = &*client.addr,
+                bytes = client.memory_bytes(),
+                "closing the largest client: all together exceed maxmemory-clients"
             );
         }
     }

@@ -17,6 +17,9 @@ pub fn shown<'a>(spec: &CommandSpec, args: Args<'a>) -> Vec<&'a [u8]> {
                 shown.iter_mut().skip(at + 1).take(2).for_each(|arg| *arg = REDACTED);
             }
         }
+        // ACL SETUSER, and ACL DRYRUN of anything.
+        "setuser" => shown[2..].fill(REDACTED),
+        "dryrun" => shown[4..].fill(REDACTED),
         // CONFIG SET, the only such command of that name.
         "set" if spec.flags.has(Flags::ADMIN) => {
             for pair in shown[2..].chunks_mut(2) {
@@ -60,6 +63,8 @@ mod tests {
             "HELLO 3 auth (redacted) (redacted) SETNAME me"
         );
         assert_eq!(line("hello 2"), "hello 2");
+        assert_eq!(line("acl setuser alice on >x"), "acl setuser (redacted) (redacted) (redacted)");
+        assert_eq!(line("acl dryrun alice auth x"), "acl dryrun alice auth (redacted)");
         assert_eq!(
             line("CONFIG SET maxmemory 1gb RequirePass secret hz"),
             "CONFIG SET maxmemory 1gb RequirePass (redacted) hz"

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kvdb_commands::acl::Context;
 use kvdb_commands::session::Offload;
 use kvdb_commands::{Handler, KeyspaceCx, KeyspaceOutcome, Session};
 use kvdb_resp::{Decoder, Protocol, Reply};
@@ -17,6 +18,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+use crate::attendant::{self, Attendant};
+use crate::blocked;
 use crate::clients::ClientInfo;
 use crate::clock::unix_millis;
 use crate::connection::{Connection, Step, Stream};
@@ -81,41 +84,37 @@ pub fn run(start: WorkerStart) -> io::Result<()> {
 }
 
 async fn work(start: WorkerStart) {
-    let WorkerStart { node, index, seed, mut accepted } = start;
+    let WorkerStart { node, index, seed, accepted } = start;
     let stats = node.workers[index].clone();
     let gate = Rc::new(Gate::new(node.progress[index].clone()));
-    let worker = Rc::new(RefCell::new(Worker::new(node.clone(), stats.clone(), seed)));
+    let worker = Rc::new(RefCell::new(Worker::new(node.clone(), stats, seed)));
     let serving = {
         let (gate, worker) = (gate.clone(), worker.clone());
         tokio::task::spawn_local(async move { gate.serve(&worker).await })
     };
+    let attendant = Attendant::install(node.clone(), index, worker.clone(), gate.clone(), accepted);
     let mut stopping = node.stopping();
     loop {
         tokio::select! {
-            Some(client) = accepted.recv() => match adopt(&node, client) {
-                Ok(connection) => {
-                    let (gate, worker) = (gate.clone(), worker.clone());
-                    tokio::task::spawn_local(serve(connection, worker, gate));
-                }
-                Err(error) => {
-                    stats.connections.fetch_sub(1, Ordering::Relaxed);
-                    tracing::debug!(%error, "a connection was lost before it was served");
-                }
-            },
+            Some(client) = poll_fn(|cx| attendant.poll_accepted(cx)) => attendant.welcome(client),
             _ = stopping.wait_for(|stop| *stop != Stop::No) => break,
             else => break,
         }
     }
+    attendant::dismiss();
     // What was acknowledged to nobody may be dropped; what is waiting for the log gets its reply if the log can still
     // give it. A log that failed gives no more.
     if *stopping.borrow() != Stop::Fatal && node.rows.log().sync().is_ok() {
-        gate.release(&worker);
+        gate.release(&worker.borrow());
     }
     serving.abort();
 }
 
 /// Registers a client with this worker's runtime and with the list of clients.
-fn adopt(node: &Node, client: Accepted) -> io::Result<Rc<Connection>> {
+///
+/// # Errors
+/// When the runtime does not take the socket.
+pub fn adopt(node: &Node, client: Accepted) -> io::Result<Rc<Connection>> {
     let fd = client.socket.as_raw_fd();
     let (stream, unix) = match client.socket {
         Socket::Tcp(socket) => (Stream::Tcp(TcpStream::from_std(socket)?), false),
@@ -124,21 +123,26 @@ fn adopt(node: &Node, client: Accepted) -> io::Result<Rc<Connection>> {
     let id = node.clients.next_id();
     let info = Arc::new(ClientInfo::new(id, client.addr, client.laddr, unix, unix_millis()).over(fd));
     node.clients.add(info.clone());
-    let authenticated = node.config.lock().settings().requirepass.is_none();
-    let conn = Conn { session: Session::new(id, authenticated), decoder: Decoder::default(), info };
+    let conn = Conn { session: Session::new(id, &node.accounts), decoder: Decoder::default(), info };
     Ok(Rc::new(Connection::new(conn, stream)))
 }
 
 /// Serves one connection to its end.
-async fn serve(connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate: Rc<Gate>) {
+pub async fn serve(connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate: Rc<Gate>) {
     loop {
         match poll_fn(|cx| connection.poll(cx, &worker, &gate)).await {
             Step::Yield => tokio::task::yield_now().await,
             // A connection that is killed meanwhile is not waited for, and what it was told before leaves.
-            Step::Park(park) => tokio::select! {
-                () = wait_for(park, &connection, &worker, &gate) => {}
-                () = poll_fn(|cx| connection.poll_parked(cx, &worker)) => {}
-            },
+            Step::Park(park) => {
+                let reads = matches!(park, Park::Blocked(..));
+                tokio::select! {
+                    // The reply comes first, and then what the client is told besides.
+                    biased;
+                    // Out of line: it is large, and most connections never wait for anything but their client.
+                    () = Box::pin(wait_for(park, &connection, &worker, &gate)) => {}
+                    () = poll_fn(|cx| connection.poll_parked(cx, &worker, &gate, reads)) => {}
+                }
+            }
             Step::Closed => break,
         }
     }
@@ -146,6 +150,7 @@ async fn serve(connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate: Rc
     let info = connection.info();
     let worker = worker.borrow();
     worker.node.clients.remove(info.id);
+    worker.node.tracking.end(info.id, &worker.node.store);
     worker.node.count_monitors_if_needed();
     worker.stats.connections.fetch_sub(1, Ordering::Relaxed);
 }
@@ -178,6 +183,22 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
             }
         }
         Park::Paused => return paused(&node).await,
+        Park::Busy => return node.until_not_busy().await,
+        Park::Blocked(running, wait) => {
+            let info = connection.info();
+            let served = blocked::wait(wait, &node, info.unblock().clone(), protocol, worker).await;
+            if let Some(denied) = served.denied {
+                let (spec, args) = (running.spec, running.args.as_args());
+                node.note_denied(&connection.account(), Some(&info), Context::TopLevel, spec, args, denied);
+            }
+            worker.borrow_mut().finished(&running, &served.reply, &info);
+            (bytes, depends_on) = (served.reply, served.depends_on);
+        }
+        Park::Acks(running, acks, seen) => {
+            let info = connection.info();
+            bytes = blocked::wait_for_acks(acks, seen, &node, info.unblock().clone(), protocol).await;
+            worker.borrow_mut().finished(&running, &bytes, &info);
+        }
         Park::Sleep(running, micros) => {
             let until = Instant::now() + Duration::from_micros(micros);
             sleep_until(until).await;
@@ -212,6 +233,9 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
         }
     }
     connection.deliver(&bytes, depends_on, worker, gate);
+    if connection.info().is_closing() {
+        connection.close();
+    }
 }
 
 /// Waits until a pause is over or another one has been asked for.

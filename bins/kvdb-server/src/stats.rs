@@ -105,6 +105,12 @@ impl WorkerStats {
         add(&self.commands[index].failed, 1);
     }
 
+    /// Counts runs that failed, and commands that were refused before they ran.
+    pub fn refused(&self, index: usize, failed: u64, rejected: u64) {
+        add(&self.commands[index].failed, failed);
+        add(&self.commands[index].rejected, rejected);
+    }
+
     /// Counts a command that was refused before it ran.
     pub fn rejected(&self, index: usize) {
         add(&self.commands[index].rejected, 1);
@@ -136,11 +142,17 @@ impl WorkerStats {
     /// Counts an error reply by its code.
     #[cold]
     pub fn error(&self, code: &str) {
+        self.errors(code, 1);
+    }
+
+    /// Counts several error replies of one code.
+    #[cold]
+    pub fn errors(&self, code: &str, n: u64) {
         let mut errors = self.errors.lock();
         if let Some(count) = errors.get_mut(code) {
-            *count += 1;
+            *count += n;
         } else if errors.len() < MAX_ERROR_CODES {
-            errors.insert(code.chars().take(64).collect(), 1);
+            errors.insert(code.chars().take(64).collect(), n);
         }
     }
 

@@ -6,19 +6,27 @@
 //! to wait, the turn stops there and says so ([`Park`]); the connection goes on when the wait is over.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use kvdb_commands::acl::Context;
+use kvdb_commands::blocking::{self, Wait};
 use kvdb_commands::exec::{self, Missing, Outcome};
+use kvdb_commands::families::wait::Acks;
 use kvdb_commands::session::{Offload, Then};
+use kvdb_commands::transaction::{self, Around, Queued};
 use kvdb_commands::{
-    CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session, SessionCx,
-    errors, table,
+    CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session,
+    SessionCx, errors, table,
 };
 use kvdb_resp::{Args, Decoder, Limits, OwnedArgs, Reply};
-use kvdb_store::Env;
+use kvdb_store::{Env, Scratch, Waiter};
 
+mod room;
+
+use crate::access::Refused;
 use crate::clients::ClientInfo;
 use crate::redact;
+use crate::scripting;
 use crate::window::{End, Window};
 use crate::worker::Worker;
 
@@ -43,6 +51,12 @@ pub enum Park {
     Load(u16, Vec<u8>),
     /// Clients are paused; the command then runs again.
     Paused,
+    /// A script is busy; the command then runs again.
+    Busy,
+    /// The command waits for a key, and its reply is what it comes to then.
+    Blocked(Running, Wait),
+    /// The command replies when what was written up to this sequence is safe, or its time is over.
+    Acks(Running, Acks, u64),
     /// The command replies after so many microseconds.
     Sleep(Running, u64),
     /// The command's reply is what this returns, run where waiting for the disk is allowed.
@@ -129,6 +143,7 @@ pub fn turn(conn: &mut Conn, input: &[u8], worker: &mut Worker) -> Turn {
         }
     }
     worker.window = window;
+    conn.session.seen = conn.session.seen.max(turn.gate);
     conn.info.query_bytes.store(input.len() - turn.consumed, Ordering::Relaxed);
     worker.end_turn(&conn.info, &conn.session, env.now, began.elapsed());
     turn
@@ -147,9 +162,10 @@ fn run_window(
     let input = &input[turn.consumed..];
     let before = turn.consumed;
     for request in window.iter() {
-        let env = Env { located: request.located, ..env };
+        let (located, rounds) = (request.located, session.rounds());
+        let env = Env { located, client: session.id, keeps: session.keeps(), rounds, ..env };
         let unread = input.len() - (turn.consumed - before);
-        let mut run = Run { session, info, worker, env, unread, gate: &mut turn.gate };
+        let mut run = Run { session, info, worker, env, unread, gate: &mut turn.gate, began: None };
         match run.command(request.args(input)) {
             Flow::Next => {}
             Flow::After(park) => turn.park = Some(park),
@@ -168,6 +184,93 @@ fn run_window(
     false
 }
 
+impl Around for Run<'_> {
+    fn may_run(&mut self, queued: &Queued) -> CmdResult {
+        let (node, args) = (&self.worker.node, queued.args.as_args());
+        let checked = node.check_access(self.session, Some(self.info), Context::Multi, queued.spec, args);
+        checked.map_err(Refused::error_in_exec)
+    }
+
+    fn session(&mut self, queued: &Queued, reply: &mut Reply<'_>) -> CmdResult {
+        let Handler::Session(handler) = queued.spec.handler else { return Err(errors::NOT_IN_TRANSACTION) };
+        let node = self.worker.node.clone();
+        let mut cx = SessionCx {
+            session: self.session,
+            server: &*node,
+            store: &node.store,
+            env: self.env,
+            in_transaction: true,
+            then: None,
+            depends_on: 0,
+        };
+        let mark = reply.len();
+        handler(&mut cx, queued.args.as_args(), reply)?;
+        let (then, depends_on) = (cx.then, cx.depends_on);
+        *self.gate = (*self.gate).max(depends_on);
+        self.info.mirror(self.session);
+        match then {
+            None => Ok(()),
+            // DEBUG SLEEP; nothing else is to happen in between.
+            Some(Then::Sleep { micros }) => {
+                std::thread::sleep(Duration::from_micros(micros));
+                reply.truncate(mark);
+                reply.ok();
+                Ok(())
+            }
+            Some(Then::Acks(acks)) => {
+                acks.reply(node.rows.log().durable() >= self.session.seen.max(*self.gate), reply);
+                Ok(())
+            }
+            // Whatever would have to go on elsewhere cannot: the transaction ends here and now.
+            Some(_) => Err(errors::NOT_IN_TRANSACTION),
+        }
+    }
+
+    fn script(&mut self, queued: &Queued, db: u16, reply: &mut Reply<'_>) -> Result<u64, CommandError> {
+        let node = self.worker.node.clone();
+        let before = std::mem::replace(&mut self.session.db, db);
+        let (mut scratch, mut env) = (Scratch::default(), Env { rounds: 0, ..self.env });
+        let result = loop {
+            let args = queued.args.as_args();
+            let lent = self.worker.lend(&mut scratch);
+            match scripting::run(&node, self.session, queued.spec, env, lent, args, reply) {
+                Ok(scripting::Outcome::Done(seq)) => break Ok(seq),
+                Ok(scripting::Outcome::NeedIo(Missing { db, key, others, pins: _pins })) => {
+                    // A transaction that has begun cannot wait elsewhere.
+                    env.rounds = env.rounds.saturating_add(1);
+                    let mut keys = std::iter::once((db, key)).chain(others);
+                    let loaded = keys.try_for_each(|(db, key)| node.store.load_and_wait(db, &key, env.now));
+                    if let Err(message) = loaded {
+                        break Err(CommandError::new(format!("ERR {message}")));
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.session.db = before;
+        self.worker.scratch.ready.append(&mut scratch.ready);
+        result
+    }
+
+    fn moment(&mut self, queued: &Queued) -> Option<Duration> {
+        let began = self.began?;
+        self.is_timed(queued.spec).then(|| began.elapsed())
+    }
+
+    fn ran(&mut self, queued: &Queued, failed: Option<&CommandError>, took: Option<Duration>) {
+        let args = queued.args.as_args();
+        self.show(queued.spec, args);
+        self.worker.ran(queued.index, queued.spec, took);
+        if let Some(took) = took {
+            self.worker.node.slowlog.note(queued.spec, args, took, self.info, self.env.now);
+        }
+        if let Some(error) = failed {
+            self.worker.stats.failed(queued.index);
+            self.worker.stats.error(error.code());
+        }
+    }
+}
+
 /// One command of a turn.
 struct Run<'t> {
     session: &'t mut Session,
@@ -177,9 +280,17 @@ struct Run<'t> {
     /// Bytes of the input from this command on.
     unread: usize,
     gate: &'t mut u64,
+    /// When the EXEC under way began, if it is timed.
+    began: Option<Instant>,
 }
 
 impl Run<'_> {
+    /// Whether a command is timed on its own: one that may take long, or every one where the settings want that.
+    #[inline]
+    fn is_timed(&self, spec: &CommandSpec) -> bool {
+        self.worker.precise || !(spec.flags.has(Flags::FAST) || spec.flags.has(Flags::CHEAP))
+    }
+
     #[inline]
     fn command(&mut self, args: Args<'_>) -> Flow {
         let mark = self.worker.out.len();
@@ -187,8 +298,13 @@ impl Run<'_> {
             self.session.reply_mode = ReplyMode::Skip;
         }
         let flow = self.dispatch(args);
+        if self.session.tracking.is_some() {
+            self.note_tracking(args.name(), &flow);
+        }
         if self.session.reply_mode != ReplyMode::On {
-            self.worker.out.truncate(mark);
+            if !self.is_push(args.name(), mark) {
+                self.worker.out.truncate(mark);
+            }
             if self.session.reply_mode == ReplyMode::Skip {
                 self.session.reply_mode = match flow {
                     Flow::Next => ReplyMode::On,
@@ -201,17 +317,87 @@ impl Run<'_> {
         flow
     }
 
+    /// Whether what has been written from `mark` on is no reply: a client without replies still hears what it subscribes to.
+    #[cold]
+    fn is_push(&self, name: &[u8], mark: usize) -> bool {
+        const ABOUT_CHANNELS: [&str; 6] =
+            ["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe"];
+        ABOUT_CHANNELS.iter().any(|about| name.eq_ignore_ascii_case(about.as_bytes()))
+            && self.worker.out.get(mark).is_some_and(|first| *first != b'-')
+    }
+
+    /// Notes that a client that is told of changes of keys has run a command, if it has.
+    #[cold]
+    fn note_tracking(&mut self, name: &[u8], flow: &Flow) {
+        let queues = self.session.transaction.is_some();
+        if let (Some(tracking), Flow::Next | Flow::After(_)) = (&mut self.session.tracking, flow) {
+            tracking.ran(name, queues);
+        }
+    }
+
+    /// What becomes of a command while a script is busy; `None` when it runs.
+    #[cold]
+    fn while_busy(&mut self, spec: &'static CommandSpec) -> Option<Flow> {
+        // Watching begins and ends at keys, which the script may hold.
+        let ends_watching = matches!(spec.name, "exec" | "discard" | "unwatch" | "reset");
+        if spec.name == "watch" || (ends_watching && self.session.watches.is_some()) {
+            return Some(Flow::Again(Park::Busy));
+        }
+        if spec.flags.has(Flags::ALLOW_BUSY) {
+            return None;
+        }
+        let function = self.worker.node.scripting.running.longest().is_some_and(|run| run.is_function());
+        if matches!(spec.handler, Handler::Exec) && self.session.transaction.take().is_some() {
+            let error = if function { errors::EXEC_ABORT_BUSY_FUNCTION } else { errors::EXEC_ABORT_BUSY };
+            return Some(self.refuse(&error));
+        }
+        if let Some(transaction) = &mut self.session.transaction {
+            transaction.break_it();
+        }
+        let error = if function { errors::BUSY_FUNCTION } else { errors::BUSY_SCRIPT };
+        Some(self.refuse(&error))
+    }
+
     #[inline]
     fn dispatch(&mut self, args: Args<'_>) -> Flow {
         let (index, spec) = match self.find(args) {
             Ok(found) => found,
-            Err(error) => return self.refuse(&error),
+            Err(error) => {
+                if let Some(transaction) = &mut self.session.transaction {
+                    transaction.break_it();
+                }
+                return self.refuse(&error);
+            }
         };
-        if self.worker.node.is_paused(self.env.now, spec) && self.session.authenticated {
+        if let Err(refused) = self.check_access(spec, args) {
+            return self.deny(index, spec, refused);
+        }
+        if (self.worker.is_inside || self.worker.node.store.is_busy())
+            && let Some(flow) = self.while_busy(spec)
+        {
+            return flow;
+        }
+        if self.session.only_listens() && !spec.flags.has(Flags::WHILE_SUBSCRIBED) {
+            return self.refuse(&errors::only_listens(spec.name));
+        }
+        if self.worker.is_cache
+            && let Some(flow) = self.without_room(index, spec)
+        {
+            return flow;
+        }
+        if self.session.transaction.is_some() && !spec.flags.has(Flags::NOT_QUEUED) {
+            return self.queue(index, spec, args);
+        }
+        if self.worker.node.is_paused(self.env.now, spec)
+            && self.session.authenticated
+            && !(self.worker.node.pauses_only_writes()
+                && scripting::only_reads(&self.worker.node, spec, args))
+        {
             return Flow::Again(Park::Paused);
         }
-        let short = spec.flags.has(Flags::FAST) || spec.flags.has(Flags::CHEAP);
-        let timed = (self.worker.precise || !short).then(Instant::now);
+        self.env.keeps_dead =
+            self.worker.node.is_paused_for_writes(self.env.now) && !self.may_write(spec, args);
+        let timed = self.is_timed(spec).then(Instant::now);
         let result = match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.keyed(spec, args),
             Handler::Keyspace(handler) => self.keyspace(spec, handler, args),
@@ -219,20 +405,30 @@ impl Run<'_> {
                 self.info.runs(index, self.unread);
                 self.session(spec, handler, args)
             }
+            Handler::Exec => {
+                self.began = timed;
+                self.exec()
+            }
+            Handler::Script => {
+                // What it runs is shown behind it. It is shown again when it begins again behind a load.
+                self.show(spec, args);
+                self.script(spec, args)
+            }
             Handler::Container => Err(errors::wrong_arity(spec.name)),
         };
         if let Ok(Flow::Again(park)) = result {
             return Flow::Again(park);
         }
-        // As in Redis, what operators do is not shown.
-        if self.worker.node.monitors.load(Ordering::Relaxed) != 0 && !spec.flags.has(Flags::ADMIN) {
-            let shown = redact::shown(spec, args);
-            self.worker.node.show_monitors(self.session, self.info, &shown, self.env.now);
+        if !matches!(spec.handler, Handler::Script) {
+            self.show(spec, args);
         }
-        if !matches!(result, Ok(Flow::After(_))) {
+        if matches!(result, Ok(Flow::After(_))) {
+            self.worker.begun(index);
+        } else {
             let took = timed.map(|began| began.elapsed());
             self.worker.ran(index, spec, took);
-            if let Some(took) = took {
+            // As in Redis, what a transaction runs is in the slow log, and EXEC itself is not.
+            if let Some(took) = took.filter(|_| !matches!(spec.handler, Handler::Exec)) {
                 self.worker.node.slowlog.note(spec, args, took, self.info, self.env.now);
             }
         }
@@ -245,6 +441,36 @@ impl Run<'_> {
         }
     }
 
+    /// Shows a command to those who watch. As in Redis, what operators do is not shown.
+    #[inline]
+    fn show(&self, spec: &CommandSpec, args: Args<'_>) {
+        if self.worker.node.monitors.load(Ordering::Relaxed) != 0 && !spec.flags.has(Flags::ADMIN) {
+            let shown = redact::shown(spec, args);
+            self.worker.node.show_monitors(self.session.db, &self.info.addr, &shown, self.env.now);
+        }
+    }
+
+    #[inline]
+    fn check_access(&self, spec: &'static CommandSpec, args: Args<'_>) -> Result<(), Refused> {
+        let context = if self.session.transaction.is_some() { Context::Multi } else { Context::TopLevel };
+        self.worker.node.check_access(self.session, Some(self.info), context, spec, args)
+    }
+
+    /// Refuses what the user may not do; a transaction comes to nothing then.
+    #[cold]
+    fn deny(&mut self, index: usize, spec: &CommandSpec, refused: Refused) -> Flow {
+        self.worker.stats.rejected(index);
+        let error = refused.error();
+        if matches!(spec.handler, Handler::Exec) && self.session.transaction.take().is_some() {
+            self.session.watches = None;
+            return self.refuse(&errors::exec_abort(&error));
+        }
+        if let Some(transaction) = &mut self.session.transaction {
+            transaction.break_it();
+        }
+        self.refuse(&error)
+    }
+
     /// The command's row, if the client may use it and its arguments have the right number.
     #[inline]
     fn find(&mut self, args: Args<'_>) -> Result<(usize, &'static CommandSpec), CommandError> {
@@ -255,12 +481,15 @@ impl Run<'_> {
                 self.session.close = true;
                 self.worker.node.warn_of_http(&self.info.addr);
             }
-            if !self.session.authenticated {
+            if !self.session.authenticated && self.worker.node.accounts.requires_auth() {
                 return Err(errors::NO_AUTH);
             }
             return Err(errors::unknown_command(name, args));
         };
-        if !self.session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
+        if !self.session.authenticated
+            && !spec.flags.has(Flags::NO_AUTH)
+            && self.worker.node.accounts.requires_auth()
+        {
             self.worker.stats.rejected(index);
             return Err(errors::NO_AUTH);
         }
@@ -269,7 +498,7 @@ impl Run<'_> {
                 Ok((index, spec))
             } else {
                 self.worker.stats.rejected(index);
-                Err(errors::wrong_arity(spec.name))
+                Err(self.wrong_arity(spec))
             };
         }
         match table::find_subcommand(spec, &args[1]) {
@@ -281,6 +510,17 @@ impl Run<'_> {
             // A container that also works by itself (COMMAND, for one) takes only its own number of arguments.
             None => Err(errors::unknown_subcommand(spec.name, &args[1])),
         }
+    }
+
+    #[cold]
+    fn wrong_arity(&mut self, spec: &CommandSpec) -> CommandError {
+        let error = errors::wrong_arity(spec.name);
+        if !matches!(spec.handler, Handler::Exec) {
+            return error;
+        }
+        self.session.transaction = None;
+        self.session.watches = None;
+        errors::exec_abort(&error)
     }
 
     #[cold]
@@ -302,11 +542,18 @@ impl Run<'_> {
             Ok(Outcome::Done(depends_on)) => {
                 self.session.unpin();
                 *self.gate = (*self.gate).max(depends_on);
+                self.serve_sleepers();
                 Ok(Flow::Next)
             }
-            Ok(Outcome::NeedIo(Missing { db, key, pins })) => {
-                self.session.pin(pins);
-                Ok(Flow::Again(Park::Load(db, key)))
+            Ok(Outcome::NeedIo(missing)) => Ok(self.load(missing)),
+            Ok(Outcome::Waits(wait)) => {
+                self.session.unpin();
+                wait.belongs_to(&self.session.account);
+                self.info.unblock().begins(&wait);
+                if self.info.is_killed() {
+                    self.info.unblock().call_off();
+                }
+                Ok(Flow::After(Park::Blocked(Running::new(spec, args), wait)))
             }
             Err(failed) => {
                 self.session.unpin();
@@ -316,14 +563,155 @@ impl Run<'_> {
         }
     }
 
-    /// Deletes the keys that a reader found past their deadline. Where the log refuses, they read as absent all the same.
+    /// Lets commands run that have waited for what was changed.
+    #[inline]
+    fn serve_sleepers(&mut self) {
+        let Worker { node, scratch, .. } = &mut *self.worker;
+        if !scratch.ready.is_empty() {
+            blocking::serve(&node.store, self.env, scratch);
+        }
+    }
+
+    /// Waits for keys; the command then runs again.
+    #[cold]
+    fn load(&mut self, missing: Missing) -> Flow {
+        let Missing { db, key, others, pins } = missing;
+        self.session.pin(pins);
+        for (db, key) in others {
+            // Whether it could be loaded shows when the command runs again.
+            self.worker.node.store.request_load(db, &key, self.env.now, Waiter::new(|_| ()));
+        }
+        Flow::Again(Park::Load(db, key))
+    }
+
+    /// Queues a command of a transaction.
+    fn queue(&mut self, index: usize, spec: &'static CommandSpec, args: Args<'_>) -> Flow {
+        let Some(transaction) = &mut self.session.transaction else { return Flow::Next };
+        let queued = if spec.flags.has(Flags::NO_MULTI) {
+            transaction.break_it();
+            Err(errors::NOT_IN_TRANSACTION)
+        } else {
+            transaction.push(Queued { index, spec, args: OwnedArgs::from(args) })
+        };
+        match queued {
+            Ok(()) => {
+                Reply::new(&mut self.worker.out, self.session.protocol).simple("QUEUED");
+                Flow::Next
+            }
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    /// Whether a command may change keys; EXEC by itself does not.
+    #[cold]
+    fn may_write(&self, spec: &'static CommandSpec, args: Args<'_>) -> bool {
+        spec.may_write() && !scripting::only_reads(&self.worker.node, spec, args)
+    }
+
+    /// Runs the commands of a transaction.
+    fn exec(&mut self) -> Result<Flow, CommandError> {
+        let Some(transaction) = self.session.transaction.take() else {
+            return Err(errors::EXEC_WITHOUT_MULTI);
+        };
+        if transaction.is_broken() {
+            self.session.watches = None;
+            return Err(errors::EXEC_ABORT);
+        }
+        let node = self.worker.node.clone();
+        if self.env.keeps_dead || node.is_paused_for_writes(self.env.now) {
+            let may_write = |queued: &Queued| self.may_write(queued.spec, queued.args.as_args());
+            if transaction.queue().iter().any(may_write) {
+                self.session.transaction = Some(transaction);
+                return Ok(Flow::Again(Park::Paused));
+            }
+        }
+        let mut out = std::mem::take(&mut self.worker.out);
+        let mut scratch = std::mem::take(&mut self.worker.scratch);
+        let mut reply = Reply::new(&mut out, self.session.protocol);
+        let watches = self.session.watches.take();
+        let (db, env) = (self.session.db, Env { random: self.worker.draw(), ..self.env });
+        let outcome = transaction::run(
+            &transaction,
+            watches.as_ref(),
+            &node.store,
+            db,
+            env,
+            &mut scratch,
+            &mut reply,
+            self,
+        );
+        let flow = match outcome {
+            Ok(transaction::Outcome::Done(seq, db)) => {
+                self.session.unpin();
+                *self.gate = (*self.gate).max(seq);
+                if db != self.session.db {
+                    self.session.db = db;
+                    self.info.mirror(self.session);
+                }
+                Ok(Flow::Next)
+            }
+            Ok(transaction::Outcome::Touched(seq)) => {
+                self.session.unpin();
+                *self.gate = (*self.gate).max(seq);
+                reply.null_array();
+                Ok(Flow::Next)
+            }
+            Ok(transaction::Outcome::NeedIo(missing)) => {
+                self.session.transaction = Some(transaction);
+                self.session.watches = watches;
+                Ok(self.load(missing))
+            }
+            Err(failed) => {
+                self.session.unpin();
+                Err(failed.error)
+            }
+        };
+        self.worker.out = out;
+        self.worker.scratch = scratch;
+        self.serve_sleepers();
+        if !self.worker.scratch.dead.is_empty() {
+            self.bury_dead();
+        }
+        flow
+    }
+
+    /// Runs a script or a function.
+    fn script(&mut self, spec: &'static CommandSpec, args: Args<'_>) -> Result<Flow, CommandError> {
+        let node = self.worker.node.clone();
+        let env = Env { random: self.worker.draw(), ..self.env };
+        let mut out = std::mem::take(&mut self.worker.out);
+        let mut scratch = std::mem::take(&mut self.worker.scratch);
+        let mut reply = Reply::new(&mut out, self.session.protocol);
+        let lent = self.worker.lend(&mut scratch);
+        let outcome = scripting::run(&node, self.session, spec, env, lent, args, &mut reply);
+        self.worker.out = out;
+        self.worker.scratch = scratch;
+        if !self.worker.scratch.dead.is_empty() {
+            self.bury_dead();
+        }
+        self.serve_sleepers();
+        match outcome {
+            Ok(scripting::Outcome::Done(seq)) => {
+                self.session.unpin();
+                *self.gate = (*self.gate).max(seq);
+                Ok(Flow::Next)
+            }
+            Ok(scripting::Outcome::NeedIo(missing)) => Ok(self.load(missing)),
+            Err(error) => {
+                self.session.unpin();
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes the keys that a reader found past their deadline. Where the log refuses, or clients are paused, they read
+    /// as absent all the same.
     #[cold]
     fn bury_dead(&mut self) {
-        for (db, key) in std::mem::take(&mut self.worker.scratch.dead) {
-            let store = self.worker.node.store.clone();
-            if store.expire_key(db, &key, self.env.now, &mut self.worker.scratch).is_err() {
-                break;
-            }
+        let Worker { node, scratch, .. } = &mut *self.worker;
+        let is_paused = node.is_paused_for_writes(self.env.now);
+        if let Err(refusal) = node.store.expire_dead(self.env.now, scratch, is_paused) {
+            tracing::debug!(%refusal, "keys that have expired are not deleted now");
         }
     }
 
@@ -361,7 +749,7 @@ impl Run<'_> {
     fn session(
         &mut self,
         spec: &'static CommandSpec,
-        handler: fn(&mut SessionCx<'_>, Args<'_>, &mut Reply<'_>) -> kvdb_commands::CmdResult,
+        handler: fn(&mut SessionCx<'_>, Args<'_>, &mut Reply<'_>) -> CmdResult,
         args: Args<'_>,
     ) -> Result<Flow, CommandError> {
         let node = self.worker.node.clone();
@@ -374,6 +762,7 @@ impl Run<'_> {
             server: &*node,
             store: &node.store,
             env: self.env,
+            in_transaction: false,
             then: None,
             depends_on: 0,
         };
@@ -386,12 +775,28 @@ impl Run<'_> {
             return Err(error);
         }
         self.info.mirror(self.session);
+        // The rights may have changed between the check and the subscription: nobody would look at it again.
+        if spec.flags.has(Flags::PUBSUB)
+            && !self.session.account.is_unrestricted()
+            && self.session.account.user().check(spec, args).is_err()
+        {
+            self.info.close_after_reply();
+        }
         self.session.close |= self.info.is_closing();
         Ok(match then {
             None => Flow::Next,
             Some(Then::Load(db, key)) => {
                 self.worker.out.truncate(mark);
                 Flow::Again(Park::Load(db, key))
+            }
+            Some(Then::Acks(acks)) => {
+                let seen = self.session.seen.max(*self.gate);
+                let is_durable = node.rows.log().durable() >= seen;
+                if !acks.are_there(is_durable) {
+                    return Ok(Flow::After(Park::Acks(Running::new(spec, args), acks, seen)));
+                }
+                acks.reply(is_durable, &mut Reply::new(&mut self.worker.out, self.session.protocol));
+                Flow::Next
             }
             Some(Then::Sleep { micros }) => {
                 // The reply is made when the time is over.

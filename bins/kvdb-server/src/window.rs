@@ -49,7 +49,15 @@ pub struct Window {
     requests: Vec<Request>,
     len: usize,
     end: usize,
+    /// How many windows have to come before it is found out again whether their keys are collections; 0 while they are.
+    skip: u8,
 }
+
+/// The longest key whose place is computed ahead.
+const LONGEST_LOCATED: usize = 512;
+
+/// Windows without collections between two looks whether there are any.
+const LOOK_EVERY: u8 = 16;
 
 impl Window {
     /// How many commands it may hold.
@@ -94,7 +102,9 @@ impl Window {
         let requests = &mut self.requests[..self.len];
         for request in requests.iter_mut() {
             let args = request.decoder.args(&input[request.start..]);
-            request.located = args.get(1).map(|key| Located::new(key, store.place(key)));
+            // The first argument of some commands is no key but a text, as long as it may be.
+            let key = args.get(1).filter(|key| key.len() <= LONGEST_LOCATED);
+            request.located = key.map(|key| Located::new(key, store.place(key)));
         }
         if requests.len() == 1 {
             return;
@@ -104,6 +114,22 @@ impl Window {
         }
         for located in requests.iter().filter_map(|request| request.located) {
             store.prefetch_entry(db, located.place());
+        }
+        // The elements of a collection are two steps farther away. Clients mostly send more of what they have sent.
+        if self.skip > 0 {
+            self.skip -= 1;
+            return;
+        }
+        let mut any = false;
+        for located in requests.iter().filter_map(|request| request.located) {
+            any |= store.prefetch_held(db, located.place());
+        }
+        if !any {
+            self.skip = LOOK_EVERY;
+            return;
+        }
+        for located in requests.iter().filter_map(|request| request.located) {
+            store.prefetch_elements(db, located.place());
         }
     }
 

@@ -11,6 +11,7 @@ use kvdb_store::{Env, Scratch, ValueLimits};
 use crate::clients::ClientInfo;
 use crate::clock::unix_millis;
 use crate::node::Node;
+use crate::scripting::{Lent, Tally};
 use crate::stats::WorkerStats;
 use crate::turn::Running;
 use crate::window::Window;
@@ -36,6 +37,11 @@ pub struct Worker {
     pub limits: Limits,
     /// Whether every command is timed on its own.
     pub precise: bool,
+    /// Whether its turns run inside a command of another one, which may hold latches: whatever needs a key is refused as
+    /// while a script is busy, even where that script has ended meanwhile.
+    pub is_inside: bool,
+    /// Whether keys are deleted, or commands refused, where there is no room.
+    pub is_cache: bool,
     /// Whether the times of commands are kept.
     tracking: bool,
     values: ValueLimits,
@@ -44,6 +50,8 @@ pub struct Worker {
     settings_seen: u64,
     /// Commands of this turn that were not timed on their own: index and number.
     calls: Vec<(usize, u64)>,
+    /// What the script under way has run.
+    tally: Tally,
     /// The last command of this turn.
     last_ran: Option<usize>,
     /// Time of this turn that went to commands which were.
@@ -63,12 +71,15 @@ impl Worker {
             stats,
             limits: Limits::default(),
             precise: false,
+            is_inside: false,
+            is_cache: false,
             tracking: true,
             values: ValueLimits::default(),
             random: seed | 1,
             last: (spec.name.as_bytes(), index, spec),
             settings_seen: u64::MAX,
             calls: Vec::new(),
+            tally: Tally::default(),
             last_ran: None,
             timed: Duration::ZERO,
         };
@@ -92,6 +103,7 @@ impl Worker {
             max_reply_bytes: hot.output_buffer.load(Ordering::Relaxed),
         };
         self.precise = hot.is_precise();
+        self.is_cache = hot.cache_limit().is_some();
         self.tracking = hot.latency_tracking.load(Ordering::Relaxed);
     }
 
@@ -99,7 +111,7 @@ impl Worker {
     #[inline]
     pub fn env(&mut self, no_touch: bool) -> Env {
         self.refresh_settings();
-        Env { now: unix_millis(), random: self.draw(), touch: !no_touch, limits: self.values, located: None }
+        Env { random: self.draw(), touch: !no_touch, limits: self.values, ..Env::at(unix_millis()) }
     }
 
     /// Random bits.
@@ -122,6 +134,11 @@ impl Worker {
         Some((index, spec))
     }
 
+    /// What a script is lent, beside these buffers.
+    pub fn lend<'w>(&'w mut self, scratch: &'w mut Scratch) -> Lent<'w> {
+        Lent { scratch, stats: &self.stats, track: self.tracking, tally: &mut self.tally }
+    }
+
     /// Counts a command that ran, with its own time where it was taken.
     #[inline]
     pub fn ran(&mut self, index: usize, spec: &CommandSpec, took: Option<Duration>) {
@@ -139,6 +156,11 @@ impl Worker {
                 None => self.calls.push((index, 1)),
             },
         }
+    }
+
+    /// Notes a command that will end after its turn.
+    pub fn begun(&mut self, index: usize) {
+        self.last_ran = Some(index);
     }
 
     /// Counts a command that ended after its turn, once its reply is there.

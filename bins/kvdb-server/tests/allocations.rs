@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use kvdb_commands::Session;
+use kvdb_commands::acl::Accounts;
 use kvdb_lsm::{Db, Options};
 use kvdb_resp::{Decoder, encode_command};
 use kvdb_server::clients::ClientInfo;
@@ -70,14 +71,22 @@ impl Bench {
         let log = Arc::new(LocalLog::new(rows.clone()));
         let options = StoreOptions { databases: 1, fresh_seed: 1, io_threads: 1 };
         let store = Arc::new(Store::open(rows.clone(), log, &options).expect("an empty keyspace opens"));
-        let node = Node::new(Parts { store, rows, config: *config, workers: 1, run_id: "0".repeat(40) });
+        let node = Node::new(Parts {
+            store,
+            rows,
+            config: *config,
+            accounts: Accounts::default(),
+            workers: 1,
+            run_id: "0".repeat(40),
+            secret: 1,
+        });
         let node = Arc::new(node);
         let stats = node.workers[0].clone();
         let worker = Worker::new(node, stats, 1);
         let info = Arc::new(ClientInfo::new(1, "127.0.0.1:1".into(), "127.0.0.1:2".into(), false, 0));
         Self {
             worker,
-            conn: Conn { session: Session::new(1, true), decoder: Decoder::default(), info },
+            conn: Conn { session: Session::new(1, &Accounts::default()), decoder: Decoder::default(), info },
             _home: home,
         }
     }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::acl::{Reason, RuleError};
+
 /// An error reply: code, space, sentence. Never contains CR or LF by itself; the encoder replaces those of arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError(Cow<'static, str>);
@@ -69,6 +71,12 @@ fixed! {
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// A key that is longer than keys may be.
     KEY_TOO_LONG = "ERR the key exceeds the maximum allowed size of 1048576 bytes";
+    /// A checkpoint that was asked for as a save is running.
+    SAVE_RUNS = "ERR Background save already in progress";
+    /// A checkpoint that was asked for as a rewrite of the log is running.
+    REWRITE_RUNS = "ERR Background append only file rewriting already in progress";
+    /// As before, and a save was asked for that is not to wait.
+    REWRITE_STANDS_IN_THE_WAY = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.";
     /// A database number that is not one.
     DB_INDEX = "ERR DB index is out of range";
     /// A number that has to be positive is not.
@@ -81,6 +89,24 @@ fixed! {
     WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled.";
     /// Never seen by a client: a key has to be loaded first (see `WriteCx::require`).
     NEEDS_LOAD = "ERR the key is being loaded";
+    /// A script runs for longer than others should wait.
+    BUSY_SCRIPT = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    /// A function runs for longer than others should wait.
+    BUSY_FUNCTION = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+    /// EXEC of a transaction of which a command was refused.
+    EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors.";
+    /// EXEC while a script has run for too long.
+    EXEC_ABORT_BUSY = "EXECABORT Transaction discarded because of: BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    /// EXEC while a function has run for too long.
+    EXEC_ABORT_BUSY_FUNCTION = "EXECABORT Transaction discarded because of: BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
+    /// A command that makes memory grow, and there is no room.
+    OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'.";
+    /// EXEC and no MULTI before.
+    EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI";
+    /// A command that cannot be queued.
+    NOT_IN_TRANSACTION = "ERR Command not allowed inside a transaction";
+    /// More is queued than may be.
+    TRANSACTION_TOO_LARGE = "ERR the queued commands exceed the maximum allowed size of a transaction";
     /// HELLO asks for a protocol that does not exist.
     NO_PROTO = "NOPROTO unsupported protocol version";
 }
@@ -90,6 +116,14 @@ fixed! {
     AUTH_WITHOUT_PASSWORD = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?";
     /// An integer that is wanted in 32 bits.
     NOT_32_BITS = "ERR value is out of range, value must between -2147483648 and 2147483647";
+    /// ACL DELUSER of `default`.
+    DEFAULT_USER_STAYS = "ERR The 'default' user cannot be removed";
+    /// ACL GENPASS of too many bits, or none.
+    PASSWORD_BITS = "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096";
+    /// A name that could not be written down.
+    USER_NAME = "ERR Usernames can't contain spaces or null characters";
+    /// ACL LOAD or SAVE without an `aclfile`.
+    NO_ACL_FILE = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.";
     /// HELLO before authentication and without AUTH.
     HELLO_NO_AUTH = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
     /// The protocol asked for by HELLO is no number.
@@ -150,20 +184,27 @@ fixed! {
     INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255";
 }
 
-/// An unknown command, with the beginning of its arguments, as Redis quotes them.
+/// An unknown command, with the beginning of its arguments, as Redis quotes them: so many bytes, and of a name or an
+/// argument nothing from a zero byte on.
 pub fn unknown_command(name: &[u8], args: kvdb_resp::Args<'_>) -> CommandError {
     const ECHO: usize = 128;
-    let mut quoted = String::new();
+    fn beginning(text: &[u8], most: usize) -> &[u8] {
+        let text = &text[..text.len().min(most)];
+        text.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+    // What is no text is shown as a sign of several bytes, and counts as it came.
+    let (mut quoted, mut bytes) = (String::new(), 0);
     for arg in args.iter().skip(1) {
-        if quoted.len() >= ECHO {
+        if bytes >= ECHO {
             break;
         }
-        let room = ECHO - quoted.len();
+        let arg = beginning(arg, ECHO - bytes);
+        bytes += arg.len() + "'' ".len();
         quoted.push('\'');
-        quoted.push_str(&printable(&arg[..arg.len().min(room)]));
+        quoted.push_str(&printable(arg));
         quoted.push_str("' ");
     }
-    let name = printable(&name[..name.len().min(ECHO)]);
+    let name = printable(beginning(name, ECHO));
     CommandError::new(format!("ERR unknown command '{name}', with args beginning with: {quoted}"))
 }
 
@@ -179,6 +220,12 @@ pub fn unknown_subcommand(container: &str, name: &[u8]) -> CommandError {
 /// Too few or too many arguments. `full_name` is `get`, or `client|list` for a subcommand.
 pub fn wrong_arity(full_name: &str) -> CommandError {
     CommandError::new(format!("ERR wrong number of arguments for '{full_name}' command"))
+}
+
+/// EXEC that is refused for this reason itself: it ends the transaction all the same.
+pub fn exec_abort(reason: &CommandError) -> CommandError {
+    let text = reason.text().strip_prefix("ERR ").unwrap_or(reason.text());
+    CommandError::new(format!("EXECABORT Transaction discarded because of: {text}"))
 }
 
 /// An expiry that is not positive or does not fit.
@@ -230,7 +277,108 @@ pub fn subcommand_syntax(container: &str, name: &[u8]) -> CommandError {
     ))
 }
 
+/// A command that a RESP2 client with subscriptions may not run.
+pub fn only_listens(name: &str) -> CommandError {
+    CommandError::new(format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    ))
+}
+
+/// A word that the command does not know in this place.
+pub fn unknown_argument(word: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR unknown argument: {}", printable(&word[..word.len().min(128)])))
+}
+
+/// CLIENT TRACKING with a prefix that begins with another one, or the other way round.
+pub fn prefix_overlaps(prefix: &[u8], whose: &str, other: &[u8]) -> CommandError {
+    let (prefix, other) = (printable(prefix), printable(other));
+    CommandError::new(format!(
+        "ERR Prefix '{prefix}' overlaps with {whose} prefix '{other}'. Prefixes for a single client must not overlap."
+    ))
+}
+
 /// An option that EXPIRE does not have.
 pub fn unsupported_option(option: &[u8]) -> CommandError {
     CommandError::new(format!("ERR Unsupported option {}", printable(option)))
+}
+
+/// SORT by or of keys that are not among its arguments, by a user who may not read all.
+pub fn sort_denied(option: &str) -> CommandError {
+    CommandError::new(format!("ERR {option} option of SORT denied due to insufficient ACL permissions"))
+}
+
+/// A category that there is not.
+pub fn unknown_category(name: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR Unknown category '{}'", printable(&name[..name.len().min(128)])))
+}
+
+/// ACL DRYRUN for a user that there is not.
+pub fn user_not_found(name: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR User '{}' not found", printable(name)))
+}
+
+/// ACL DRYRUN of a command that there is not.
+pub fn command_not_found(name: &[u8]) -> CommandError {
+    CommandError::new(format!("ERR Command '{}' not found", printable(name)))
+}
+
+/// ACL SETUSER with a selector that does not end.
+pub fn unmatched_parenthesis(word: &[u8]) -> CommandError {
+    let word = printable(word);
+    CommandError::new(format!("ERR Unmatched parenthesis in acl selector starting at '{word}'."))
+}
+
+/// ACL SETUSER with a rule that is none.
+pub fn acl_rule(rule: &[u8], why: RuleError) -> CommandError {
+    CommandError::new(format!("ERR Error in ACL SETUSER modifier '{}': {why}", printable(rule)))
+}
+
+/// A command that the user of the connection may not run so.
+pub fn no_permission(sentence: &str) -> CommandError {
+    CommandError::new(format!("NOPERM {sentence}"))
+}
+
+/// A command that the user of a script may not run so.
+pub fn no_permission_in_script(sentence: &str) -> CommandError {
+    CommandError::new(format!("ERR ACL failure in script: {sentence}"))
+}
+
+/// A command that was queued when the user might still run it.
+pub fn no_permission_any_more(reason: Reason) -> CommandError {
+    let why = match reason {
+        Reason::Command => "no permission to execute the command or subcommand",
+        Reason::Key => "no permission to touch the specified keys",
+        Reason::Channel => "no permission to access one of the channels used as arguments to the command",
+        Reason::Auth => "no permission",
+    };
+    CommandError::new(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command \
+         is no longer allowed for the following reason: {why}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kvdb_resp::OwnedArgs;
+
+    #[test]
+    fn what_an_unknown_command_repeats_is_measured_in_bytes() {
+        let text = |args: &[&[u8]]| {
+            let args: OwnedArgs = args.iter().collect();
+            unknown_command(args.as_args().name(), args.as_args()).text().to_owned()
+        };
+        let begins = |rest: &str| format!("ERR unknown command 'NOPE', with args beginning with: {rest}");
+        // As redis-server 7.0.15 replies, but for the sign in the place of what is no text.
+        let (bad, long) = ([0xff; 40], "abc".repeat(50));
+        let expected = format!("'{}' '{}' ", "\u{fffd}".repeat(40), &long[..85]);
+        assert_eq!(text(&[b"NOPE", &bad, long.as_bytes(), b"z"]), begins(&expected));
+        assert_eq!(text(&[b"NOPE", &[0xff; 200]]), begins(&format!("'{}' ", "\u{fffd}".repeat(128))));
+        assert_eq!(
+            text(&[b"NOPE", "\u{e9}".repeat(100).as_bytes()]),
+            begins(&format!("'{}' ", "\u{e9}".repeat(64)))
+        );
+        assert_eq!(text(&[b"NOPE", b"a\0b", b"c"]), begins("'a' 'c' "));
+        assert_eq!(text(&[b"NO\0PE", b"c"]), "ERR unknown command 'NO', with args beginning with: 'c' ");
+    }
 }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use kvdb_resp::{Args, Reply};
-use kvdb_store::{Env, Guards, Located, Pins, Place, ReadCx, Residency, Scratch, Store, Waiter, WriteCx};
+use kvdb_resp::{Args, OwnedArgs, Protocol, Reply};
+use kvdb_store::{
+    Env, Guards, Lack, Located, Pins, Place, ReadCx, Residency, Scratch, Sleeper, Store, Waiter, WriteCx,
+};
 use smallvec::SmallVec;
 
+use crate::blocking::{self, Sleeping, Wait};
 use crate::errors::{self, CommandError};
 use crate::spec::{CommandSpec, Flags, Handler};
 
@@ -19,6 +22,19 @@ pub enum Outcome {
     Done(u64),
     /// Keys have to be loaded first; nothing has been written or changed.
     NeedIo(Missing),
+    /// The command found nothing and waits.
+    Waits(Wait),
+}
+
+/// How a command that has waited ended.
+#[derive(Debug)]
+pub enum Attempt {
+    /// The reply is written and may leave when this sequence is safe.
+    Done(u64),
+    /// Keys have to be loaded first.
+    NeedIo(Missing),
+    /// It found nothing.
+    Waits,
 }
 
 /// What a command waits for.
@@ -28,6 +44,8 @@ pub struct Missing {
     pub db: u16,
     /// The key whose load is to be asked for, and whose end to be waited for, before the command runs again.
     pub key: Vec<u8>,
+    /// Keys whose loads are to be asked for too.
+    pub others: Vec<(u16, Vec<u8>)>,
     /// Keeps that key and others in memory; to be kept until the command has run, however often it asks for more.
     pub pins: Pins,
 }
@@ -39,6 +57,58 @@ pub struct Failed {
     pub error: CommandError,
     /// The sequence that must be safe before it may leave: the error tells what the handler saw.
     pub depends_on: u64,
+}
+
+impl Missing {
+    /// Keys of a database that a run has found out to lack; there is at least one.
+    pub fn lacked(store: &Arc<Store>, db: u16, mut keys: Vec<Vec<u8>>) -> Self {
+        let mut pins = Pins::new(store);
+        keys.iter().for_each(|key| pins.add(&mut store.latch(store.place(key)), db, key));
+        let key = keys.pop().unwrap_or_default();
+        Self { db, key, others: keys.into_iter().map(|key| (db, key)).collect(), pins }
+    }
+}
+
+/// The latches that a run takes beside those of its declared keys, since it has lacked some (see [`kvdb_store::reach`]).
+#[derive(Debug, Default)]
+pub enum Beside {
+    /// None: it begins for the first time.
+    #[default]
+    Nothing,
+    /// Those of these places; it has begun again so many times.
+    Places(Vec<Place>, u8),
+    /// All others.
+    Everything,
+}
+
+/// How often a run begins again with the latches that it has lacked, before it takes all of them.
+const ROUNDS_WITH_PLACES: u8 = 3;
+
+impl Beside {
+    /// What to take when a run that took this has lacked the latches of `places` still.
+    #[must_use]
+    pub fn and(self, mut places: Vec<Place>) -> Self {
+        match self {
+            Self::Nothing => Self::Places(places, 1),
+            Self::Places(before, rounds) if rounds < ROUNDS_WITH_PLACES => {
+                places.extend(before);
+                Self::Places(places, rounds + 1)
+            }
+            Self::Places(..) | Self::Everything => Self::Everything,
+        }
+    }
+
+    /// Takes these latches and those of the declared keys; nothing where a busy script has one of them.
+    pub fn latch<'s>(&self, store: &'s Store, declared: impl Iterator<Item = Place>) -> Option<Guards<'s>> {
+        match self {
+            Self::Nothing => store.latch_unless_busy(&declared.collect::<SmallVec<[Place; 16]>>()),
+            Self::Places(places, _) => {
+                let all: SmallVec<[Place; 16]> = declared.chain(places.iter().copied()).collect();
+                store.latch_unless_busy(&all)
+            }
+            Self::Everything => store.latch_all_unless_busy(),
+        }
+    }
 }
 
 impl From<CommandError> for Failed {
@@ -68,7 +138,7 @@ const PART_LOADED_AT_A_TIME: usize = 32;
 /// When the handler is of another kind.
 #[inline]
 pub fn run(
-    spec: &CommandSpec,
+    spec: &'static CommandSpec,
     store: &Arc<Store>,
     db: u16,
     env: Env,
@@ -76,10 +146,62 @@ pub fn run(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, Failed> {
+    attempt(spec, store, db, env, scratch, args, reply, true, Beside::Nothing)
+}
+
+/// Runs a command that has waited, and still does.
+///
+/// # Errors
+/// The error to reply with.
+pub(crate) fn run_again(
+    spec: &'static CommandSpec,
+    store: &Arc<Store>,
+    db: u16,
+    env: Env,
+    scratch: &mut Scratch,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Attempt, Failed> {
+    Ok(match attempt(spec, store, db, env, scratch, args, reply, false, Beside::Nothing)? {
+        Outcome::Done(_) if reply.is_empty() => Attempt::Waits,
+        Outcome::Done(seq) => Attempt::Done(seq),
+        Outcome::NeedIo(missing) => Attempt::NeedIo(missing),
+        Outcome::Waits(_) => Attempt::Waits,
+    })
+}
+
+#[inline]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "they are what a run needs, and this is the one way of both callers"
+)]
+fn attempt(
+    spec: &'static CommandSpec,
+    store: &Arc<Store>,
+    db: u16,
+    env: Env,
+    scratch: &mut Scratch,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    is_first: bool,
+    beside: Beside,
+) -> Result<Outcome, Failed> {
     let mark = reply.len();
-    let mut guards = latch(spec, store, db, env.located, args);
+    let mut guards = loop {
+        let guards = take_latches(spec, store, db, env.located, &beside, args)?;
+        if !is_first || !guards.has_sleepers() || !spec.is_write() {
+            break guards;
+        }
+        let waited_for = unserved(spec, store, &guards, db, args);
+        if waited_for.is_empty() {
+            break guards;
+        }
+        drop(guards);
+        scratch.ready.extend(waited_for);
+        blocking::serve(store, Env { located: None, ..env }, scratch);
+    };
     for keys in spec.keys {
-        for at in keys.positions(args.len()) {
+        for at in keys.positions(args) {
             if args[at].len() > MAX_KEY_BYTES {
                 return Err(errors::KEY_TOO_LONG.into());
             }
@@ -96,13 +218,27 @@ pub fn run(
             reply.limit(env.limits.max_reply_bytes);
             let result = handler(&mut cx, args, reply);
             let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
-            (result, cx.depends_on())
+            if env.keeps {
+                spec.key_positions(args).into_iter().for_each(|at| cx.note_read(&args[at]));
+            }
+            (result, cx.finish())
         }
-        // What a change replies with is not limited: it is a value at the most, and the change has happened.
+        // What a change replies with is not limited: it is a value at the most, and the change has happened. A command
+        // that follows patterns may reply with one value any number of times, and looks for itself.
         Handler::Write(handler) => {
+            if spec.flags.has(Flags::MOVABLE_KEYS) {
+                reply.limit(env.limits.max_reply_bytes);
+            }
             let mut cx = WriteCx::new(store, guards, scratch, env, db);
+            if spec.flags.has(Flags::BLOCKING) {
+                cx = cx.waiting();
+            }
             let result = handler(&mut cx, args, reply);
-            let needs = if result.is_err() { cx.needs() } else { None };
+            note_reads(&mut cx, spec, args);
+            if let (Ok(()), Some(deadline)) = (&result, cx.waits()) {
+                return Ok(sleep(spec, store, cx, args, reply.protocol(), deadline, is_first));
+            }
+            let lack = if result.is_err() { cx.lack() } else { None };
             // Looking at a key that was past its deadline has deleted it, and that is to be kept if the handler failed.
             let seen = cx.depends_on();
             let committed = match cx.commit() {
@@ -113,15 +249,13 @@ pub fn run(
                     return Err(CommandError::new(refusal.to_string()).into());
                 }
             };
-            if let Some((db, key)) = needs {
+            if let Some(lack) = lack {
                 reply.truncate(mark);
-                let mut pins = Pins::new(store);
-                pins.add(&mut store.latch(store.place(&key)), db, &key);
-                return Ok(Outcome::NeedIo(Missing { db, key, pins }));
+                return again(spec, store, db, env, scratch, args, reply, is_first, beside, lack);
             }
             (result, committed)
         }
-        Handler::Keyspace(_) | Handler::Session(_) | Handler::Container => {
+        Handler::Keyspace(_) | Handler::Session(_) | Handler::Exec | Handler::Script | Handler::Container => {
             unreachable!("the caller sends only keyed commands here")
         }
     };
@@ -132,6 +266,91 @@ pub fn run(
             Err(Failed { error, depends_on })
         }
     }
+}
+
+#[inline]
+fn take_latches<'s>(
+    spec: &CommandSpec,
+    store: &'s Store,
+    db: u16,
+    located: Option<Located>,
+    beside: &Beside,
+    args: Args<'_>,
+) -> Result<Guards<'s>, CommandError> {
+    let guards = match beside {
+        Beside::Nothing => latch(spec, store, db, located, args),
+        more => more.latch(store, spec.key_positions(args).into_iter().map(|at| store.place(&args[at]))),
+    };
+    guards.ok_or(errors::BUSY_SCRIPT)
+}
+
+/// The keys of a command that others wait for who have not tried again since they were changed: they come first.
+#[cold]
+fn unserved(
+    spec: &CommandSpec,
+    store: &Store,
+    guards: &Guards<'_>,
+    db: u16,
+    args: Args<'_>,
+) -> Vec<(u16, Place)> {
+    let places = spec.key_positions(args).into_iter().map(|at| store.place(&args[at]));
+    places.filter(|&place| guards.unserved(db, place)).map(|place| (db, place)).collect()
+}
+
+/// Begins a run again that lacks something, or says what has to be loaded before.
+#[cold]
+#[expect(clippy::too_many_arguments, reason = "they are what a run needs, and what it lacks")]
+fn again(
+    spec: &'static CommandSpec,
+    store: &Arc<Store>,
+    db: u16,
+    env: Env,
+    scratch: &mut Scratch,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    is_first: bool,
+    beside: Beside,
+    lack: Lack,
+) -> Result<Outcome, Failed> {
+    match lack {
+        Lack::Loads(db, keys) => Ok(Outcome::NeedIo(Missing::lacked(store, db, keys))),
+        Lack::Latches(places) => {
+            attempt(spec, store, db, env, scratch, args, reply, is_first, beside.and(places))
+        }
+    }
+}
+
+/// Notes what a command has read for a client that keeps it, within a run that may change.
+#[inline]
+pub(crate) fn note_reads(cx: &mut WriteCx<'_>, spec: &CommandSpec, args: Args<'_>) {
+    if cx.env().keeps && !spec.is_write() {
+        spec.key_positions(args).into_iter().for_each(|at| cx.note_read(&args[at]));
+    }
+}
+
+/// Has a command that found nothing wait for its keys, unless it does already.
+#[cold]
+fn sleep(
+    spec: &'static CommandSpec,
+    store: &Arc<Store>,
+    mut cx: WriteCx<'_>,
+    args: Args<'_>,
+    protocol: Protocol,
+    deadline: Option<u64>,
+    is_first: bool,
+) -> Outcome {
+    if !is_first {
+        // Where the log refuses to delete what was found dead, it reads as absent all the same.
+        return Outcome::Done(cx.commit().unwrap_or(0));
+    }
+    let later = cx.take_later_args();
+    let replaced = |at| later.iter().find(|&&(place, _)| place == at).map(|(_, argument)| &argument[..]);
+    let kept: OwnedArgs = (0..args.len()).map(|at| replaced(at).unwrap_or(&args[at])).collect();
+    let sleeping = Arc::new(Sleeping::new(spec, kept, cx.db(), protocol, cx.env()));
+    let sleeper: Arc<dyn Sleeper> = sleeping.clone();
+    let places = spec.key_positions(args).into_iter().map(|at| cx.register(&args[at], &sleeper)).collect();
+    let _seen: u64 = cx.commit().unwrap_or(0);
+    Outcome::Waits(Wait::new(store, sleeping, places, deadline))
 }
 
 /// Asks for the loads of the keys that are missing from the one at `first` on, and names the last of them to wait for: a
@@ -146,8 +365,7 @@ fn need_io(
     args: Args<'_>,
     first: usize,
 ) -> Outcome {
-    let positions =
-        spec.keys.iter().flat_map(|keys| keys.positions(args.len())).skip_while(|&at| at != first);
+    let positions = spec.keys.iter().flat_map(|keys| keys.positions(args)).skip_while(|&at| at != first);
     // The first one is not asked about again: by now others may have brought its row into the caches.
     let missing = positions
         .skip(1)
@@ -162,7 +380,7 @@ fn need_io(
         // Whether it could be loaded shows when the command runs again.
         store.request_load(db, &args[at], env.now, Waiter::new(|_| ()));
     }
-    Outcome::NeedIo(Missing { db, key: args[last].to_vec(), pins })
+    Outcome::NeedIo(Missing { db, key: args[last].to_vec(), others: Vec::new(), pins })
 }
 
 #[inline]
@@ -172,23 +390,16 @@ fn latch<'s>(
     db: u16,
     located: Option<Located>,
     args: Args<'_>,
-) -> Guards<'s> {
-    if let [one] = spec.keys
-        && one.first == 1
-        && one.last == 1
-    {
-        let place = located.and_then(|located| located.place_of(&args[1]));
-        return store.latch(place.unwrap_or_else(|| store.place(&args[1])));
+) -> Option<Guards<'s>> {
+    if let Some(key) = spec.only_key(args) {
+        let place = located.and_then(|located| located.place_of(key));
+        return store.latch_unless_busy(&[place.unwrap_or_else(|| store.place(key))]);
     }
-    let places: SmallVec<[Place; 8]> = spec
-        .keys
-        .iter()
-        .flat_map(|keys| keys.positions(args.len()))
-        .map(|at| store.place(&args[at]))
-        .collect();
-    let guards = store.latch_many(&places);
+    let places: SmallVec<[Place; 8]> =
+        spec.keys.iter().flat_map(|keys| keys.positions(args)).map(|at| store.place(&args[at])).collect();
+    let guards = store.latch_unless_busy(&places)?;
     guards.prefetch(db, &places);
-    guards
+    Some(guards)
 }
 
 #[cfg(test)]
@@ -266,7 +477,7 @@ mod tests {
         command(&store, &["mset", "a", "1", "b", "2"]).expect("MSET succeeds");
         let (_, spec) = crate::table::find(b"mget").expect("the command is there");
         let args = OwnedArgs::from_iter(["mget", "a", "b"]);
-        let guards = latch(spec, &store, 0, None, args.as_args());
+        let guards = latch(spec, &store, 0, None, args.as_args()).expect("nobody is busy");
         let outcome = need_io(spec, &store, guards, 0, Env::at(1), args.as_args(), 2);
         let Outcome::NeedIo(Missing { db: 0, key, .. }) = outcome else { panic!("{outcome:?}") };
         assert_eq!(key, b"b");

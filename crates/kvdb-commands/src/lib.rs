@@ -11,7 +11,10 @@
 //!
 //! Commands know no sockets, no threads and no storage; time and randomness are given to them.
 
+pub mod acl;
+pub mod blocking;
 pub mod errors;
+pub mod events;
 pub mod exec;
 pub mod families;
 pub mod keyspace_cx;
@@ -21,11 +24,13 @@ pub mod session;
 pub mod spec;
 pub mod syntax;
 pub mod table;
+pub mod tracking;
+pub mod transaction;
 pub mod values;
 
 pub use errors::{CmdResult, CommandError};
 pub use keyspace_cx::KeyspaceCx;
 pub use server::Server;
 pub use session::{ReplyMode, Session, SessionCx, Then};
-pub use spec::{CommandSpec, Flags, Group, Handler, KeySpec, KeyspaceOutcome, KeyspaceResult};
+pub use spec::{CommandSpec, Flags, Group, Handler, KeyPlace, KeySpec, KeyspaceOutcome, KeyspaceResult};
 pub use table::{find, find_subcommand};

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::families::command::{categories, flag_names};
-use crate::spec::{CommandSpec, Group};
+use crate::spec::{CommandSpec, Group, KeyPlace};
 use crate::table;
 
 const INTRODUCTION: &str = "\
@@ -25,8 +25,18 @@ const FAMILIES: &[(Group, &str)] = &[
     (Group::String, "Strings"),
     (Group::Bitmap, "Bitmaps"),
     (Group::HyperLogLog, "HyperLogLogs"),
+    (Group::Hash, "Hashes"),
+    (Group::List, "Lists"),
+    (Group::Set, "Sets"),
+    (Group::SortedSet, "Sorted sets"),
+    (Group::Geo, "Geographic indexes"),
+    (Group::Stream, "Streams"),
+    (Group::Transactions, "Transactions"),
+    (Group::PubSub, "Publishing and subscribing"),
+    (Group::Scripting, "Scripts and functions"),
     (Group::Generic, "Keys of any type"),
     (Group::Connection, "Connection"),
+    (Group::Cluster, "Cluster"),
     (Group::Server, "Server"),
 ];
 
@@ -35,6 +45,9 @@ pub fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     for &(group, title) in FAMILIES {
         let mut commands: Vec<_> = table::all().filter(|spec| spec.group == group).collect();
+        if commands.is_empty() {
+            continue;
+        }
         commands.sort_by_key(|spec| spec.name);
         add(&mut page, format_args!("\n## {title}\n\n| command | what it does |\n| --- | --- |\n"));
         for spec in &commands {
@@ -57,6 +70,9 @@ pub fn overview() -> String {
     for &(group, title) in FAMILIES {
         let mut names: Vec<_> =
             table::all().filter(|spec| spec.group == group).map(|spec| spec.name).collect();
+        if names.is_empty() {
+            continue;
+        }
         names.sort_unstable();
         add(&mut overview, format_args!("| {title} | {} |\n", names.join(", ").to_uppercase()));
     }
@@ -83,11 +99,20 @@ fn describe(page: &mut String, container: Option<&CommandSpec>, spec: &CommandSp
     let flags = [flag_names(spec), categories(spec)].concat();
     add(page, format_args!("{}\n", flags.join(" ")));
     for keys in spec.keys {
-        let from = match (keys.first, keys.last, keys.step) {
-            (first, last, _) if i32::from(first) == i32::from(last) => format!("argument {first}"),
-            (first, -1, 1) => format!("arguments from {first} on"),
-            (first, -1, step) => format!("every {step}nd argument from {first} on"),
-            (first, last, _) => format!("arguments {first} to {last}"),
+        let from = match keys.place {
+            KeyPlace::Range { first, last, .. } if i32::from(first) == i32::from(last) => {
+                format!("argument {first}")
+            }
+            KeyPlace::Range { first, last: -1, step: 1 } => format!("arguments from {first} on"),
+            KeyPlace::Range { first, last: -1, step } => format!("every {step}nd argument from {first} on"),
+            KeyPlace::Range { first, last, .. } => format!("arguments {first} to {last}"),
+            KeyPlace::Counted { count } => format!("as many as argument {count} says, behind it"),
+            KeyPlace::Behind { word, .. } => format!("the argument behind {word}"),
+            KeyPlace::LastBehind { word, .. } => format!("the argument behind the last {word}"),
+            KeyPlace::Nonempty { at } => format!("argument {at} if it is not empty"),
+            KeyPlace::AllBehind { word, .. } => format!("all arguments behind {word}"),
+            KeyPlace::Unknown => "what the patterns name".into(),
+            KeyPlace::Halved { word, .. } => format!("the first half of the arguments behind {word}"),
         };
         add(page, format_args!("\nKeys: {from} ({})\n", keys.flags.join(" ")));
     }

@@ -1,8 +1,13 @@
 //! What commands need to know and do about the server around them. The server implements it; tests may too.
 
-use kvdb_resp::Reply;
+use std::sync::Arc;
 
+use kvdb_pubsub::Registry;
+use kvdb_resp::{Args, Reply};
+
+use crate::acl::{Accounts, Change};
 use crate::errors::CommandError;
+use crate::tracking::Tracking;
 
 /// Which clients CLIENT LIST and CLIENT KILL mean; `None` means any.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +64,28 @@ pub enum ClientProperty {
     Monitor(bool),
 }
 
+/// What a checkpoint in the background is asked for as. The work is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointKind {
+    /// BGSAVE.
+    Save,
+    /// BGREWRITEAOF.
+    Rewrite,
+}
+
+/// What became of the wish for a checkpoint in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It has begun.
+    Started,
+    /// It begins when one of the other kind has ended.
+    Scheduled,
+    /// One of this kind is running.
+    AlreadyRuns,
+    /// One of the other kind is running, and it was not to wait.
+    OtherRuns,
+}
+
 /// How to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ShutdownMode {
@@ -70,18 +97,23 @@ pub struct ShutdownMode {
     pub nosave: bool,
 }
 
+/// Work that may take long, run on a thread that may wait: returns a status, or an error with its code.
+pub type Job = Box<dyn FnOnce() -> Result<String, String> + Send>;
+
 /// The server as commands see it.
 pub trait Server {
     /// Now, in Unix microseconds.
     fn now_micros(&self) -> u64;
-    /// Whether this is a user and its password. User `default` has the one of `requirepass`.
-    fn authenticate(&self, user: &[u8], password: &[u8]) -> bool;
-    /// Whether there is such a user.
-    fn has_user(&self, user: &[u8]) -> bool {
-        user == b"default"
-    }
-    /// Whether clients have to authenticate.
-    fn requires_auth(&self) -> bool;
+    /// The users.
+    fn accounts(&self) -> &Accounts;
+    /// Closes the connections that what has changed leaves no room for. The caller's own is closed after its reply.
+    fn access_changed(&self, changes: &[Change], caller: u64);
+    /// Fills a buffer with random bytes that nobody can guess.
+    fn draw_secret(&self, bytes: &mut [u8]) -> Result<(), CommandError>;
+    /// A function that replaces the users by those of the file of users, for this caller; `None` when there is no file.
+    fn load_users(&self, caller: u64) -> Option<Job>;
+    /// A function that writes the users to the file of users; `None` when there is no file.
+    fn save_users(&self) -> Option<Job>;
 
     /// The settings whose names match a glob pattern, with their values.
     fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, String)>;
@@ -91,6 +123,24 @@ pub trait Server {
     fn config_rewrite(&self) -> Result<(), CommandError>;
     /// Sets the statistics of INFO to zero.
     fn reset_stats(&self);
+
+    /// Who listens to what.
+    fn registry(&self) -> &Arc<Registry>;
+    /// Sends a message to those who listen to a channel, or a shard channel; returns how often it was sent.
+    fn publish(&self, channel: &[u8], payload: &[u8], shard: bool) -> usize;
+
+    /// How often a message to a channel, or a shard channel, would be sent.
+    fn receivers(&self, channel: &[u8], shard: bool) -> usize;
+    /// Runs a subcommand of SCRIPT other than HELP.
+    fn script(&self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError>;
+    /// Runs a subcommand of FUNCTION other than HELP; returns the sequence that the reply depends on.
+    fn function(&self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<u64, CommandError>;
+    /// Begins, changes or ends what a client is told of changes of keys.
+    fn track(&self, client: u64, tracking: Option<&Tracking>);
+    /// Whether the client is gone that was to be told in this one's place.
+    fn is_redirect_broken(&self, client: u64) -> bool;
+    /// Whether there is a connection with this number.
+    fn has_client(&self, id: u64) -> bool;
 
     /// The text of INFO for these sections (lower case; `default`, `all` and `everything` among them).
     fn info(&self, sections: &[String]) -> String;
@@ -126,8 +176,9 @@ pub trait Server {
     fn last_save(&self) -> u64;
     /// A function that makes a checkpoint and may take long; called on a thread that may wait.
     fn checkpoint(&self) -> Box<dyn FnOnce() -> Result<(), String> + Send>;
-    /// Notes that a background checkpoint was asked for; an error when one is running.
-    fn background_checkpoint(&self) -> Result<(), CommandError>;
+    /// Begins a checkpoint in the background, or, where one of the other kind is running and this one may wait, has it
+    /// begin behind that.
+    fn background_checkpoint(&self, kind: CheckpointKind, may_wait: bool) -> Begun;
     /// Ends the server; `None` takes a shutdown back that has not begun to close.
     fn shutdown(&self, mode: Option<ShutdownMode>) -> Result<(), CommandError>;
 
@@ -135,6 +186,10 @@ pub trait Server {
     fn debug_allowed(&self, client: u64) -> bool;
     /// Turns active expiry off or on (DEBUG SET-ACTIVE-EXPIRE).
     fn set_active_expiry(&self, on: bool);
+    /// Lets the work that is done regularly rest, or go on.
+    fn pause_upkeep(&self, on: bool);
+    /// Lets scripts run DEBUG PROTOCOL, or not any more.
+    fn set_debug_in_scripts(&self, on: bool);
     /// The version of Redis that clients are told.
     fn redis_version(&self) -> String;
     /// Text for LOG lines by commands.

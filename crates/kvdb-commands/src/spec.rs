@@ -3,7 +3,9 @@
 //! What a handler may do is in its type: a [`Handler::Read`] has no way to write, so the flags that clients see are
 //! derived and cannot lie.
 
-use kvdb_resp::{Args, Reply};
+use std::fmt;
+
+use kvdb_resp::{Args, Reply, parse_i64};
 use kvdb_store::{ReadCx, WriteCx};
 use smallvec::SmallVec;
 
@@ -34,6 +36,10 @@ pub enum Handler {
     Keyspace(fn(&mut KeyspaceCx<'_>, Args<'_>, &mut Reply<'_>) -> KeyspaceResult),
     /// Concerns the connection or the server.
     Session(fn(&mut SessionCx<'_>, Args<'_>, &mut Reply<'_>) -> CmdResult),
+    /// Runs the queued commands of the connection: who runs commands does that (see [`crate::transaction`]).
+    Exec,
+    /// Runs a script, which may run other commands: who runs commands does that.
+    Script,
     /// Does nothing itself: the first argument names a subcommand.
     Container,
 }
@@ -75,6 +81,16 @@ impl Flags {
     pub const CHEAP: Self = Self(1 << 13);
     /// Not between MULTI and EXEC.
     pub const NO_MULTI: Self = Self(1 << 14);
+    /// Runs at once also between MULTI and EXEC.
+    pub const NOT_QUEUED: Self = Self(1 << 16);
+    /// Runs a script that may write.
+    pub const SCRIPT_WRITES: Self = Self(1 << 20);
+    /// About subscriptions.
+    pub const PUBSUB: Self = Self(1 << 18);
+    /// Runs also on a RESP2 connection that has subscriptions.
+    pub const WHILE_SUBSCRIBED: Self = Self(1 << 19);
+    /// May wait where it finds nothing.
+    pub const BLOCKING: Self = Self(1 << 17);
     /// Not while a replica takes over its primary's data.
     pub const NO_ASYNC_LOADING: Self = Self(1 << 15);
 
@@ -98,10 +114,30 @@ pub enum Group {
     Bitmap,
     /// HyperLogLogs.
     HyperLogLog,
+    /// Hashes.
+    Hash,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
+    /// Streams.
+    Stream,
+    /// Geographic indexes.
+    Geo,
+    /// Publishing and subscribing.
+    PubSub,
+    /// Transactions.
+    Transactions,
+    /// Scripts and functions.
+    Scripting,
     /// Keys of any type.
     Generic,
     /// The connection.
     Connection,
+    /// The cluster.
+    Cluster,
     /// The server.
     Server,
 }
@@ -113,46 +149,219 @@ impl Group {
             Self::String => "string",
             Self::Bitmap => "bitmap",
             Self::HyperLogLog => "hyperloglog",
+            Self::Hash => "hash",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::SortedSet => "sorted-set",
+            Self::Stream => "stream",
+            Self::Geo => "geo",
+            Self::PubSub => "pubsub",
+            Self::Transactions => "transactions",
+            Self::Scripting => "scripting",
             Self::Generic => "generic",
             Self::Connection => "connection",
+            Self::Cluster => "cluster",
             Self::Server => "server",
         }
     }
 }
 
-/// Where keys stand among the arguments (the command's name is argument 0).
+/// Where keys stand among the arguments, and what is done with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySpec {
-    /// The first key.
-    pub first: u16,
-    /// The last key; negative counts from the end, -1 being the last argument.
-    pub last: i16,
-    /// The distance from one key to the next.
-    pub step: u16,
+    /// Where.
+    pub place: KeyPlace,
     /// What is done with them, as COMMAND INFO says: RO, RW, OW or RM, then access, update, insert or delete.
     pub flags: &'static [&'static str],
+}
+
+/// A rule by which keys are found among the arguments (the command's name is argument 0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// At fixed places.
+    Range {
+        /// The first key.
+        first: u16,
+        /// The last key; negative counts from the end, -1 being the last argument.
+        last: i16,
+        /// The distance from one key to the next.
+        step: u16,
+    },
+    /// Behind an argument that says how many they are.
+    Counted {
+        /// That argument.
+        count: u16,
+    },
+    /// Behind a word, in any case, wherever it stands.
+    Behind {
+        /// The word.
+        word: &'static str,
+        /// The first argument that may be the word.
+        from: u16,
+    },
+    /// Behind a word, the first half of what follows: each key has something to go with it in the second half.
+    Halved {
+        /// The word.
+        word: &'static str,
+        /// The first argument that may be the word, as far as clients are told.
+        from: u16,
+        /// Options that may stand before the word, with how many arguments they have: one of those may look like the word.
+        options: &'static [(&'static str, u16)],
+    },
+    /// Behind a word, the last time that it stands there as a word. Clients are told that they have to ask.
+    LastBehind {
+        /// The word.
+        word: &'static str,
+        /// The first argument that may be the word.
+        from: u16,
+        /// Options with how many arguments they have: one of those may look like the word.
+        options: &'static [(&'static str, u16)],
+    },
+    /// At a fixed place, where that argument is not empty: then others are the keys.
+    Nonempty {
+        /// That argument.
+        at: u16,
+    },
+    /// All behind a word, where another argument is empty. Clients are told to look for the word from the end on.
+    AllBehind {
+        /// The word.
+        word: &'static str,
+        /// The first argument that may be the word.
+        from: u16,
+        /// The argument that is empty.
+        instead_of: u16,
+        /// Options that may stand before the word, with how many arguments they have: one of those may look like the word.
+        options: &'static [(&'static str, u16)],
+    },
+    /// Not among the arguments: what is stored names them.
+    Unknown,
 }
 
 impl KeySpec {
     /// One key, argument 1.
     pub const fn one(flags: &'static [&'static str]) -> Self {
-        Self { first: 1, last: 1, step: 1, flags }
+        Self::at(1, flags)
     }
 
     /// All arguments from 1 on.
     pub const fn all(flags: &'static [&'static str]) -> Self {
-        Self { first: 1, last: -1, step: 1, flags }
+        Self::range(1, -1, 1, flags)
     }
 
-    /// The positions of the keys among `len` arguments.
+    /// One key, this argument.
+    pub const fn at(argument: u16, flags: &'static [&'static str]) -> Self {
+        Self::range(argument, argument as i16, 1, flags)
+    }
+
+    /// From one argument to another by steps; see [`KeyPlace::Range`].
+    pub const fn range(first: u16, last: i16, step: u16, flags: &'static [&'static str]) -> Self {
+        Self { place: KeyPlace::Range { first, last, step }, flags }
+    }
+
+    /// As many arguments behind this one as it says.
+    pub const fn counted(count: u16, flags: &'static [&'static str]) -> Self {
+        Self { place: KeyPlace::Counted { count }, flags }
+    }
+
+    /// The argument behind a word that may stand from some argument on.
+    pub const fn behind(word: &'static str, from: u16, flags: &'static [&'static str]) -> Self {
+        Self { place: KeyPlace::Behind { word, from }, flags }
+    }
+
+    /// The positions of the keys among the arguments. Where arguments are not what the command takes, there may be more
+    /// or fewer than it would use.
     #[inline]
-    pub fn positions(&self, len: usize) -> impl Iterator<Item = usize> + use<> {
-        let last = if self.last < 0 {
-            len.saturating_sub(usize::from(self.last.unsigned_abs()))
-        } else {
-            self.last as usize
+    pub fn positions<'a>(&self, args: Args<'a>) -> Positions<'a> {
+        let len = args.len();
+        let (next, end, step, word) = match self.place {
+            KeyPlace::Range { first, last, step } => {
+                let last = if last < 0 {
+                    len.saturating_sub(usize::from(last.unsigned_abs()))
+                } else {
+                    usize::from(last.unsigned_abs())
+                };
+                (first, (last + 1).min(len), step, None)
+            }
+            KeyPlace::Counted { count } => {
+                let keys = args.get(usize::from(count)).and_then(parse_i64).unwrap_or(0);
+                let keys = usize::try_from(keys).unwrap_or(0);
+                (count + 1, (usize::from(count) + 1).saturating_add(keys).min(len), 1, None)
+            }
+            KeyPlace::Behind { word, from } => (from + 1, len, 1, Some(word)),
+            KeyPlace::LastBehind { word, from, options } => {
+                let next = last_behind(args, word, from, options).unwrap_or(len);
+                return Positions { args, word: None, next, end: (next + 1).min(len), step: 1 };
+            }
+            KeyPlace::Nonempty { at } => {
+                let is_key = args.get(at.into()).is_some_and(|key| !key.is_empty());
+                (at, if is_key { usize::from(at) + 1 } else { 0 }, 1, None)
+            }
+            KeyPlace::AllBehind { word, from, instead_of, options } => {
+                let empty = args.get(instead_of.into()).is_some_and(<[u8]>::is_empty);
+                let next = if empty { behind_options(args, word, from, options) } else { None };
+                return Positions { args, word: None, next: next.unwrap_or(len), end: len, step: 1 };
+            }
+            KeyPlace::Unknown => (0, 0, 1, None),
+            KeyPlace::Halved { word, options, .. } => {
+                let first = behind_options(args, word, 1, options).unwrap_or(len);
+                return Positions { args, word: None, next: first, end: first + (len - first) / 2, step: 1 };
+            }
         };
-        (usize::from(self.first)..=last.min(len.saturating_sub(1))).step_by(usize::from(self.step))
+        Positions { args, word, next: next.into(), end, step: step.into() }
+    }
+}
+
+/// The argument behind a word that stands behind options, if there is one.
+fn behind_options(args: Args<'_>, word: &str, from: u16, options: &[(&str, u16)]) -> Option<usize> {
+    let mut at = usize::from(from);
+    loop {
+        let arg = args.get(at)?;
+        if arg.eq_ignore_ascii_case(word.as_bytes()) {
+            return (at + 1 < args.len()).then_some(at + 1);
+        }
+        let option = options.iter().find(|(name, _)| arg.eq_ignore_ascii_case(name.as_bytes()));
+        at += 1 + option.map_or(0, |&(_, arguments)| usize::from(arguments));
+    }
+}
+
+/// The argument behind the last of a word among options, if there is one.
+fn last_behind(args: Args<'_>, word: &str, from: u16, options: &[(&str, u16)]) -> Option<usize> {
+    let (mut at, mut last) = (usize::from(from), None);
+    while let Some(arg) = args.get(at) {
+        if arg.eq_ignore_ascii_case(word.as_bytes()) {
+            last = (at + 1 < args.len()).then_some(at + 1).or(last);
+            at += 1;
+        }
+        let option = options.iter().find(|(name, _)| arg.eq_ignore_ascii_case(name.as_bytes()));
+        at += 1 + option.map_or(0, |&(_, arguments)| usize::from(arguments));
+    }
+    last
+}
+
+/// The positions of keys among arguments; see [`KeySpec::positions`].
+#[derive(Debug, Clone)]
+pub struct Positions<'a> {
+    args: Args<'a>,
+    /// What has to stand before a key.
+    word: Option<&'static str>,
+    next: usize,
+    end: usize,
+    step: usize,
+}
+
+impl Iterator for Positions<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.next < self.end {
+            let at = self.next;
+            self.next += self.step;
+            if self.word.is_none_or(|word| self.args[at - 1].eq_ignore_ascii_case(word.as_bytes())) {
+                return Some(at);
+            }
+        }
+        None
     }
 }
 
@@ -184,6 +393,12 @@ pub struct CommandSpec {
     pub subcommands: &'static [Self],
 }
 
+impl fmt::Debug for CommandSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CommandSpec").field(&self.name).finish()
+    }
+}
+
 impl CommandSpec {
     /// Whether the number of arguments is right.
     #[inline]
@@ -197,28 +412,112 @@ impl CommandSpec {
         self.may_write() && !self.flags.has(Flags::READONLY)
     }
 
-    /// Whether it may store anything at all, if only what it has found out.
+    /// Whether it may store anything at all, if only what it has found out. A command that reads keys which it cannot
+    /// declare (SORT_RO) is run as a writer is, to reach for them.
     pub fn may_write(&self) -> bool {
-        matches!(self.handler, Handler::Write(_)) || self.flags.has(Flags::WRITE)
+        let only_reaches = self.flags.has(Flags::READONLY.with(Flags::MOVABLE_KEYS));
+        (matches!(self.handler, Handler::Write(_)) && !only_reaches)
+            || self.flags.has(Flags::WRITE)
+            || self.flags.has(Flags::SCRIPT_WRITES)
+    }
+
+    /// The key of a command that has one, its first argument.
+    #[inline]
+    pub fn only_key<'a>(&self, args: Args<'a>) -> Option<&'a [u8]> {
+        match self.keys {
+            [KeySpec { place: KeyPlace::Range { first: 1, last: 1, .. }, .. }] => args.get(1),
+            _ => None,
+        }
     }
 
     /// The positions of all keys.
-    pub fn key_positions(&self, len: usize) -> SmallVec<[usize; 4]> {
-        self.keys.iter().flat_map(|spec| spec.positions(len)).collect()
+    pub fn key_positions(&self, args: Args<'_>) -> SmallVec<[usize; 4]> {
+        self.keys.iter().flat_map(|spec| spec.positions(args)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kvdb_resp::OwnedArgs;
+
+    fn found(spec: KeySpec, words: &[&str]) -> Vec<usize> {
+        spec.positions(OwnedArgs::from_iter(words).as_args()).collect()
+    }
 
     #[test]
     fn keys_are_found_from_both_ends_and_in_steps() {
-        let all = |spec: KeySpec, len| spec.positions(len).collect::<Vec<_>>();
+        let all = |spec: KeySpec, len| found(spec, &["x"].repeat(len));
         assert_eq!(all(KeySpec::one(&[]), 2), [1]);
         assert_eq!(all(KeySpec::one(&[]), 1), [0; 0]);
         assert_eq!(all(KeySpec::all(&[]), 4), [1, 2, 3]);
-        assert_eq!(all(KeySpec { first: 1, last: -1, step: 2, flags: &[] }, 5), [1, 3]);
-        assert_eq!(all(KeySpec { first: 2, last: -2, step: 1, flags: &[] }, 5), [2, 3]);
+        assert_eq!(all(KeySpec::all(&[]), 0), [0; 0]);
+        assert_eq!(all(KeySpec::range(1, -1, 2, &[]), 5), [1, 3]);
+        assert_eq!(all(KeySpec::range(2, -2, 1, &[]), 5), [2, 3]);
+    }
+
+    #[test]
+    fn keys_are_found_by_their_number() {
+        let counted = |words: &str| found(KeySpec::counted(2, &[]), &words.split(' ').collect::<Vec<_>>());
+        assert_eq!(counted("ZUNIONSTORE d 2 a b WEIGHTS 1 2"), [3, 4]);
+        assert_eq!(counted("ZUNIONSTORE d 9223372036854775807 a b"), [3, 4]);
+        for wrong in ["ZUNIONSTORE d -1 a", "ZUNIONSTORE d x a", "ZUNIONSTORE d 0 a", "ZUNIONSTORE d"] {
+            assert_eq!(counted(wrong), [0; 0], "{wrong}");
+        }
+    }
+
+    #[test]
+    fn keys_are_the_first_half_behind_a_word_that_is_no_argument_of_an_option() {
+        const PLACE: KeyPlace =
+            KeyPlace::Halved { word: "STREAMS", from: 4, options: &[("COUNT", 1), ("GROUP", 2)] };
+        let halved =
+            |words: &str| found(KeySpec { place: PLACE, flags: &[] }, &words.split(' ').collect::<Vec<_>>());
+        assert_eq!(halved("XREADGROUP GROUP g c STREAMS a b > >"), [5, 6]);
+        assert_eq!(halved("XREADGROUP NOACK COUNT 5 GROUP streams streams streams a >"), [8]);
+        assert_eq!(halved("XREADGROUP COUNT STREAMS STREAMS a >"), [4]);
+        assert_eq!(halved("XREADGROUP GROUP g c STREAMS a b >"), [5], "they do not go in pairs");
+        for none in ["XREADGROUP GROUP g c STREAMS", "XREADGROUP GROUP g STREAMS a >", "XREADGROUP"] {
+            assert_eq!(halved(none), [0; 0], "{none}");
+        }
+    }
+
+    #[test]
+    fn keys_are_found_behind_the_last_of_a_word_that_is_no_argument_of_an_option() {
+        const PLACE: KeyPlace =
+            KeyPlace::LastBehind { word: "STORE", from: 2, options: &[("LIMIT", 2), ("BY", 1), ("GET", 1)] };
+        let last =
+            |words: &str| found(KeySpec { place: PLACE, flags: &[] }, &words.split(' ').collect::<Vec<_>>());
+        assert_eq!(last("SORT k STORE a ASC store b"), [6]);
+        assert_eq!(last("SORT store STORE get STORE d"), [5]);
+        assert_eq!(last("SORT k STORE a STORE"), [3], "the last has no key");
+        for none in ["SORT k", "SORT k BY STORE x", "SORT k LIMIT STORE STORE x", "SORT k STORE", "SORT"] {
+            assert_eq!(last(none), [0; 0], "{none}");
+        }
+        assert_eq!(found(KeySpec { place: KeyPlace::Unknown, flags: &[] }, &["SORT", "k"]), [0; 0]);
+    }
+
+    #[test]
+    fn keys_are_one_argument_or_all_behind_a_word() {
+        const OPTIONS: &[(&str, u16)] = &[("AUTH", 1), ("AUTH2", 2)];
+        const ONE: KeyPlace = KeyPlace::Nonempty { at: 3 };
+        const ALL: KeyPlace = KeyPlace::AllBehind { word: "KEYS", from: 6, instead_of: 3, options: OPTIONS };
+        let keys = |words: &str| {
+            let words: Vec<&str> = words.split(' ').map(|word| word.trim_matches('"')).collect();
+            [ONE, ALL].map(|place| found(KeySpec { place, flags: &[] }, &words))
+        };
+        assert_eq!(keys("MIGRATE h 6379 k 0 9"), [vec![3], vec![]]);
+        assert_eq!(keys("MIGRATE h 6379 \"\" 0 9 COPY AUTH2 keys x keys a b"), [vec![], vec![11, 12]]);
+        assert_eq!(keys("MIGRATE h 6379 k 0 9 KEYS a"), [vec![3], vec![]]);
+        assert_eq!(keys("MIGRATE h 6379 \"\" 0 9 KEYS"), [vec![], vec![]]);
+        assert_eq!(keys("MIGRATE h 6379"), [vec![], vec![]]);
+    }
+
+    #[test]
+    fn keys_are_found_behind_a_word() {
+        let behind =
+            |words: &str| found(KeySpec::behind("STORE", 3, &[]), &words.split(' ').collect::<Vec<_>>());
+        assert_eq!(behind("SORT k STORE ASC store d"), [5]);
+        assert_eq!(behind("SORT k ASC STORE STORE d STORE"), [4, 5]);
+        assert_eq!(behind("SORT k"), [0; 0]);
     }
 }

@@ -82,6 +82,12 @@ impl<'a> Reply<'a> {
         self.out.len()
     }
 
+    /// What was written since `mark` was taken with [`len`](Self::len).
+    #[must_use]
+    pub fn since(&self, mark: usize) -> &[u8] {
+        self.out.get(mark..).unwrap_or_default()
+    }
+
     /// Whether the buffer is empty.
     #[inline]
     #[must_use]
@@ -195,6 +201,14 @@ impl<'a> Reply<'a> {
     /// A floating point number. RESP2: its text as a string.
     pub fn double(&mut self, value: f64) {
         let text = DoubleText::new(value);
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => self.line(b',', text.as_bytes()),
+        }
+    }
+
+    /// A floating point number whose text is not the shortest one. RESP2: a string.
+    pub fn decimal(&mut self, text: &str) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
             Protocol::Resp3 => self.line(b',', text.as_bytes()),
@@ -350,7 +364,7 @@ mod tests {
     #[test]
     fn each_type_has_its_spelling_in_each_protocol() {
         type Case = (fn(&mut Reply<'_>), &'static str, &'static str);
-        let cases: [Case; 18] = [
+        let cases: [Case; 19] = [
             (|r| r.ok(), "+OK|", "+OK|"),
             (|r| r.simple("PONG"), "+PONG|", "+PONG|"),
             (|r| r.error("ERR no"), "-ERR no|", "-ERR no|"),
@@ -368,6 +382,7 @@ mod tests {
             (|r| r.boolean(true), ":1|", "#t|"),
             (|r| r.boolean(false), ":0|", "#f|"),
             (|r| r.big_number("123"), "$3|123|", "(123|"),
+            (|r| r.decimal("1.50"), "$4|1.50|", ",1.50|"),
             (|r| r.verbatim(b"txt", "hi"), "$2|hi|", "=6|txt:hi|"),
         ];
         for (write, resp2, resp3) in cases {

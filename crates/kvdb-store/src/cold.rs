@@ -12,12 +12,13 @@ use std::sync::atomic::Ordering;
 
 use kvdb_lsm::Cached;
 
-use crate::entry::{BigString, INLINE_MAX, NewValue, TAG_BITS};
+use crate::entry::{BigString, Entry, INLINE_MAX, NewValue, TAG_BITS};
 use crate::io::Waiter;
 use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
 use crate::row::{self, Body, CHUNK_BYTES, Meta};
 use crate::shard::Shard;
 use crate::store::{Guards, Store};
+use crate::types::{Collection, Held};
 use crate::usage::Usage;
 
 /// Whether a run may begin.
@@ -31,6 +32,8 @@ pub enum Residency {
 
 /// Rows read at a time by a warm-up.
 const WARM_UP_BATCH: usize = 256;
+/// Keys that are loaded between two looks whether there is room for more.
+const ROOM_EVERY: usize = 16;
 
 impl Store {
     /// Sees to it that a key is resident or known to be absent, from memory alone.
@@ -73,7 +76,7 @@ impl Store {
             Cached::Found(value) => {
                 let meta = row::decode_meta(&value).ok_or("a row does not decode: the data is damaged")?;
                 let value = match meta.body {
-                    Body::Chunked { .. } => return Ok(Residency::NeedIo),
+                    Body::Chunked { .. } | Body::Elements { .. } => return Ok(Residency::NeedIo),
                     Body::Bytes(b) if b.len() <= INLINE_MAX => NewValue::Bytes(b),
                     Body::Bytes(b) => NewValue::Big(Box::new(BigString { bytes: b.to_vec(), generation: 0 })),
                     Body::Int(i) => NewValue::Int(i),
@@ -175,6 +178,13 @@ impl Store {
                     usize::try_from(len).map_err(|_| "a string is longer than this machine can hold")?;
                 Loaded::Big(BigString { bytes: self.read_chunks(&row_key, len, generation)?, generation })
             }
+            Body::Elements { kind, generation, extra } => {
+                let mut collection = Collection::new(kind);
+                collection.load_extra(extra).ok_or("a row does not decode: the data is damaged")?;
+                let mut held = Held { generation, collection };
+                self.read_elements(place, space, key, &mut held)?;
+                Loaded::Collection(held)
+            }
         };
         Ok(Some((loaded, deadline)))
     }
@@ -197,6 +207,19 @@ impl Store {
         Ok(bytes)
     }
 
+    fn read_elements(&self, place: Place, space: u32, key: &[u8], held: &mut Held) -> Result<(), String> {
+        let mut prefix = Vec::new();
+        row::write_element_prefix(&mut prefix, place, space, key, held.generation);
+        let (end, layout, view) = (row::behind_elements(&prefix), self.layout(), self.rows.view());
+        let mut rows = self.rows.iter((Bound::Included(&prefix[..]), Bound::Excluded(&end[..])), &view);
+        while let Some((row_key, value)) = rows.next_entry().map_err(|e| e.to_string())? {
+            let loaded = held.collection.load(&row_key[prefix.len()..], value, &layout);
+            loaded.ok_or("a row does not decode: the data is damaged")?;
+        }
+        held.collection.loaded();
+        Ok(())
+    }
+
     /// Loads what fits into `budget_bytes`, slot by slot, and marks the slots complete. Meant for a background thread
     /// after start; stops when the store is closing.
     ///
@@ -212,7 +235,12 @@ impl Store {
                 if self.closing.load(Ordering::Relaxed) || self.census_cheap(slot) >= budget_bytes {
                     return Ok(loaded);
                 }
-                loaded += self.warm_up_slot(db, slot, now())?;
+                let mut keys = 0;
+                self.visit_slot(db, slot, |place, key| {
+                    keys += 1;
+                    self.load_now(db, place, key, now()).map(|()| true)
+                })?;
+                loaded += keys;
             }
         }
         Ok(loaded)
@@ -223,26 +251,60 @@ impl Store {
         if usize::from(slot).is_multiple_of(SLOTS_PER_SHARD) { self.census() } else { self.resident_bytes() }
     }
 
-    fn warm_up_slot(&self, db: u16, slot: u16, now: u64) -> Result<usize, String> {
+    /// Loads the keys of a slot as those of least use, as long as there is room for them; tells whether there was.
+    pub(crate) fn load_slot(
+        &self,
+        db: u16,
+        slot: u16,
+        now: u64,
+        mut has_room: impl FnMut() -> bool,
+    ) -> Result<bool, String> {
+        let mut n = 0;
+        self.visit_slot(db, slot, |place, key| {
+            if n % ROOM_EVERY == 0 && !has_room() {
+                return Ok(false);
+            }
+            n += 1;
+            let is_here = |shard: &Shard| shard.table(db, place).find(place.tag(), key);
+            if is_here(&self.shard(place.shard())).is_some() {
+                return Ok(true);
+            }
+            self.load_now(db, place, key, now)?;
+            let mut shard = self.shard(place.shard());
+            if let Some(at) = is_here(&shard) {
+                shard.table_mut(db, place).at_mut(at).set_access(self.usage().least(now));
+            }
+            self.count(&mut shard);
+            Ok(true)
+        })
+    }
+
+    /// Shows the keys of a slot that is not complete to `visit`, which loads them, and marks it complete; not where `visit`
+    /// wants no more. Tells whether it wanted all.
+    fn visit_slot(
+        &self,
+        db: u16,
+        slot: u16,
+        mut visit: impl FnMut(Place, &[u8]) -> Result<bool, String>,
+    ) -> Result<bool, String> {
         let first = Place { slot, hash: 0 };
         let (evictions, epoch, space) = {
             let shard = self.shard(first.shard());
             if shard.db(db).is_complete(first.table()) {
-                return Ok(0);
+                return Ok(true);
             }
             (shard.evictions, self.epoch(), self.space(db))
         };
-        let mut loaded = 0;
         let (mut from, to) = (row::lower_bound(first, space), row::slot_end(slot, space));
         loop {
             let keys = self.meta_keys(&from, &to, WARM_UP_BATCH)?;
             for key in &keys {
-                let place = self.place(key);
-                self.load_now(db, place, key, now)?;
-                loaded += 1;
+                if !visit(self.place(key), key)? {
+                    return Ok(false);
+                }
             }
             let Some(last) = keys.last() else { break };
-            from = row::chunk_key(&row::meta_key(self.place(last), space, last), u64::MAX, u32::MAX);
+            from = row::behind_parts(self.place(last), space, last);
         }
         let mut shard = self.shard(first.shard());
         // A key that somebody else is loading is not here yet.
@@ -250,7 +312,21 @@ impl Store {
         if shard.evictions == evictions && self.epoch() == epoch && !is_loading {
             shard.set_complete(db, first.table(), true);
         }
-        Ok(loaded)
+        Ok(true)
+    }
+
+    /// Has a cold key loaded and waits for it: for threads that may wait, and for what cannot begin again.
+    ///
+    /// # Errors
+    /// When its rows cannot be read; the message is for the client.
+    pub fn load_and_wait(self: &Arc<Self>, db: u16, key: &[u8], now: u64) -> Result<(), Arc<str>> {
+        let (done, loaded) = std::sync::mpsc::channel();
+        let waiter = Waiter::new(move |result| {
+            // Who waits is just below.
+            let _: Result<_, _> = done.send(result);
+        });
+        self.request_load(db, key, now, waiter);
+        loaded.recv().unwrap_or_else(|_| Err("the server is ending".into()))
     }
 
     /// Loads a key on this thread, unless it is resident or somebody else is at it.
@@ -265,13 +341,36 @@ impl Store {
         self.load(db, place, key, now).map_err(|message| message.to_string())
     }
 
+    /// Loads a key on this thread while its latch is held, unless somebody else is at it. For a run that has begun again
+    /// too often: everybody else who wants the shard waits for the disk too.
+    pub(crate) fn load_latched(
+        &self,
+        guards: &mut Guards<'_>,
+        db: u16,
+        key: &[u8],
+        now: u64,
+    ) -> Result<Residency, String> {
+        let place = self.place(key);
+        if guards.shard(place).loading.contains_key(&(db, place)) {
+            return Ok(Residency::NeedIo);
+        }
+        let found = self.read_object(place, self.space(db), key)?;
+        self.stats.loads.fetch_add(1, Ordering::Relaxed);
+        let shard = guards.shard_mut(place);
+        if let Some((value, deadline)) = found {
+            value.install(shard, db, place, key, deadline, Fresh { usage: self.usage(), now });
+        }
+        shard.pins.loaded(db, key);
+        Ok(Residency::Ready)
+    }
+
     /// The user keys of the meta rows in a range, at most `limit`.
     fn meta_keys(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, String> {
         let view = self.rows.view();
         let mut keys = Vec::new();
-        for row in self.rows.iter((Bound::Included(from), Bound::Excluded(to)), &view) {
-            let (row_key, _) = row.map_err(|e| e.to_string())?;
-            match row::split_key(&row_key) {
+        let mut rows = self.rows.iter((Bound::Included(from), Bound::Excluded(to)), &view).keys();
+        while let Some(row_key) = rows.next_key().map_err(|e| e.to_string())? {
+            match row::split_key(row_key) {
                 Some(split) if split.is_meta => keys.push(split.key.to_vec()),
                 Some(_) => {}
                 None => return Err("a row key does not decode: the data is damaged".into()),
@@ -304,10 +403,14 @@ impl Store {
             let mut shard = self.shard(index);
             let before = shard.bytes();
             let tables = (0..SAMPLE).map(|i| i * STRIDE + stride);
-            dropped += evict_from(&mut shard, self.databases(), tables, random, settled, |access| {
+            let evicted = evict_from(&mut shard, self.databases(), tables, random, settled, |access| {
                 self.usage().coldness(access, now)
             });
+            dropped += evicted.len();
             let freed = before - shard.bytes();
+            drop(shard);
+            // Collections may take long to drop, and nobody waits for this thread.
+            drop(evicted);
             resident -= freed.min(resident);
             fruitless = if freed == 0 { fruitless + 1 } else { 0 };
         }
@@ -327,9 +430,9 @@ fn evict_from(
     random: u64,
     settled: u64,
     coldness: impl Fn(u32) -> u32,
-) -> usize {
+) -> Vec<Entry> {
     const LOOK_AT: usize = 1024;
-    let mut dropped = 0;
+    let mut dropped = Vec::new();
     for db in 0..databases {
         let mut found: Vec<(u32, Place, Vec<u8>)> = Vec::new();
         for table in tables.clone() {
@@ -356,9 +459,8 @@ fn evict_from(
         for (_, place, key) in found {
             let table = shard.db(db).table(place.table());
             let at = table.find(place.tag(), &key).expect("it was there under the same latch");
-            drop(shard.remove(db, place, at));
+            dropped.push(shard.remove(db, place, at));
             shard.set_complete(db, place.table(), false);
-            dropped += 1;
         }
         shard.evictions += 1;
     }
@@ -377,6 +479,7 @@ enum Loaded {
     Bytes(Vec<u8>),
     Int(i64),
     Big(BigString),
+    Collection(Held),
 }
 
 impl Loaded {
@@ -398,6 +501,9 @@ impl Loaded {
             }
             Self::Int(i) => install(shard, db, place, key, NewValue::Int(i), deadline, fresh),
             Self::Big(big) => install(shard, db, place, key, NewValue::Big(Box::new(big)), deadline, fresh),
+            Self::Collection(held) => {
+                install(shard, db, place, key, NewValue::Collection(Box::new(held)), deadline, fresh)
+            }
         }
     }
 }
@@ -415,4 +521,8 @@ fn install(
     let at = shard.put(db, place, None, key, value, deadline);
     shard.table_mut(db, place).at_mut(at).set_access(fresh.usage.fresh(fresh.now));
     shard.schedule(db, place, at, None, fresh.now);
+    let elements = shard.table(db, place).at(at).held().and_then(|held| held.collection.next_deadline());
+    if let Some(deadline) = elements {
+        shard.look_again(db, place.table(), place.tag(), deadline, fresh.now);
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use kvdb_ttl::is_dead;
 
-use crate::context::Scratch;
+use crate::context::{Env, Scratch};
 use crate::key::Place;
 use crate::pins::Pins;
 use crate::store::Store;
@@ -88,7 +88,9 @@ impl ColdWalk {
             let mut pins = Pins::new(store);
             pins.add(&mut store.latch(place), self.db, key);
             store.load_now(self.db, place, key, now)?;
-            store.expire_key(self.db, key, now, scratch).map_err(|refusal| refusal.to_string())?;
+            store
+                .expire_key(self.db, key, Env { touch: false, ..Env::at(now) }, scratch, false)
+                .map_err(|refusal| refusal.to_string())?;
         }
         // One of them may have been with another thread that was loading it: whether all are gone, another walk tells.
         self.earliest = if dead.is_empty() { earliest } else { Some(now) };

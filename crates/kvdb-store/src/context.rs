@@ -7,20 +7,42 @@
 use kvdb_lsm::batch::WriteBatch;
 
 use crate::entry::ValueRef;
+use crate::expiry::Dead;
 use crate::key::{Located, Place};
+use crate::news::Told;
 use crate::store::Store;
 
 /// Buffers that a worker lends to every run, so that none allocates.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(crate) batch: WriteBatch,
-    pub(crate) changed: Vec<(u16, Place)>,
+    pub(crate) changed: Vec<Change>,
+    /// The key of a row of a part of a value, and its value.
+    pub(crate) row_key: Vec<u8>,
+    pub(crate) row_value: Vec<u8>,
+    /// What the keys of rows begin with that the run leaves to compactions.
+    pub(crate) dead_parts: Vec<Vec<u8>>,
     /// Keys that a reader found past their deadline: they are deleted when the latches have been given back.
-    pub dead: Vec<(u16, Vec<u8>)>,
+    pub dead: Vec<Dead>,
+    /// Places of databases that runs have changed and for which somebody waits.
+    pub ready: Vec<(u16, Place)>,
+    /// What others are to be told when the run ends.
+    pub(crate) told: Vec<Told>,
+    /// Random numbers drawn so far.
+    pub(crate) draws: u64,
     /// Lookups that found a key, since the owner last took the number.
     pub hits: u64,
     /// Lookups that found none.
     pub misses: u64,
+}
+
+/// A key that a run has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) db: u16,
+    pub(crate) place: Place,
+    /// Whether it counts as unchanged for those who watch it or keep what they have read of it.
+    pub(crate) quiet: bool,
 }
 
 /// Limits on values that commands keep, and on what they reply with.
@@ -52,6 +74,17 @@ pub struct Env {
     pub touch: bool,
     /// Limits on values.
     pub limits: ValueLimits,
+    /// The client that it is for; 0 where it is for none.
+    pub client: u64,
+    /// Whether the client keeps what it reads and is to be told when that changes.
+    pub keeps: bool,
+    /// Whether keys past their deadline stay, although they read as absent: nothing is to change while clients are paused.
+    /// Only for a run that changes nothing.
+    pub keeps_dead: bool,
+    /// How often the command has asked for loads so far, this run being the one after.
+    pub rounds: u8,
+    /// Whether memory is used up, so that a script must not begin to write what makes it grow.
+    pub is_full: bool,
     /// A key of the run whose place is known already.
     pub located: Option<Located>,
 }
@@ -65,7 +98,19 @@ impl Env {
 
     /// A run at a moment, with everything else as it usually is.
     pub fn at(now: u64) -> Self {
-        Self { now, random: 0, touch: true, limits: ValueLimits::default(), located: None }
+        let limits = ValueLimits::default();
+        Self {
+            now,
+            random: 0,
+            touch: true,
+            limits,
+            client: 0,
+            keeps: false,
+            keeps_dead: false,
+            rounds: 0,
+            is_full: false,
+            located: None,
+        }
     }
 }
 

@@ -5,12 +5,17 @@
 //! them, and a table that has no others goes at once and unread, so that emptying a database gives
 //! its disk space back.
 //!
+//! A large collection that is deleted, or replaced, leaves its element rows behind. A row of the store's own says that
+//! they are dead ([`row::dead_key`]), by the beginning that their keys have in common: a generation is never given again.
+//! When no row is left, that row goes too ([`Store::bury`](crate::Store::bury)).
+//!
 //! Rows of keys that are past their deadline are *not* dropped here, although nobody can read them
 //! any more. DBSIZE counts a key until it is deleted, and the count is a durable counter that
 //! changes in the batch that deletes the key; a compaction knows neither whether a newer row of the
 //! key waits in memory nor who else is about to delete it (see
 //! `docs/adr/0005-compactions-drop-dead-spaces-only.md`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kvdb_lsm::filter::{CompactionFilter, Judge};
@@ -23,6 +28,7 @@ use crate::row;
 #[derive(Default)]
 pub struct DeadRows {
     spaces: Mutex<Arc<Spaces>>,
+    generations: Mutex<Arc<HashSet<Box<[u8]>>>>,
 }
 
 /// Which spaces there are.
@@ -46,23 +52,50 @@ impl DeadRows {
         alive.sort_unstable();
         *self.spaces.lock() = Arc::new(Spaces { alive, next });
     }
+
+    /// Takes over that the rows whose keys begin like this are dead; the row that says so has been appended.
+    pub(crate) fn add_generation(&self, prefix: &[u8]) {
+        Arc::make_mut(&mut self.generations.lock()).insert(prefix.into());
+    }
+
+    /// The beginnings of the keys of dead rows, some of which may be gone.
+    pub(crate) fn generations(&self) -> Arc<HashSet<Box<[u8]>>> {
+        self.generations.lock().clone()
+    }
+
+    /// Forgets a generation of which no row is left.
+    pub(crate) fn forget_generation(&self, prefix: &[u8]) {
+        Arc::make_mut(&mut self.generations.lock()).remove(prefix);
+    }
 }
 
 impl CompactionFilter for DeadRows {
     fn begin(&self) -> Box<dyn Judge> {
-        Box::new(KnownSpaces(self.spaces.lock().clone()))
+        Box::new(Known { spaces: self.spaces.lock().clone(), generations: self.generations() })
     }
 
     fn class(&self, key: &[u8]) -> Option<u32> {
         row::space_of(key)
     }
+
+    fn reads_values(&self) -> bool {
+        false
+    }
 }
 
-struct KnownSpaces(Arc<Spaces>);
+struct Known {
+    spaces: Arc<Spaces>,
+    generations: Arc<HashSet<Box<[u8]>>>,
+}
 
-impl Judge for KnownSpaces {
+impl Judge for Known {
     fn is_class_dead(&self, space: u32) -> bool {
-        space < self.0.next && self.0.alive.binary_search(&space).is_err()
+        space < self.spaces.next && self.spaces.alive.binary_search(&space).is_err()
+    }
+
+    fn is_dead(&self, key: &[u8], _value: &[u8]) -> bool {
+        !self.generations.is_empty()
+            && row::element_prefix(key).is_some_and(|prefix| self.generations.contains(prefix))
     }
 }
 
@@ -81,6 +114,24 @@ mod tests {
         for own in [SPACES_KEY, IDENTITY_KEY, b"\xff\xffsomething else", b"", b"\x00\x01"] {
             assert_eq!(filter.class(own), None);
         }
+    }
+
+    #[test]
+    fn element_rows_die_with_their_generation_and_others_stay() {
+        let filter = DeadRows::new();
+        let place = Place::of(b"key", 3);
+        let prefix = |generation| {
+            let mut prefix = Vec::new();
+            row::write_element_prefix(&mut prefix, place, 0, b"key", generation);
+            prefix
+        };
+        filter.add_generation(&prefix(7));
+        let judge = filter.begin();
+        let element = |generation| [&prefix(generation)[..], b"element"].concat();
+        assert!(judge.is_dead(&element(7), b"") && judge.is_dead(&prefix(7), b""));
+        assert!(!judge.is_dead(&element(8), b"") && !judge.is_dead(&meta_key(place, 0, b"key"), b""));
+        filter.forget_generation(&prefix(7));
+        assert!(!filter.begin().is_dead(&element(7), b""));
     }
 
     #[test]

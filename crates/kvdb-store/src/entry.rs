@@ -10,9 +10,10 @@
 //! they hold the bits of the hash by which the table is ordered, and a probe that misses does not touch the entry.
 //!
 //! Values: bytes in place, an integer in place (eight bytes, so that INCR neither parses nor allocates), or a pointer to
-//! a boxed growable string for values that are large or are changed piece by piece.
+//! a boxed growable string for values that are large or are changed piece by piece, or to a boxed collection.
 //!
-//! This module is the only unsafe one of the crate. Everything outside sees slices and owned values.
+//! Beside [`member`](crate::types::member) this is the only unsafe module of the crate. Everything outside sees slices and
+//! owned values.
 #![expect(
     unsafe_code,
     reason = "a thin, tagged pointer to a header followed by bytes has no safe equivalent"
@@ -22,6 +23,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use crate::prefetch::prefetch;
+use crate::types::Held;
 
 const ALIGN: usize = 16;
 const HEADER: usize = 16;
@@ -42,6 +44,9 @@ const IS_BOXED: u8 = 4;
 const PENDING: u8 = 8;
 const HAS_TOKEN: u8 = 16;
 const PIECEWISE: u8 = 32;
+const IS_COLLECTION: u8 = 64;
+/// Those of which at most one is set, and of which none means bytes in place.
+const NOT_BYTES: u8 = IS_INT | IS_BOXED | IS_COLLECTION;
 
 /// The access clock has 24 bits: seconds, as in Redis, so it wraps after half a year.
 pub const ACCESS_MASK: u32 = (1 << 24) - 1;
@@ -93,8 +98,8 @@ pub struct BigString {
 /// # Invariants
 ///
 /// * The address part points to an allocation of `layout()`, made by this module and owned by this value alone.
-/// * Exactly one of `IS_INT`, `IS_BOXED` or neither is set, and the value area holds an `i64`, a `Box<BigString>` or
-///   `value_len` bytes accordingly.
+/// * One of `IS_INT`, `IS_BOXED`, `IS_COLLECTION` or none is set, and the value area holds an `i64`, a `Box<BigString>`, a
+///   `Box<Held>` or `value_len` bytes accordingly.
 pub struct Entry(NonNull<u8>);
 
 // SAFETY: an entry owns its allocation, like a Box; the bytes and the boxed string in it are Send.
@@ -111,6 +116,8 @@ pub enum NewValue<'a> {
     Int(i64),
     /// A growable string.
     Big(Box<BigString>),
+    /// A value with elements.
+    Collection(Box<Held>),
 }
 
 impl Entry {
@@ -126,6 +133,7 @@ impl Entry {
             }
             NewValue::Int(_) => (8, IS_INT),
             NewValue::Big(_) => (8, IS_BOXED),
+            NewValue::Collection(_) => (8, IS_COLLECTION),
         };
         let flags = flag | if deadline.is_some() { HAS_DEADLINE } else { 0 };
         let layout = Self::layout_of(flags, key_len, value_len);
@@ -154,6 +162,7 @@ impl Entry {
                 NewValue::Bytes(b) => area.copy_from_nonoverlapping(NonNull::from(b).cast(), b.len()),
                 NewValue::Int(i) => area.cast::<i64>().write_unaligned(i),
                 NewValue::Big(big) => area.cast::<*mut BigString>().write_unaligned(Box::into_raw(big)),
+                NewValue::Collection(held) => area.cast::<*mut Held>().write_unaligned(Box::into_raw(held)),
             }
         }
         let mut entry = Self(base);
@@ -321,21 +330,40 @@ impl Entry {
         (unsafe { self.base().add(self.key_offset() + key_len as usize) }, usize::from(value_len))
     }
 
-    /// The value.
+    /// The value, when it is a string.
     #[inline]
-    pub fn value(&self) -> ValueRef<'_> {
+    pub fn string(&self) -> Option<ValueRef<'_>> {
         let (area, len) = self.area();
         let flags = self.flags();
-        if flags & (IS_INT | IS_BOXED) == 0 {
-            // SAFETY: without either flag the area holds `len` initialised bytes that live as long as self.
-            return ValueRef::Bytes(unsafe { std::slice::from_raw_parts(area.as_ptr(), len) });
+        if flags & NOT_BYTES == 0 {
+            // SAFETY: with none of these flags the area holds `len` initialised bytes that live as long as self.
+            return Some(ValueRef::Bytes(unsafe { std::slice::from_raw_parts(area.as_ptr(), len) }));
         }
         if flags & IS_INT != 0 {
             // SAFETY: with IS_INT set the area holds an i64, unaligned.
-            return ValueRef::Int(unsafe { area.cast::<i64>().read_unaligned() });
+            return Some(ValueRef::Int(unsafe { area.cast::<i64>().read_unaligned() }));
         }
-        // SAFETY: with IS_BOXED set the area holds the pointer of a Box that this entry owns.
-        ValueRef::Bytes(unsafe { &(*area.cast::<*mut BigString>().read_unaligned()).bytes })
+        self.big().map(|big| ValueRef::Bytes(&big.bytes))
+    }
+
+    /// The value, when it is a collection.
+    #[inline]
+    pub fn held(&self) -> Option<&Held> {
+        if self.flags() & IS_COLLECTION == 0 {
+            return None;
+        }
+        // SAFETY: with IS_COLLECTION set the area holds the pointer of a Box that this entry owns.
+        Some(unsafe { &*self.area().0.cast::<*mut Held>().read_unaligned() })
+    }
+
+    /// The value, when it is a collection, for change.
+    #[inline]
+    pub fn held_mut(&mut self) -> Option<&mut Held> {
+        if self.flags() & IS_COLLECTION == 0 {
+            return None;
+        }
+        // SAFETY: as in `held`; `&mut self` makes the access exclusive.
+        Some(unsafe { &mut *self.area().0.cast::<*mut Held>().read_unaligned() })
     }
 
     /// The growable string, when the value is one.
@@ -343,7 +371,7 @@ impl Entry {
         if self.flags() & IS_BOXED == 0 {
             return None;
         }
-        // SAFETY: as in `value`.
+        // SAFETY: with IS_BOXED set the area holds the pointer of a Box that this entry owns.
         Some(unsafe { &*self.area().0.cast::<*mut BigString>().read_unaligned() })
     }
 
@@ -352,7 +380,7 @@ impl Entry {
         if self.flags() & IS_BOXED == 0 {
             return None;
         }
-        // SAFETY: as in `value`; `&mut self` makes the access exclusive.
+        // SAFETY: as in `big`; `&mut self` makes the access exclusive.
         Some(unsafe { &mut *self.area().0.cast::<*mut BigString>().read_unaligned() })
     }
 
@@ -366,7 +394,7 @@ impl Entry {
         }
         let (area, len) = self.area();
         match value {
-            NewValue::Bytes(b) if flags & (IS_INT | IS_BOXED) == 0 && b.len() == len => {
+            NewValue::Bytes(b) if flags & NOT_BYTES == 0 && b.len() == len => {
                 // SAFETY: the area has exactly b.len() bytes, and a caller's slice cannot overlap what `&mut self` owns.
                 unsafe { area.copy_from_nonoverlapping(NonNull::from(*b).cast(), len) };
             }
@@ -393,10 +421,21 @@ impl Entry {
         prefetch(base.wrapping_add(64));
     }
 
+    /// Asks the processor for what a collection is, some time after [`Self::prefetch`]; tells whether it is one.
+    #[inline]
+    pub(crate) fn prefetch_held(&self) -> bool {
+        let Some(held) = self.held() else { return false };
+        let held = std::ptr::from_ref(held).cast::<u8>();
+        prefetch(held);
+        prefetch(held.wrapping_add(size_of::<Held>() - 1));
+        true
+    }
+
     /// Bytes of memory that the entry holds, without its slot in the table.
     pub fn memory_bytes(&self) -> usize {
         let big = self.big().map_or(0, |b| b.bytes.capacity() + size_of::<BigString>());
-        (self.layout().size().next_multiple_of(16)) + big
+        let held = self.held().map_or(0, Held::memory_bytes);
+        (self.layout().size().next_multiple_of(16)) + big + held
     }
 
     fn layout(&self) -> Layout {
@@ -411,6 +450,10 @@ impl Drop for Entry {
         if self.flags() & IS_BOXED != 0 {
             // SAFETY: the pointer came from Box::into_raw in `new` and is owned by this entry alone.
             drop(unsafe { Box::from_raw(self.area().0.cast::<*mut BigString>().read_unaligned()) });
+        }
+        if self.flags() & IS_COLLECTION != 0 {
+            // SAFETY: likewise.
+            drop(unsafe { Box::from_raw(self.area().0.cast::<*mut Held>().read_unaligned()) });
         }
         // SAFETY: the allocation was made with this very layout: flags that shape it and lengths never change.
         unsafe { dealloc(self.base().as_ptr(), layout) }
@@ -442,13 +485,13 @@ mod tests {
             for tag in [0, 1, 15, 16, (1 << TAG_BITS) - 1] {
                 let bytes = Entry::new(tag, b"key", NewValue::Bytes(b"some value"), deadline);
                 assert_eq!((bytes.tag(), bytes.key(), bytes.deadline()), (tag, &b"key"[..], deadline));
-                assert_eq!(bytes.value(), ValueRef::Bytes(b"some value"));
+                assert_eq!(bytes.string(), Some(ValueRef::Bytes(b"some value")));
                 let int = Entry::new(tag, b"", NewValue::Int(i64::MIN), deadline);
-                assert_eq!((int.key(), int.value()), (&b""[..], ValueRef::Int(i64::MIN)));
+                assert_eq!((int.key(), int.string()), (&b""[..], Some(ValueRef::Int(i64::MIN))));
                 let big = Box::new(BigString { bytes: vec![9; 100], generation: 3 });
                 let mut big = Entry::new(tag, b"k", NewValue::Big(big), deadline);
                 big.big_mut().expect("made big").bytes.push(1);
-                assert_eq!(big.value().len(), 101);
+                assert_eq!(big.string().map(|s| s.len()), Some(101));
                 assert_eq!(big.big().expect("made big").generation, 3);
             }
         }
@@ -471,13 +514,13 @@ mod tests {
     fn overwriting_in_place_needs_the_same_shape() {
         let mut entry = Entry::new(0, b"k", NewValue::Bytes(b"four"), None);
         assert!(entry.overwrite(&NewValue::Bytes(b"five"), None));
-        assert_eq!(entry.value(), ValueRef::Bytes(b"five"));
+        assert_eq!(entry.string(), Some(ValueRef::Bytes(b"five")));
         assert!(!entry.overwrite(&NewValue::Bytes(b"longer"), None));
         assert!(!entry.overwrite(&NewValue::Int(1), None));
         assert!(!entry.overwrite(&NewValue::Bytes(b"four"), Some(1)));
         let mut int = Entry::new(0, b"k", NewValue::Int(1), Some(4));
         assert!(int.overwrite(&NewValue::Int(2), Some(5)));
-        assert_eq!((int.value(), int.deadline()), (ValueRef::Int(2), Some(5)));
+        assert_eq!((int.string(), int.deadline()), (Some(ValueRef::Int(2)), Some(5)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use kvdb_ttl::is_dead;
 
 use crate::commit_log::Refusal;
 use crate::context::{Env, Scratch};
+use crate::events::Event;
 use crate::key::SHARDS;
 use crate::shard::Shard;
 use crate::store::{Guards, Store};
@@ -13,6 +14,20 @@ use crate::write::WriteCx;
 
 /// Keys deleted under one hold of a latch, so that nobody waits long for it.
 const PER_LATCH: usize = 64;
+
+/// Elements of a collection removed under one hold of a latch.
+const ELEMENTS_PER_KEY: usize = 256;
+
+/// A key that a reader found past its deadline.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Dead {
+    /// Its database.
+    pub db: u16,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Whether it is an event that the reader did not find it.
+    pub(crate) tells_miss: bool,
+}
 
 /// What an expiry cycle came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,12 +79,12 @@ impl Store {
         let mut shard = self.shard(index);
         let is_due = |shard: &Shard, db: u16| shard.db(db).next_due().is_some_and(|due| due <= now);
         let Some(db) = (0..self.databases()).find(|&db| is_due(&shard, db)) else { return Ok((0, false)) };
-        let mut dead: Vec<Vec<u8>> = Vec::new();
+        let (mut dead, mut with_dead) = (Vec::new(), Vec::new());
         let mut tokens = Vec::new();
-        while tokens.len() < 4 * PER_LATCH && dead.len() < PER_LATCH {
+        while tokens.len() < 4 * PER_LATCH && dead.len() + with_dead.len() < PER_LATCH {
             let Some((table, tag)) = shard.db_mut(db).due(now) else { break };
             tokens.push((table, tag));
-            look_at(&mut shard, db, table, tag, now, &mut dead);
+            look_at(&mut shard, db, table, tag, now, &mut dead, &mut with_dead);
         }
         let more = (db..self.databases()).any(|db| is_due(&shard, db));
         let env = Env { touch: false, ..Env::at(now) };
@@ -78,6 +93,9 @@ impl Store {
         for key in &dead {
             // Looking a dead key up is what deletes it.
             cx.get(key);
+        }
+        for key in &with_dead {
+            cx.remove_dead_elements(key, ELEMENTS_PER_KEY);
         }
         if let Err(refusal) = cx.commit() {
             // The tokens are spent; the keys must not be forgotten with them.
@@ -90,29 +108,68 @@ impl Store {
         Ok((dead.len(), more))
     }
 
-    /// Deletes one key if it is past its deadline: what a reader that found it dead asks for afterwards.
+    /// Deletes the keys that readers found past their deadline, as far as they still are, when the latches under which
+    /// they were found have been given back. With `keeps_dead` they stay, and only who wants to know of misses is told.
     ///
     /// # Errors
-    /// When the log refuses writes.
-    pub fn expire_key(&self, db: u16, key: &[u8], now: u64, scratch: &mut Scratch) -> Result<(), Refusal> {
+    /// When the log refuses writes; the keys read as absent all the same.
+    pub fn expire_dead(&self, now: u64, scratch: &mut Scratch, keeps_dead: bool) -> Result<(), Refusal> {
+        let env = Env { touch: false, keeps_dead, ..Env::at(now) };
+        for dead in std::mem::take(&mut scratch.dead) {
+            self.expire_key(dead.db, &dead.key, env, scratch, dead.tells_miss)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes one key if it is past its deadline.
+    pub(crate) fn expire_key(
+        &self,
+        db: u16,
+        key: &[u8],
+        env: Env,
+        scratch: &mut Scratch,
+        tells_miss: bool,
+    ) -> Result<(), Refusal> {
         let guards = self.latch(self.place(key));
-        let mut cx = WriteCx::new(self, guards, scratch, Env { touch: false, ..Env::at(now) }, db);
+        let mut cx = WriteCx::new(self, guards, scratch, env, db);
         cx.get(key);
+        if tells_miss {
+            cx.notify(Event::MISS, key);
+        }
         cx.commit().map(|_| ())
     }
 }
 
-/// Finds the entries that a token may mean and collects the dead ones. Where others are left, the token is put back for
-/// the first of them to die: one token for however many, so that tokens do not multiply.
-fn look_at(shard: &mut Shard, db: u16, table: usize, tag: u32, now: u64, dead: &mut Vec<Vec<u8>>) {
+/// Finds the entries that a token may mean and collects the dead ones, and those with dead elements. Where others are
+/// left, the token is put back for the first of them to die: one token for however many, so that tokens do not multiply.
+fn look_at(
+    shard: &mut Shard,
+    db: u16,
+    table: usize,
+    tag: u32,
+    now: u64,
+    dead: &mut Vec<Vec<u8>>,
+    with_dead: &mut Vec<Vec<u8>>,
+) {
     let mut next: Option<u64> = None;
     let slots = shard.db_mut(db).table_mut(table);
     let from = slots.lower_bound(tag);
     for entry in slots.tagged_mut(from, tag) {
         match entry.deadline() {
-            Some(deadline) if is_dead(deadline, now) => dead.push(entry.key().to_vec()),
+            Some(deadline) if is_dead(deadline, now) => {
+                dead.push(entry.key().to_vec());
+                continue;
+            }
             Some(deadline) => next = Some(next.map_or(deadline, |next| next.min(deadline))),
             None => entry.set_token(false),
+        }
+        let elements = entry.held().and_then(|held| held.collection.next_deadline());
+        if let Some(deadline) = elements {
+            if is_dead(deadline, now) {
+                with_dead.push(entry.key().to_vec());
+            }
+            // More of them may be dead than are removed at a time.
+            next = Some(next.map_or(deadline.max(now + 1), |next| next.min(deadline.max(now + 1))));
         }
     }
     if let Some(deadline) = next {

@@ -10,6 +10,7 @@ use kvdb_ttl::is_dead;
 use crate::commit_log::Refusal;
 use crate::identity::put_spaces;
 use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
+use crate::object::Object;
 use crate::row::{self, Meta, Type};
 use crate::shard::DbShard;
 use crate::slot::SLOT_COUNT;
@@ -137,7 +138,7 @@ impl Store {
                 if entry.deadline().is_some_and(|d| is_dead(d, now)) {
                     *dead_budget = dead_budget.saturating_sub(1);
                 } else {
-                    keys.push((entry.key().to_vec(), Type::String));
+                    keys.push((entry.key().to_vec(), Object(entry).kind()));
                 }
             }
             let Some(next) = next_slot(place.slot) else { return Some(None) };
@@ -186,9 +187,10 @@ impl Store {
         loop {
             // Between the keys of a slot and those of the next one there may be other databases: then the iterator is
             // placed anew. So the cost follows the keys, not the slots.
-            let mut rows = self.rows.iter((Bound::Included(&from[..]), Bound::Excluded(&end[..])), &view);
+            let mut rows =
+                self.rows.iter((Bound::Included(&from[..]), Bound::Excluded(&end[..])), &view).keys();
             from = loop {
-                let Some((row_key, value)) = rows.next_entry().map_err(|e| e.to_string())? else {
+                let Some(row_key) = rows.next_key().map_err(|e| e.to_string())? else {
                     return Ok(None);
                 };
                 let split =
@@ -210,9 +212,11 @@ impl Store {
                 }
                 last = Some(here);
                 if !split.is_meta {
-                    break row::behind_chunks(split.place, space, split.key);
+                    break row::behind_parts(split.place, space, split.key);
                 }
-                let meta = row::decode_meta(value).ok_or("a row does not decode: the data is damaged")?;
+                let (row_key, value) = rows.row().map_err(|e| e.to_string())?.unwrap_or_default();
+                let row = row::split_key(row_key).zip(row::decode_meta(value));
+                let (split, meta) = row.ok_or("a row does not decode: the data is damaged")?;
                 enough |= !visit(split.key, &meta);
             };
         }
@@ -321,6 +325,9 @@ impl Store {
                 shard.expires_delta[at] = if i == 0 { -self.expires_at_open[at] } else { 0 };
             }
         }
+        guards.iter_mut().for_each(|shard| self.count(shard));
+        self.table_bytes.store(guards.iter_mut().map(|s| s.overhead_bytes()).sum(), Ordering::Relaxed);
+        self.tell_emptied_to_readers(guards);
         Ok((seq, Flushed(flushed)))
     }
 
@@ -328,7 +335,7 @@ impl Store {
     ///
     /// # Errors
     /// When the log refuses writes.
-    pub fn swap(&self, a: u16, b: u16) -> Result<u64, Refusal> {
+    pub fn swap(&self, a: u16, b: u16, now: u64) -> Result<u64, Refusal> {
         let mut guards = self.latch_all();
         let mut spaces = self.all_spaces();
         let (ia, ib) = (usize::from(a), usize::from(b));
@@ -355,7 +362,7 @@ impl Store {
         self.set_space(b, spaces[ib]);
         self.next_epoch();
         for (i, shard) in guards.iter_mut().enumerate() {
-            shard.swap_dbs(a, b);
+            shard.swap_dbs(a, b, now);
             shard.moved(seq);
             if i == 0 {
                 // The counts at opening stay where they were, so the difference goes into one shard's change.
@@ -367,6 +374,7 @@ impl Store {
                 shard.expires_delta[ib] += ea - eb;
             }
         }
+        self.tell_emptied_to_readers(guards);
         Ok(seq)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::entry::{Entry, ValueRef};
 use crate::row::Type;
+use crate::types::{Collection, Elements};
 use crate::usage::{self, Usage};
 
 /// Strings of at most this many bytes are reported as `embstr`, as Redis stores them.
@@ -14,13 +15,24 @@ pub struct Object<'a>(pub(crate) &'a Entry);
 impl<'a> Object<'a> {
     /// The type of the value.
     pub fn kind(&self) -> Type {
-        Type::String
+        self.0.held().map_or(Type::String, |held| held.collection.kind())
     }
 
     /// The value as a string; `None` when it is of another type.
     #[inline]
     pub fn string(&self) -> Option<ValueRef<'a>> {
-        Some(self.0.value())
+        self.0.string()
+    }
+
+    /// The value as a collection of some type; `None` when it is of another type.
+    #[inline]
+    pub fn elements<T: Elements>(&self) -> Option<&'a T> {
+        self.0.held().and_then(|held| T::of(&held.collection))
+    }
+
+    /// The value as a collection; `None` when it is a string.
+    pub fn collection(&self) -> Option<&'a Collection> {
+        self.0.held().map(|held| &held.collection)
     }
 
     /// When the key dies, in Unix milliseconds.
@@ -36,10 +48,11 @@ impl<'a> Object<'a> {
 
     /// The encoding that Redis would report for the same value.
     pub fn encoding(&self) -> &'static str {
-        match self.0.value() {
-            ValueRef::Int(_) => "int",
-            ValueRef::Bytes(b) if b.len() <= EMBSTR_MAX && !self.0.is_piecewise() => "embstr",
-            ValueRef::Bytes(_) => "raw",
+        match (self.0.string(), self.0.held()) {
+            (Some(ValueRef::Int(_)), _) => "int",
+            (Some(ValueRef::Bytes(b)), _) if b.len() <= EMBSTR_MAX && !self.0.is_piecewise() => "embstr",
+            (_, Some(held)) => held.collection.encoding(),
+            (_, None) => "raw",
         }
     }
 

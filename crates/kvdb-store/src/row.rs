@@ -4,9 +4,11 @@
 //! row key   := slot u16 | space u32 | hash u48 | key length varint | key | suffix       (numbers big-endian)
 //! suffix    := nothing                                   the meta row
 //!            | 1 | generation u64 | chunk number u32     a chunk of a large string
+//!            | 2 | generation u64 | element              an element of a collection
 //! meta row  := tag u8 | [deadline u64] | body            (numbers little-endian)
-//! tag       := type (low 4 bits: 0 string) | 16 has a deadline | 32 integer | 64 chunked
-//! body      := bytes | integer i64 | length u64, generation u64
+//! tag       := type (low 4 bits) | 16 has a deadline | 32 integer | 64 chunked
+//! body      := bytes | integer i64 | length u64, generation u64            of a string
+//!            | generation u64 | what the type adds                         of a collection
 //! ```
 //!
 //! A *space* is one incarnation of a database: FLUSHDB gives the database a new space and SWAPDB exchanges two, so
@@ -22,6 +24,14 @@ use crate::slot::SLOT_COUNT;
 pub const SPACES_KEY: &[u8] = b"\xff\xffspaces";
 /// The row with the secret seed of the hashes and the identity of the data.
 pub const IDENTITY_KEY: &[u8] = b"\xff\xffidentity";
+
+/// The beginning of the keys of the rows that say which generations are dead.
+pub const DEAD_PREFIX: &[u8] = b"\xff\xffdead";
+
+/// The key of the row that says that the rows whose keys begin with `prefix`, up to a generation, are dead.
+pub fn dead_key(prefix: &[u8]) -> Vec<u8> {
+    [DEAD_PREFIX, prefix].concat()
+}
 
 /// How rows are spread over the partitions of a memtable: as keys are over the shards of the keyspace, so that whoever
 /// holds the latch of a shard meets nobody in the memtable.
@@ -42,7 +52,11 @@ const TYPE_STRING: u8 = 0;
 const HAS_DEADLINE: u8 = 16;
 const IS_INT: u8 = 32;
 const IS_CHUNKED: u8 = 64;
+const TYPE_MASK: u8 = 15;
 const CHUNK_SUFFIX: u8 = 1;
+const ELEMENT_SUFFIX: u8 = 2;
+/// Behind the suffixes of all rows of a key.
+const BEHIND_SUFFIXES: u8 = 0xff;
 const PREFIX_LEN: usize = 12;
 
 /// The type of a key's value.
@@ -50,6 +64,16 @@ const PREFIX_LEN: usize = 12;
 pub enum Type {
     /// A string (also bitmaps and HyperLogLogs).
     String,
+    /// A list.
+    List,
+    /// A set.
+    Set,
+    /// A sorted set (also geo indexes).
+    SortedSet,
+    /// A hash.
+    Hash,
+    /// A stream.
+    Stream,
 }
 
 impl Type {
@@ -57,7 +81,31 @@ impl Type {
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::SortedSet => "zset",
+            Self::Hash => "hash",
+            Self::Stream => "stream",
         }
+    }
+
+    /// The number in the tag of a meta row.
+    fn number(self) -> u8 {
+        match self {
+            Self::String => TYPE_STRING,
+            Self::List => 1,
+            Self::Set => 2,
+            Self::SortedSet => 3,
+            Self::Hash => 4,
+            Self::Stream => 5,
+        }
+    }
+
+    /// The type of a collection, from the tag of a meta row.
+    fn of_collection(tag: u8) -> Option<Self> {
+        [Self::List, Self::Set, Self::SortedSet, Self::Hash, Self::Stream]
+            .into_iter()
+            .find(|kind| kind.number() == tag & TYPE_MASK)
     }
 }
 
@@ -84,12 +132,24 @@ pub enum Body<'a> {
         /// Which chunk rows are meant.
         generation: u64,
     },
+    /// A collection whose elements are rows of this generation.
+    Elements {
+        /// Its type.
+        kind: Type,
+        /// Which element rows are meant.
+        generation: u64,
+        /// What the type keeps beside its elements.
+        extra: &'a [u8],
+    },
 }
 
 impl Body<'_> {
     /// The type of the value.
     pub fn kind(&self) -> Type {
-        Type::String
+        match self {
+            Self::Elements { kind, .. } => *kind,
+            _ => Type::String,
+        }
     }
 }
 
@@ -147,6 +207,32 @@ pub fn chunk_key(meta_key: &[u8], generation: u64, number: u32) -> Vec<u8> {
     out
 }
 
+/// The beginning of the keys of all element rows of a generation, appended to `out`; `element` follows.
+pub fn write_element_prefix(out: &mut Vec<u8>, place: Place, space: u32, key: &[u8], generation: u64) {
+    write_key(out, place, space, key);
+    out.push(ELEMENT_SUFFIX);
+    out.extend_from_slice(&generation.to_be_bytes());
+}
+
+/// Bytes between the key of the meta row and the element.
+const ELEMENT_PREFIX_LEN: usize = 9;
+
+/// What the key of an element row has in common with those of all elements of its generation; `None` for other rows.
+pub(crate) fn element_prefix(row_key: &[u8]) -> Option<&[u8]> {
+    let split = split_key(row_key)?;
+    split.generation?;
+    let meta_len = PREFIX_LEN + varint_len(split.key.len()) + split.key.len();
+    (row_key[meta_len] == ELEMENT_SUFFIX).then(|| &row_key[..meta_len + ELEMENT_PREFIX_LEN])
+}
+
+/// The smallest row key behind every key that begins with this prefix of a generation.
+pub fn behind_elements(prefix: &[u8]) -> Vec<u8> {
+    let mut out = prefix.to_vec();
+    while out.pop_if(|last| *last == 0xff).is_some() {}
+    *out.last_mut().expect("the suffix before the generation is no 0xff") += 1;
+    out
+}
+
 /// A row key taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowKey<'a> {
@@ -158,6 +244,8 @@ pub struct RowKey<'a> {
     pub key: &'a [u8],
     /// Whether this is the meta row.
     pub is_meta: bool,
+    /// The generation, of a row of a part of a value.
+    pub generation: Option<u64>,
 }
 
 /// Takes a row key apart; `None` when it is not one.
@@ -175,7 +263,8 @@ pub fn split_key(row: &[u8]) -> Option<RowKey<'_>> {
         if byte < 0x80 {
             let (key, suffix) = rest.split_at_checked(len)?;
             let place = Place { slot, hash: u64::from_be_bytes(hash) };
-            return Some(RowKey { place, space, key, is_meta: suffix.is_empty() });
+            let generation = suffix.get(1..9).map(|g| u64::from_be_bytes(g.try_into().unwrap_or_default()));
+            return Some(RowKey { place, space, key, is_meta: suffix.is_empty(), generation });
         }
     }
     None
@@ -195,6 +284,7 @@ pub fn put_meta(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8], me
         Body::Bytes(b) => b.len(),
         Body::Int(_) => 8,
         Body::Chunked { .. } => 16,
+        Body::Elements { extra, .. } => 8 + extra.len(),
     };
     batch.put_with(
         PREFIX_LEN + varint_len(key.len()) + key.len(),
@@ -206,11 +296,13 @@ pub fn put_meta(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8], me
         1 + body_len + if meta.deadline.is_some() { 8 } else { 0 },
         |out| {
             let flags = match meta.body {
-                Body::Bytes(_) => 0,
+                Body::Bytes(_) | Body::Elements { .. } => 0,
                 Body::Int(_) => IS_INT,
                 Body::Chunked { .. } => IS_CHUNKED,
             };
-            out.push(TYPE_STRING | flags | if meta.deadline.is_some() { HAS_DEADLINE } else { 0 });
+            out.push(
+                meta.body.kind().number() | flags | if meta.deadline.is_some() { HAS_DEADLINE } else { 0 },
+            );
             if let Some(deadline) = meta.deadline {
                 out.extend_from_slice(&deadline.to_le_bytes());
             }
@@ -221,6 +313,10 @@ pub fn put_meta(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8], me
                     out.extend_from_slice(&len.to_le_bytes());
                     out.extend_from_slice(&generation.to_le_bytes());
                 }
+                Body::Elements { generation, extra, .. } => {
+                    out.extend_from_slice(&generation.to_le_bytes());
+                    out.extend_from_slice(extra);
+                }
             }
         },
     );
@@ -230,10 +326,10 @@ fn varint_len(value: usize) -> usize {
     (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-/// The smallest row key behind the rows of a key, its chunks included.
-pub fn behind_chunks(place: Place, space: u32, key: &[u8]) -> Vec<u8> {
+/// The smallest row key behind the rows of a key, those of the parts of its value included.
+pub fn behind_parts(place: Place, space: u32, key: &[u8]) -> Vec<u8> {
     let mut out = meta_key(place, space, key);
-    out.push(CHUNK_SUFFIX + 1);
+    out.push(BEHIND_SUFFIXES);
     out
 }
 
@@ -250,7 +346,7 @@ pub fn delete_meta(batch: &mut WriteBatch, place: Place, space: u32, key: &[u8])
 /// Reads a meta row; `None` when it is not one that this version writes.
 pub fn decode_meta(row: &[u8]) -> Option<Meta<'_>> {
     let (&tag, mut rest) = row.split_first()?;
-    if tag & 15 != TYPE_STRING || tag & 128 != 0 {
+    if tag & 128 != 0 {
         return None;
     }
     let mut deadline = None;
@@ -259,7 +355,14 @@ pub fn decode_meta(row: &[u8]) -> Option<Meta<'_>> {
         deadline = Some(u64::from_le_bytes(*bytes));
         rest = tail;
     }
-    let body = match tag & (IS_INT | IS_CHUNKED) {
+    let flags = tag & (IS_INT | IS_CHUNKED);
+    if tag & TYPE_MASK != TYPE_STRING {
+        let kind = Type::of_collection(tag).filter(|_| flags == 0)?;
+        let (generation, extra) = rest.split_first_chunk()?;
+        let body = Body::Elements { kind, generation: u64::from_le_bytes(*generation), extra };
+        return Some(Meta { deadline, body });
+    }
+    let body = match flags {
         0 => Body::Bytes(rest),
         IS_INT => Body::Int(i64::from_le_bytes(rest.try_into().ok()?)),
         IS_CHUNKED => {
@@ -287,24 +390,26 @@ mod tests {
             space: u32,
             deadline: Option<u64>,
             bytes in prop::collection::vec(any::<u8>(), 0..100),
-            which in 0u8..3,
+            which in 0u8..4,
             number: u64,
         ) {
             let place = Place::of(&key, 3);
             let body = match which {
                 0 => Body::Bytes(&bytes),
                 1 => Body::Int(number as i64),
-                _ => Body::Chunked { len: number, generation: number / 3 },
+                2 => Body::Chunked { len: number, generation: number / 3 },
+                _ => Body::Elements { kind: Type::Hash, generation: number, extra: &bytes },
             };
             let meta = Meta { deadline, body };
             let mut batch = WriteBatch::new();
             put_meta(&mut batch, place, space, &key, &meta);
             let Some(Op::Put { key: row_key, value }) = batch.iter().next() else { panic!("one put") };
             prop_assert_eq!(row_key, &meta_key(place, space, &key)[..]);
-            prop_assert_eq!(split_key(row_key), Some(RowKey { place, space, key: &key, is_meta: true }));
+            prop_assert_eq!(split_key(row_key), Some(RowKey { place, space, key: &key, is_meta: true, generation: None }));
             prop_assert_eq!(decode_meta(value), Some(meta));
             let chunk = chunk_key(row_key, 1, 2);
-            prop_assert_eq!(split_key(&chunk), Some(RowKey { place, space, key: &key, is_meta: false }));
+            let part = RowKey { place, space, key: &key, is_meta: false, generation: Some(1) };
+            prop_assert_eq!(split_key(&chunk), Some(part));
             prop_assert!(lower_bound(place, space).as_slice() <= row_key);
             prop_assert!(chunk < slot_end(place.slot, space) && chunk.as_slice() > row_key);
         }

@@ -6,13 +6,17 @@
 
 use std::collections::HashMap;
 
-use kvdb_ttl::ExpiryIndex;
+use kvdb_ttl::{ExpiryIndex, is_dead};
 
 use crate::entry::{Entry, NewValue, ValueRef};
 use crate::io::Waiter;
 use crate::key::{Place, SLOTS_PER_SHARD};
 use crate::pins::ShardPins;
+use crate::readers::ShardReaders;
+use crate::sleepers::ShardSleepers;
 use crate::table::SlotTable;
+use crate::types::Held;
+use crate::watch::{Presence, ShardWatches};
 
 /// The resident part of a database in one shard.
 ///
@@ -85,6 +89,11 @@ impl DbShard {
         self.complete & (1 << index) != 0
     }
 
+    /// Whether every key of every slot is resident.
+    pub fn is_all_complete(&self) -> bool {
+        self.complete == u64::MAX
+    }
+
     /// The number of resident keys.
     pub fn keys(&self) -> usize {
         self.resident.as_ref().map_or(0, |resident| resident.keys)
@@ -105,6 +114,12 @@ impl DbShard {
         let Some(resident) = &self.resident else { return 0 };
         let tables: usize = resident.tables.iter().map(SlotTable::memory_bytes).sum();
         tables + size_of::<Resident>() + resident.expiry.memory_bytes()
+    }
+
+    /// Some tokens of the expiry index, from a random one on: index of the table and tag of an entry that may be gone.
+    pub fn expiring_tokens(&self, random: u64, count: usize) -> impl Iterator<Item = (usize, u32)> {
+        let tokens = self.resident.iter().flat_map(move |resident| resident.expiry.near(random));
+        tokens.take(count).map(split_token)
     }
 
     /// When the expiry index will next have a token to look at.
@@ -156,10 +171,13 @@ impl Resident {
         self.bytes -= old.memory_bytes();
         self.expiring -= usize::from(old.deadline().is_some());
         let big = old.big_mut().map(std::mem::take);
-        let value = match (big, old.value()) {
-            (Some(big), _) => NewValue::Big(Box::new(big)),
-            (None, ValueRef::Int(i)) => NewValue::Int(i),
-            (None, ValueRef::Bytes(b)) => NewValue::Bytes(b),
+        let held = old.held_mut().map(Held::take);
+        let value = match (big, held, old.string()) {
+            (Some(big), ..) => NewValue::Big(Box::new(big)),
+            (_, Some(held), _) => NewValue::Collection(Box::new(held)),
+            (.., Some(ValueRef::Int(i))) => NewValue::Int(i),
+            (.., Some(ValueRef::Bytes(b))) => NewValue::Bytes(b),
+            (None, None, None) => unreachable!("an entry is a string or a collection"),
         };
         let mut new = Entry::new(place.tag(), old.key(), value, deadline);
         new.set_access(old.access());
@@ -202,7 +220,8 @@ impl Resident {
         for (index, table) in self.tables.iter_mut().enumerate() {
             for entry in table.iter_mut() {
                 entry.set_token(entry.deadline().is_some());
-                if let Some(deadline) = entry.deadline() {
+                let elements = entry.held().and_then(|held| held.collection.next_deadline());
+                for deadline in entry.deadline().into_iter().chain(elements) {
                     self.expiry.schedule(deadline, now, token(index, entry.tag()));
                 }
             }
@@ -239,8 +258,16 @@ pub struct Shard {
     pub loading: HashMap<(u16, Place), Vec<Waiter>>,
     /// Keys that commands wait for: they are not evicted.
     pub(crate) pins: ShardPins,
+    /// Keys that clients watch.
+    pub(crate) watches: ShardWatches,
+    /// Clients that keep what they have read of keys.
+    pub(crate) readers: ShardReaders,
+    /// Commands that wait for keys.
+    pub(crate) sleepers: ShardSleepers,
     /// Entries dropped from memory so far; a warm-up compares it before and after.
     pub evictions: u64,
+    /// The bytes of entries with which the store has counted it.
+    pub(crate) counted: usize,
     /// Whether the run under way has removed an entry.
     pub removing: bool,
     /// The sequence of the last run that removed an entry: who finds a key absent depends on it.
@@ -260,7 +287,11 @@ impl Shard {
             incomplete: complete.iter().any(|&c| !c),
             loading: HashMap::new(),
             pins: ShardPins::default(),
+            watches: ShardWatches::default(),
+            readers: ShardReaders::default(),
+            sleepers: ShardSleepers::default(),
             evictions: 0,
+            counted: 0,
             removing: false,
             removed_seq: 0,
             moved_seq: 0,
@@ -401,6 +432,7 @@ impl Shard {
     /// Takes everything of a database out and leaves it empty and complete; the caller drops what is returned outside
     /// the latch.
     pub fn clear_db(&mut self, db: u16) -> DbShard {
+        self.exchange_watches(db, None, 0);
         let old = std::mem::replace(&mut self.dbs[usize::from(db)], DbShard::new(true));
         self.incomplete = self.dbs.iter().any(|d| d.complete != u64::MAX);
         self.pins.forget();
@@ -408,12 +440,40 @@ impl Shard {
     }
 
     /// Exchanges two databases.
-    pub fn swap_dbs(&mut self, a: u16, b: u16) {
+    pub fn swap_dbs(&mut self, a: u16, b: u16, now: u64) {
+        for (db, other) in [(a, b), (b, a)] {
+            self.exchange_watches(db, Some(other), now);
+        }
         let (a, b) = (usize::from(a), usize::from(b));
         self.dbs.swap(a, b);
         self.pins.forget();
         self.keys_delta.swap(a, b);
         self.expires_delta.swap(a, b);
+    }
+
+    /// What is at a place at this moment, or, without one, whether anything is.
+    pub(crate) fn presence(&self, db: u16, place: Place, now: Option<u64>) -> Presence {
+        let table = self.table(db, place);
+        let here = table.iter_from(table.lower_bound(place.tag())).next();
+        match here.filter(|(_, entry)| entry.tag() == place.tag()) {
+            Some((_, entry)) => {
+                let dies = entry.deadline().zip(now).is_some_and(|(deadline, now)| is_dead(deadline, now));
+                if dies { Presence::Dead } else { Presence::Living }
+            }
+            None if self.db(db).is_complete(place.table()) => Presence::Absent,
+            None => Presence::Living,
+        }
+    }
+
+    /// Marks the watches of a database that is about to give way to another one, or to nothing.
+    fn exchange_watches(&mut self, db: u16, other: Option<u16>, now: u64) {
+        let mut watches = std::mem::take(&mut self.watches);
+        watches.exchange(
+            db,
+            |place| self.presence(db, place, None),
+            |place| other.map_or(Presence::Absent, |other| self.presence(other, place, Some(now))),
+        );
+        self.watches = watches;
     }
 
     /// Bytes held by entries.

@@ -1,24 +1,35 @@
 //! The store: shards, latches, and the way from a command to the log.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use kvdb_lsm::Db;
 use kvdb_lsm::batch::{Op, WriteBatch};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use smallvec::SmallVec;
 
 use crate::commit_log::{CommitLog, Refusal};
+use crate::context::Change;
 use crate::dead_rows::DeadRows;
 use crate::error::StoreError;
+use crate::events::EventClasses;
+use crate::eviction::Candidate;
 use crate::identity::Identity;
 use crate::io::IoPool;
 use crate::key::{Place, SHARDS};
+use crate::news::{NewsDesk, Told};
+use crate::readers::ReaderCounts;
 use crate::shard::Shard;
+use crate::types::Layout;
 use crate::usage::Usage;
+use crate::watch::Presence;
 
 /// Databases that a store may have at the most; counters and tokens have room for these.
 pub const MAX_DATABASES: u16 = 1024;
+
+/// How often who waits for a latch looks whether it is a busy script that holds it.
+const BUSY_LOOK: Duration = Duration::from_millis(10);
 
 /// Each shard on cache lines of its own, so that two workers on neighbouring shards do not disturb each other.
 #[repr(align(128))]
@@ -39,6 +50,8 @@ pub struct StoreOptions {
 pub struct StoreStats {
     /// Keys deleted because their deadline had passed.
     pub expired: AtomicU64,
+    /// Keys deleted because there was no room for them.
+    pub evicted: AtomicU64,
     /// Entries dropped from memory that stay on disk.
     pub evicted_to_disk: AtomicU64,
     /// Keys read from the disk because they were not resident.
@@ -70,14 +83,37 @@ pub struct Store {
     pub(crate) expires_at_open: Box<[i64]>,
     /// Bytes that resident objects hold, as of the last census.
     pub(crate) resident_bytes: AtomicUsize,
+    /// Bytes of objects, the sum of what every shard was last counted with; see [`Store::occupied`].
+    pub(crate) counted: AtomicUsize,
+    /// Bytes of the tables that find them, as of the last census.
+    pub(crate) table_bytes: AtomicUsize,
+    /// See [`Store::set_counting`].
+    pub(crate) counting: AtomicBool,
+    /// Keys that may be deleted next for want of room, the best last.
+    pub(crate) candidates: Mutex<Vec<Candidate>>,
     pub(crate) closing: AtomicBool,
+    /// Scripts that are busy; see [`Store::begin_busy`].
+    busy: AtomicUsize,
+    /// See [`Store::set_pastime`].
+    pastime: OnceLock<fn()>,
     /// See [`Store::usage`], as bits.
     usage: AtomicU64,
+    /// See [`Store::events`], and in the highest bit [`Store::wants_names`].
+    wanted: AtomicU16,
+    /// What is told, and whom.
+    pub(crate) news: NewsDesk,
+    /// See [`Store::remembered`].
+    pub(crate) readers: ReaderCounts,
+    /// See [`Store::layout`].
+    layout: RwLock<Layout>,
     /// What is told which spaces are dead.
     dead_rows: OnceLock<Arc<DeadRows>>,
     /// What has happened since start.
     pub stats: StoreStats,
 }
+
+/// The bit of [`Store::wanted`] that is no class of events.
+const NAMES_WANTED: u16 = 1 << 15;
 
 /// The durable counter with the number of keys of a database.
 pub(crate) fn keys_counter(db: u16) -> u16 {
@@ -113,20 +149,40 @@ impl Store {
             keys_at_open,
             expires_at_open,
             resident_bytes: AtomicUsize::new(0),
+            counted: AtomicUsize::new(0),
+            table_bytes: AtomicUsize::new(0),
+            counting: AtomicBool::new(false),
+            candidates: Mutex::default(),
             closing: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            pastime: OnceLock::new(),
             usage: AtomicU64::new(Usage::default().to_bits()),
+            wanted: AtomicU16::new(0),
+            news: NewsDesk::default(),
+            readers: ReaderCounts::default(),
+            layout: RwLock::new(Layout::with_seed(identity.seed)),
             dead_rows: OnceLock::new(),
             stats: StoreStats::default(),
         })
     }
 
     /// Has the filter of the database under the store told which rows are dead, now and whenever
-    /// databases are emptied. Only the first filter counts.
-    pub fn tell(&self, filter: Arc<DeadRows>) {
+    /// databases are emptied and collections go. Only the first filter counts.
+    ///
+    /// # Errors
+    /// When the rows that say which rows are dead cannot be read; the message is for an operator.
+    pub fn tell(&self, filter: Arc<DeadRows>) -> Result<(), String> {
         let _all = self.latch_all();
         let filter = self.dead_rows.get_or_init(|| filter);
         filter.know(self.next_space.load(Ordering::Relaxed), &self.all_spaces());
+        self.load_dead_generations(filter)?;
         self.rows.request_compaction();
+        Ok(())
+    }
+
+    /// What has been told which rows are dead.
+    pub(crate) fn dead_rows(&self) -> Option<&Arc<DeadRows>> {
+        self.dead_rows.get()
     }
 
     /// Passes on that databases have been emptied: the row that says so has been appended, and all
@@ -169,6 +225,50 @@ impl Store {
         self.usage.store(usage.to_bits(), Ordering::Relaxed);
     }
 
+    /// The events that are published.
+    #[inline]
+    pub fn events(&self) -> EventClasses {
+        EventClasses::from_bits(self.wanted.load(Ordering::Relaxed) & !NAMES_WANTED)
+    }
+
+    /// Has these events be published from now on: none, where it is not said on which channels.
+    pub fn set_events(&self, events: EventClasses) {
+        let bits = if events.publishes() { events.bits() } else { 0 };
+        self.wanted.fetch_and(NAMES_WANTED, Ordering::Relaxed);
+        self.wanted.fetch_or(bits, Ordering::Relaxed);
+    }
+
+    /// Whether somebody is told the names of all keys that are changed.
+    pub(crate) fn wants_names(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) & NAMES_WANTED != 0
+    }
+
+    /// Has the names of all keys that are changed be told ([`News::Changed`](crate::News)), or not any more.
+    pub fn set_names_wanted(&self, wanted: bool) {
+        if wanted {
+            self.wanted.fetch_or(NAMES_WANTED, Ordering::Relaxed);
+        } else {
+            self.wanted.fetch_and(!NAMES_WANTED, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there may be something to tell of a key that was changed, or of a new one.
+    #[inline]
+    pub(crate) fn tells_changes(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) & (NAMES_WANTED | EventClasses::NEW.bits()) != 0
+    }
+
+    /// Where small collections end and large ones begin.
+    #[inline]
+    pub fn layout(&self) -> Layout {
+        *self.layout.read()
+    }
+
+    /// Moves the border between small collections and large ones, for what is changed from now on. The seed stays.
+    pub fn set_layout(&self, layout: Layout) {
+        *self.layout.write() = Layout { seed: self.seed, ..layout };
+    }
+
     /// The place of a key.
     #[inline]
     pub fn place(&self, key: &[u8]) -> Place {
@@ -203,19 +303,69 @@ impl Store {
 
     #[inline]
     pub(crate) fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
-        self.shards[index].0.lock()
+        self.try_shard(index).unwrap_or_else(|| self.wait_for_shard(index))
     }
 
-    /// Asks the processor for the part of the table where a place belongs.
+    #[cold]
+    fn wait_for_shard(&self, index: usize) -> MutexGuard<'_, Shard> {
+        loop {
+            if let Some(shard) = self.shards[index].0.try_lock_for(BUSY_LOOK) {
+                return shard;
+            }
+            if let (true, Some(pastime)) = (self.is_busy(), self.pastime.get()) {
+                pastime();
+            }
+        }
+    }
+
+    /// Has whoever waits for a latch that a [busy](Self::begin_busy) script may hold do something meanwhile, again and again.
+    /// It may be called where other latches are held, so it must not want any. Only the first one counts.
+    pub fn set_pastime(&self, pastime: fn()) {
+        // Whether it is the first is the caller's business.
+        let _: Result<(), _> = self.pastime.set(pastime);
+    }
+
+    /// A shard, unless somebody else has its latch.
+    #[inline]
+    pub(crate) fn try_shard(&self, index: usize) -> Option<MutexGuard<'_, Shard>> {
+        self.shards[index].0.try_lock()
+    }
+
+    /// As [`Self::latch`], unless somebody else has the latch.
+    pub(crate) fn try_latch(&self, place: Place) -> Option<Guards<'_>> {
+        self.try_shard(place.shard()).map(|shard| Guards::one(place.shard(), shard))
+    }
+
+    /// Asks the processor for the part of the table where a place belongs, unless somebody has the latch: this very thread
+    /// may, where it hears clients from inside a script.
     #[inline]
     pub fn prefetch(&self, db: u16, place: Place) {
-        self.shard(place.shard()).table(db, place).prefetch(place.tag());
+        if let Some(shard) = self.try_shard(place.shard()) {
+            shard.table(db, place).prefetch(place.tag());
+        }
     }
 
     /// Asks the processor for the entry of a place, some time after [`Self::prefetch`].
     #[inline]
     pub fn prefetch_entry(&self, db: u16, place: Place) {
-        self.shard(place.shard()).table(db, place).prefetch_entries(place.tag());
+        if let Some(shard) = self.try_shard(place.shard()) {
+            shard.table(db, place).prefetch_entries(place.tag());
+        }
+    }
+
+    /// Asks the processor for what the collection of a place is, some time after [`Self::prefetch_entry`]; tells whether
+    /// there is a collection.
+    #[inline]
+    pub fn prefetch_held(&self, db: u16, place: Place) -> bool {
+        self.try_shard(place.shard()).is_some_and(|shard| shard.table(db, place).prefetch_held(place.tag()))
+    }
+
+    /// Asks the processor for elements of the collection of a place, some time after [`Self::prefetch_held`].
+    #[inline]
+    pub fn prefetch_elements(&self, db: u16, place: Place) {
+        if let Some(shard) = self.try_shard(place.shard()) {
+            shard.table(db, place).prefetch_elements(place.tag());
+        }
     }
 
     /// Latches the shard of one place.
@@ -232,9 +382,59 @@ impl Store {
         Guards { held: wanted.into_iter().map(|i| (i, self.shard(usize::from(i)))).collect() }
     }
 
+    /// As [`Self::latch_many`]; gives up where a script that is [busy](Self::begin_busy) holds one of them.
+    #[inline]
+    pub fn latch_unless_busy(&self, places: &[Place]) -> Option<Guards<'_>> {
+        let mut wanted: SmallVec<[u16; 16]> = places.iter().map(|p| p.shard() as u16).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut held = SmallVec::new();
+        for index in wanted {
+            held.push((index, self.shard_unless_busy(usize::from(index))?));
+        }
+        Some(Guards { held })
+    }
+
+    #[inline]
+    fn shard_unless_busy(&self, index: usize) -> Option<MutexGuard<'_, Shard>> {
+        loop {
+            if let Some(shard) = self.shards[index].0.try_lock_for(BUSY_LOOK) {
+                return Some(shard);
+            }
+            if self.is_busy() {
+                return None;
+            }
+        }
+    }
+
+    /// Notes that a script holds latches for longer than others should wait, until [`Self::end_busy`].
+    pub fn begin_busy(&self) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that such a script has ended. Another one may still be busy.
+    pub fn end_busy(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether some script holds latches for longer than others should wait.
+    #[inline]
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) != 0
+    }
+
     /// Latches everything.
     pub fn latch_all(&self) -> Guards<'_> {
         Guards { held: (0..SHARDS).map(|i| (i as u16, self.shard(i))).collect() }
+    }
+
+    /// As [`Self::latch_all`]; gives up where a script that is [busy](Self::begin_busy) holds one of them.
+    pub fn latch_all_unless_busy(&self) -> Option<Guards<'_>> {
+        let mut held = SmallVec::new();
+        for index in 0..SHARDS {
+            held.push((index as u16, self.shard_unless_busy(index)?));
+        }
+        Some(Guards { held })
     }
 
     /// Appends what a run has changed, and marks the changed entries with its sequence. The guards must still be held.
@@ -247,19 +447,30 @@ impl Store {
         &self,
         guards: &mut Guards<'_>,
         batch: &WriteBatch,
-        changed: &[(u16, Place)],
+        changed: &[Change],
+        told: &mut Vec<Told>,
     ) -> Result<u64, Refusal> {
         match self.log.append(batch) {
             Ok(seq) => {
-                for &(db, place) in changed {
+                for &Change { db, place, quiet } in changed {
                     let shard = guards.shard_mut(place);
                     shard.committed(seq);
+                    if !shard.watches.is_empty() && !quiet {
+                        let is_there = shard.presence(db, place, None) != Presence::Absent;
+                        shard.watches.touch(db, place, is_there);
+                    }
+                    if !shard.readers.is_empty() && !quiet {
+                        shard.readers.take(place, told, &self.readers);
+                    }
                     if shard.table(db, place).is_empty() {
                         continue;
                     }
                     for entry in shard.table_mut(db, place).pending_mut(place.tag()) {
                         entry.commit(seq);
                     }
+                }
+                if self.counting.load(Ordering::Relaxed) {
+                    changed.iter().for_each(|change| self.count(guards.shard_mut(change.place)));
                 }
                 Ok(seq)
             }
@@ -277,14 +488,16 @@ impl Store {
 
     /// Counts the bytes that resident objects and their tables hold, shard by shard.
     pub fn census(&self) -> usize {
-        let total = (0..SHARDS)
-            .map(|i| {
-                let shard = self.shard(i);
-                shard.bytes() + shard.overhead_bytes()
-            })
-            .sum();
-        self.resident_bytes.store(total, Ordering::Relaxed);
-        total
+        let (mut bytes, mut tables) = (0, 0);
+        for i in 0..SHARDS {
+            let mut shard = self.shard(i);
+            self.count(&mut shard);
+            bytes += shard.bytes();
+            tables += shard.overhead_bytes();
+        }
+        self.table_bytes.store(tables, Ordering::Relaxed);
+        self.resident_bytes.store(bytes + tables, Ordering::Relaxed);
+        bytes + tables
     }
 
     /// Ends the I/O threads; loads that are queued are finished first. The database and the log are the caller's.
@@ -304,6 +517,11 @@ pub struct Guards<'s> {
 }
 
 impl<'s> Guards<'s> {
+    /// No latch.
+    pub(crate) fn none() -> Self {
+        Self { held: SmallVec::new() }
+    }
+
     /// The latch of one shard.
     pub(crate) fn one(index: usize, shard: MutexGuard<'s, Shard>) -> Self {
         Self { held: smallvec::smallvec![(index as u16, shard)] }
@@ -356,20 +574,50 @@ impl Guards<'_> {
         &mut self.held[index].1
     }
 
+    /// Whether somebody waits for a key of a shard held.
+    #[inline]
+    pub fn has_sleepers(&self) -> bool {
+        self.held.iter().any(|(_, shard)| !shard.sleepers.is_empty())
+    }
+
+    /// Whether somebody waits for a key at a place, and has not tried again since it was changed: another command that
+    /// may take something from it has to let them try first.
+    #[inline]
+    pub fn unserved(&self, db: u16, place: Place) -> bool {
+        self.shard(place).sleepers.is_unserved(db, place)
+    }
+
     /// Every shard held, for change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         self.held.iter_mut().map(|(_, shard)| &mut **shard)
     }
 }
 
-/// Undoes a run that the log refused: its objects leave memory, their slots are no longer complete, and the counts are
+impl<'s> Guards<'s> {
+    /// Latches the shard of another place too, if that can be had at once: who holds some must not wait for others.
+    pub(crate) fn try_add(&mut self, store: &'s Store, place: Place) -> bool {
+        let wanted = place.shard() as u16;
+        match self.held.binary_search_by_key(&wanted, |(i, _)| *i) {
+            Ok(_) => true,
+            Err(at) => match store.shards[place.shard()].0.try_lock() {
+                Some(shard) => {
+                    self.held.insert(at, (wanted, shard));
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+}
+
+/// Undoes a run that the log refused, or that was abandoned: its objects leave memory, their slots are no longer complete, and the counts are
 /// taken back.
 #[cold]
-fn forget(guards: &mut Guards<'_>, batch: &WriteBatch, changed: &[(u16, Place)], appended: u64) {
-    for &(db, place) in changed {
+pub(crate) fn forget(guards: &mut Guards<'_>, batch: &WriteBatch, changed: &[Change], appended: u64) {
+    for &Change { db, place, .. } in changed {
         guards.shard_mut(place).forget_pending(db, place, appended);
     }
-    let Some(&(_, any)) = changed.first() else { return };
+    let Some(&Change { place: any, .. }) = changed.first() else { return };
     for op in batch.iter() {
         if let Op::Counter { id, delta } = op {
             // Counts are sums over shards, so any shard that is held will do.

@@ -57,18 +57,34 @@ impl SlotTable {
         prefetch(self.slots.as_ptr().wrapping_add(self.home(tag)));
     }
 
+    /// The entries that a lookup of the tag would look at.
+    #[inline]
+    fn of_tag(&self, tag: u32) -> impl Iterator<Item = &Entry> {
+        let slots = self.slots.get(self.home(tag)..).unwrap_or_default();
+        let here = slots.iter().map_while(Option::as_ref).take_while(move |entry| entry.tag() <= tag);
+        here.filter(move |entry| entry.tag() == tag)
+    }
+
     /// Asks the processor for the entries that a lookup of the tag would look at.
     #[inline]
     pub(crate) fn prefetch_entries(&self, tag: u32) {
-        let mut at = self.home(tag);
-        while let Some(Some(entry)) = self.slots.get(at)
-            && entry.tag() <= tag
-        {
-            if entry.tag() == tag {
-                entry.prefetch();
-            }
-            at += 1;
+        self.of_tag(tag).for_each(Entry::prefetch);
+    }
+
+    /// Asks the processor for the values of these entries that are collections; tells whether there is any.
+    #[inline]
+    pub(crate) fn prefetch_held(&self, tag: u32) -> bool {
+        let mut any = false;
+        for entry in self.of_tag(tag) {
+            any |= entry.prefetch_held();
         }
+        any
+    }
+
+    /// Asks the processor for elements of these collections.
+    #[inline]
+    pub(crate) fn prefetch_elements(&self, tag: u32) {
+        self.of_tag(tag).filter_map(Entry::held).for_each(|held| held.collection.prefetch());
     }
 
     /// Where the key stands.
@@ -282,7 +298,7 @@ mod tests {
             for ((tag, key), value) in &model {
                 let at = table.find(*tag, key);
                 prop_assert!(at.is_some());
-                prop_assert_eq!(table.at(at.unwrap()).value(), ValueRef::Bytes(value));
+                prop_assert_eq!(table.at(at.unwrap()).string(), Some(ValueRef::Bytes(value)));
                 let bound = table.lower_bound(*tag);
                 prop_assert!(table.at(bound).tag() == *tag);
             }

@@ -7,6 +7,8 @@ use kvdb_lsm::{Db, Options};
 
 use crate::commit_log::LocalLog;
 use crate::dead_rows::DeadRows;
+use crate::entry::Entry;
+use crate::key::SHARDS;
 use crate::row::PARTITIONING;
 use crate::store::{Store, StoreOptions};
 
@@ -41,4 +43,37 @@ pub fn open_store(dir: &Path) -> Arc<Store> {
     let log = Arc::new(LocalLog::new(rows.clone()));
     let options = StoreOptions { databases: 16, fresh_seed: 42, io_threads: 1 };
     Arc::new(Store::open(rows, log, &options).expect("a store opens over a sound database"))
+}
+
+/// Counts anew what a store says that it holds; the store must be at rest.
+///
+/// # Panics
+/// When what is kept of bytes, keys and deadlines is not what is there.
+pub fn check_accounts(store: &Store) {
+    store.census();
+    let (mut bytes, mut tables) = (0, 0);
+    for index in 0..SHARDS {
+        let shard = store.shard(index);
+        for db in 0..store.databases() {
+            let part = shard.db(db);
+            let entries = || part.tables().flat_map(|(_, table)| table.iter());
+            let held: usize = entries().map(Entry::memory_bytes).sum();
+            let keys: Vec<_> = entries().map(|entry| String::from_utf8_lossy(entry.key())).collect();
+            assert_eq!(part.bytes(), held, "the bytes of {keys:?} in database {db}");
+            assert_eq!(part.keys(), keys.len(), "the number of {keys:?} in database {db}");
+            let expiring = entries().filter(|entry| entry.deadline().is_some()).count();
+            assert_eq!(part.expiring(), expiring, "those of {keys:?} with a deadline in database {db}");
+            bytes += held;
+        }
+        tables += shard.overhead_bytes();
+    }
+    assert_eq!(store.occupied(), bytes + tables, "what counts where there is a limit");
+    assert_eq!(store.resident_bytes(), bytes + tables, "what is told");
+    for db in 0..store.databases() {
+        let all_there = (0..SHARDS).all(|index| store.shard(index).db(db).is_all_complete());
+        let resident: usize = (0..SHARDS).map(|index| store.shard(index).db(db).keys()).sum();
+        let counted = store.counts(db).keys;
+        assert!(counted >= resident as u64, "{counted} keys are counted, {resident} are there");
+        assert!(!all_there || counted == resident as u64, "{counted} keys are counted, {resident} are there");
+    }
 }

@@ -68,6 +68,14 @@ impl Usage {
         (self != Self::Moment).then(|| counted(counter, now))
     }
 
+    /// What a key has that nobody has used for as long as can be told.
+    pub fn least(self, now: u64) -> u32 {
+        match self {
+            Self::Moment => moment(now).wrapping_sub(ACCESS_MASK / 2) & ACCESS_MASK,
+            Self::Frequency { .. } => counted(0, now),
+        }
+    }
+
     /// The counter that these bits mean now.
     pub fn counter(self, access: u32, now: u64) -> u8 {
         let Self::Frequency { decay_minutes, .. } = self else { return 0 };

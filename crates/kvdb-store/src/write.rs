@@ -5,35 +5,110 @@ use std::sync::atomic::Ordering;
 
 use kvdb_lsm::batch::WriteBatch;
 
-use crate::cold::Residency;
 use crate::commit_log::Refusal;
-use crate::context::{Env, Scratch, ValueLimits, text_of};
+use crate::context::{Change, Env, Scratch, ValueLimits, text_of};
 use crate::effect::{Effect, StringValue};
-use crate::entry::{BigString, INLINE_MAX, NewValue, ValueRef};
-use crate::key::Place;
+use crate::entry::{BigString, Entry, INLINE_MAX, NewValue, ValueRef};
+use crate::events::Event;
+use crate::key::{Located, Place};
 use crate::object::{Object, canonical_int};
-use crate::row::{self, Body, CHUNK_BYTES, CHUNK_THRESHOLD, Meta};
-use crate::store::{Guards, Store, expires_counter, keys_counter};
+use crate::reach::Lack;
+use crate::row::{self, Body, CHUNK_BYTES, CHUNK_THRESHOLD, Meta, Type};
+use crate::store::{Guards, Store, expires_counter, forget, keys_counter};
+use crate::types::Layout;
 use crate::usage::scatter;
+
+/// What a command that finds nothing may do, and what it has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitState {
+    /// It may not wait: it runs in a transaction.
+    Forbidden,
+    /// It may wait.
+    Allowed,
+    /// It waits until a moment, in Unix milliseconds, or for ever.
+    Asked(Option<u64>),
+}
 
 /// A run that may change.
 pub struct WriteCx<'r> {
-    store: &'r Store,
-    guards: Guards<'r>,
-    scratch: &'r mut Scratch,
-    env: Env,
-    db: u16,
-    depends_on: u64,
-    needs: Option<(u16, Vec<u8>)>,
+    pub(crate) store: &'r Store,
+    pub(crate) guards: Guards<'r>,
+    pub(crate) scratch: &'r mut Scratch,
+    pub(crate) env: Env,
+    pub(crate) db: u16,
+    pub(crate) depends_on: u64,
+    pub(crate) lack: Option<Lack>,
     /// The key whose use was noted last: looking at a key and changing it is one use.
     used: Option<(u16, Place)>,
+    /// Whether, and until when, the command waits.
+    pub(crate) wait: WaitState,
+    later_args: Vec<(usize, Vec<u8>)>,
+    /// Whether what is changed now counts as unchanged for those who watch it.
+    quiet: bool,
+    /// The generation that the run gives to what it makes, once it has made something.
+    pub(crate) first_generation: Option<u64>,
 }
 
 impl<'r> WriteCx<'r> {
     /// A run over keys whose latches are held and which are resident.
     pub fn new(store: &'r Store, guards: Guards<'r>, scratch: &'r mut Scratch, env: Env, db: u16) -> Self {
         debug_assert!(scratch.batch.is_empty() && scratch.changed.is_empty(), "the last run was committed");
-        Self { store, guards, scratch, env, db, depends_on: 0, needs: None, used: None }
+        Self {
+            store,
+            guards,
+            scratch,
+            env,
+            db,
+            depends_on: 0,
+            lack: None,
+            used: None,
+            wait: WaitState::Forbidden,
+            later_args: Vec::new(),
+            quiet: false,
+            first_generation: None,
+        }
+    }
+
+    /// Lets the command wait where it finds nothing.
+    #[must_use]
+    pub fn waiting(mut self) -> Self {
+        self.wait = WaitState::Allowed;
+        self
+    }
+
+    /// Waits for a change of the declared keys, until a moment in Unix milliseconds or for ever; the command then runs
+    /// again. Tells whether it does: where it may not wait, the command ends as if its time were over. Nothing may have
+    /// been changed or replied.
+    #[must_use]
+    pub fn wait_until(&mut self, deadline: Option<u64>) -> bool {
+        let may = self.wait != WaitState::Forbidden;
+        if may {
+            self.wait = WaitState::Asked(deadline);
+        }
+        may
+    }
+
+    /// Has the command run with another argument in a place when it runs again: one that meant this moment.
+    pub fn run_again_with(&mut self, at: usize, argument: Vec<u8>) {
+        self.later_args.push((at, argument));
+    }
+
+    /// The arguments with which the command is to run again, by their places.
+    pub fn take_later_args(&mut self) -> Vec<(usize, Vec<u8>)> {
+        std::mem::take(&mut self.later_args)
+    }
+
+    /// The time and the manners of the run.
+    pub fn env(&self) -> Env {
+        self.env
+    }
+
+    /// Until when the command waits, if it does.
+    pub fn waits(&self) -> Option<Option<u64>> {
+        match self.wait {
+            WaitState::Asked(deadline) => Some(deadline),
+            WaitState::Forbidden | WaitState::Allowed => None,
+        }
     }
 
     /// Now, in Unix milliseconds.
@@ -51,9 +126,15 @@ impl<'r> WriteCx<'r> {
         &self.env.limits
     }
 
-    /// Random bits, different for every run.
-    pub fn random(&self) -> u64 {
-        self.env.random
+    /// Where small collections end and large ones begin.
+    pub fn layout(&self) -> Layout {
+        self.store.layout()
+    }
+
+    /// Random bits, different with every call.
+    pub fn random(&mut self) -> u64 {
+        self.scratch.draws = self.scratch.draws.wrapping_add(1);
+        scatter(self.env.random, self.scratch.draws)
     }
 
     /// The database that keys are meant in.
@@ -72,26 +153,16 @@ impl<'r> WriteCx<'r> {
         self.db = db;
     }
 
-    /// Whether a declared key may be looked up in another database than the selected one: only those of the selected one
-    /// are made resident beforehand. When it says no, the handler fails with [`Self::needs`] set, before any change, and
-    /// the command runs again when the key has been loaded.
-    pub fn require(&mut self, db: u16, key: &[u8]) -> bool {
-        let ready =
-            self.store.ensure_resident(&mut self.guards, db, key, self.env.now) == Ok(Residency::Ready);
-        if !ready {
-            self.needs = Some((db, key.to_vec()));
-        }
-        ready
-    }
-
-    /// The key that has to be loaded before the command can run, after [`Self::require`] said no.
-    pub fn needs(&mut self) -> Option<(u16, Vec<u8>)> {
-        self.needs.take()
-    }
-
-    /// Where a living key stands; deletes it when its deadline has passed.
+    /// Computes the place of a key once for all that a command does with it. Its bytes must stay where they are until the
+    /// next call, which has to come before they go.
     #[inline]
-    fn find(&mut self, key: &[u8]) -> (Place, Option<usize>) {
+    pub fn locate(&mut self, key: Option<&[u8]>) {
+        self.env.located = key.map(|key| Located::new(key, self.store.place(key)));
+    }
+
+    /// Where a living key stands; deletes it when its deadline has passed, unless it is to stay.
+    #[inline]
+    pub(crate) fn find(&mut self, key: &[u8]) -> (Place, Option<usize>) {
         let place = self.env.place(self.store, key);
         let shard = self.guards.shard(place);
         let table = shard.table(self.db, place);
@@ -102,8 +173,12 @@ impl<'r> WriteCx<'r> {
         let entry = table.at(at);
         self.depends_on = self.depends_on.max(shard.seen(entry));
         if entry.deadline().is_some_and(|d| kvdb_ttl::is_dead(d, self.env.now)) {
+            if self.env.keeps_dead {
+                return (place, None);
+            }
             self.remove(place, at, key);
             self.store.stats.expired.fetch_add(1, Ordering::Relaxed);
+            self.notify(Event::EXPIRED, key);
             return (place, None);
         }
         (place, Some(at))
@@ -120,12 +195,36 @@ impl<'r> WriteCx<'r> {
         Some(Object(self.guards.shard(place).table(self.db, place).at(at)))
     }
 
+    /// The objects of several keys at once, which are read to make another, up to the first that is of none of these types;
+    /// each counts as by [`Self::lookup`].
+    pub fn get_all<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+        types: &[Type],
+    ) -> Vec<Option<Object<'_>>> {
+        let mut found = Vec::new();
+        for key in keys.clone() {
+            let kind = self.lookup(key).map(|object| object.kind());
+            found.push(kind.is_some());
+            if kind.is_some_and(|kind| !types.contains(&kind)) {
+                break;
+            }
+        }
+        let again = |key: &[u8]| {
+            let place = self.env.place(self.store, key);
+            let table = self.guards.shard(place).table(self.db, place);
+            table.find(place.tag(), key).map(|at| Object(table.at(at)))
+        };
+        keys.zip(found).map(|(key, found)| if found { again(key) } else { None }).collect()
+    }
+
     /// The object of a key; counts as use and as a hit or a miss, for commands that read a value and change it.
     pub fn lookup(&mut self, key: &[u8]) -> Option<Object<'_>> {
         if self.find(key).1.is_some() {
-            self.scratch.hits += 1
+            self.scratch.hits += 1;
         } else {
-            self.scratch.misses += 1
+            self.scratch.misses += 1;
+            self.notify(Event::MISS, key);
         }
         self.get(key)
     }
@@ -159,6 +258,15 @@ impl<'r> WriteCx<'r> {
         entry.set_access(self.store.usage().used(entry.access(), now, random));
     }
 
+    /// Changes keys in a way that those who watch them, or keep what they have read of them, take for no change: what
+    /// Redis does not signal. A key that is deleted counts as changed all the same.
+    pub fn quietly<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.quiet, true);
+        let result = change(self);
+        self.quiet = before;
+        result
+    }
+
     /// Changes a key. Returns whether there was one to change, which makes a difference for `SetDeadline` and `Delete`.
     #[inline]
     pub fn apply(&mut self, key: &[u8], effect: Effect<'_>) -> bool {
@@ -189,13 +297,15 @@ impl<'r> WriteCx<'r> {
     ) {
         let (db, space) = (self.db, self.store.space(self.db));
         if let Some(at) = at {
-            self.delete_chunks(place, at, key);
+            self.delete_parts(place, at, key);
+            self.retire(place, at);
         }
         let (bytes, int) = match value {
             StringValue::Int(i) => (&[][..], Some(i)),
             StringValue::Bytes(b) => (b, canonical_int(b)),
             StringValue::Raw(b) => (b, None),
         };
+        let generation = if bytes.len() > CHUNK_THRESHOLD { self.new_generation() } else { 0 };
         let batch = &mut self.scratch.batch;
         let value = match int {
             Some(i) => {
@@ -207,10 +317,7 @@ impl<'r> WriteCx<'r> {
                 NewValue::Bytes(bytes)
             }
             None => {
-                let mut big = Box::new(BigString { bytes: bytes.to_vec(), generation: 0 });
-                if bytes.len() > CHUNK_THRESHOLD {
-                    big.generation = self.store.log.appended() + 1;
-                }
+                let big = Box::new(BigString { bytes: bytes.to_vec(), generation });
                 put_big(batch, place, space, key, deadline, &big, Chunks::New);
                 NewValue::Big(big)
             }
@@ -222,11 +329,12 @@ impl<'r> WriteCx<'r> {
 
     /// The deadline of the entry at a place, with whether there is an entry.
     #[inline]
-    fn deadline_at(&self, place: Place, at: Option<usize>) -> Option<Option<u64>> {
+    pub(crate) fn deadline_at(&self, place: Place, at: Option<usize>) -> Option<Option<u64>> {
         at.map(|at| self.guards.shard(place).table(self.db, place).at(at).deadline())
     }
 
     fn write_range(&mut self, place: Place, at: Option<usize>, key: &[u8], offset: usize, bytes: &[u8]) {
+        let next_generation = self.new_generation();
         let (db, space) = (self.db, self.store.space(self.db));
         let end = offset + bytes.len();
         let before = self.deadline_at(place, at);
@@ -235,7 +343,7 @@ impl<'r> WriteCx<'r> {
         let at = match at {
             Some(at) if shard.table(db, place).at(at).big().is_some() => at,
             _ => {
-                let mut whole = at.map_or_else(Vec::new, |at| text_of(shard.table(db, place).at(at).value()));
+                let mut whole = at.map_or_else(Vec::new, |at| bytes_of(shard.table(db, place).at(at)));
                 if whole.len().max(end) <= INLINE_MAX {
                     whole.resize(whole.len().max(end), 0);
                     whole[offset..end].copy_from_slice(bytes);
@@ -260,7 +368,7 @@ impl<'r> WriteCx<'r> {
         big.bytes[offset..end].copy_from_slice(bytes);
         let mut chunks = Chunks::Range(offset..end);
         if big.generation == 0 && big.bytes.len() > CHUNK_THRESHOLD {
-            big.generation = self.store.log.appended() + 1;
+            big.generation = next_generation;
             chunks = Chunks::New;
         }
         put_big(&mut self.scratch.batch, place, space, key, deadline, big, chunks);
@@ -282,12 +390,15 @@ impl<'r> WriteCx<'r> {
             _ => shard.reshape(db, place, at, deadline),
         }
         let entry = shard.table(db, place).at(at);
-        let body = match (entry.big(), entry.value()) {
-            (Some(big), _) if big.generation != 0 => {
+        let extra = entry.held().map(|held| held.collection.extra()).unwrap_or_default();
+        let body = match (entry.big(), entry.string(), entry.held()) {
+            (Some(big), ..) if big.generation != 0 => {
                 Body::Chunked { len: big.bytes.len() as u64, generation: big.generation }
             }
-            (_, ValueRef::Bytes(b)) => Body::Bytes(b),
-            (_, ValueRef::Int(i)) => Body::Int(i),
+            (_, Some(ValueRef::Bytes(b)), _) => Body::Bytes(b),
+            (_, Some(ValueRef::Int(i)), _) => Body::Int(i),
+            (_, None, Some(held)) => held.body(&extra),
+            (_, None, None) => unreachable!("an entry is a string or a collection"),
         };
         row::put_meta(&mut self.scratch.batch, place, space, key, &Meta { deadline, body });
         self.changed(place, at, Some(before), deadline);
@@ -296,7 +407,14 @@ impl<'r> WriteCx<'r> {
     /// Notes that the entry at a place was changed: for the sequence, the counts and the expiry index. `before` is the
     /// deadline it had, or `None` when there was no entry.
     #[inline]
-    fn changed(&mut self, place: Place, at: usize, before: Option<Option<u64>>, deadline: Option<u64>) {
+    pub(crate) fn changed(
+        &mut self,
+        place: Place,
+        at: usize,
+        before: Option<Option<u64>>,
+        deadline: Option<u64>,
+    ) {
+        debug_assert!(!self.env.keeps_dead, "a run that keeps dead keys changes nothing");
         let (db, now) = (self.db, self.env.now);
         let shard = self.guards.shard_mut(place);
         let entry = shard.table_mut(db, place).at_mut(at);
@@ -305,7 +423,7 @@ impl<'r> WriteCx<'r> {
             entry.set_access(self.store.usage().fresh(now));
             self.used = Some((db, place));
         }
-        self.scratch.changed.push((db, place));
+        self.scratch.changed.push(Change { db, place, quiet: self.quiet && before.is_some() });
         if before.is_none() {
             shard.keys_delta[usize::from(db)] += 1;
             self.scratch.batch.add_counter(keys_counter(db), 1);
@@ -322,10 +440,20 @@ impl<'r> WriteCx<'r> {
         if self.env.touch && before.is_some() {
             self.note_use(place, at);
         }
+        if self.store.tells_changes() && !(self.quiet && before.is_some()) {
+            let key = self.guards.shard(place).table(db, place).at(at).key().to_vec();
+            self.tell_changed(&key, before.is_none());
+        }
     }
 
-    fn remove(&mut self, place: Place, at: usize, key: &[u8]) {
-        self.delete_chunks(place, at, key);
+    pub(crate) fn remove(&mut self, place: Place, at: usize, key: &[u8]) {
+        self.delete_parts(place, at, key);
+        self.retire(place, at);
+        self.remove_entry(place, at, key);
+    }
+
+    /// Removes a key, whose value has no rows but its own.
+    pub(crate) fn remove_entry(&mut self, place: Place, at: usize, key: &[u8]) {
         let (db, space) = (self.db, self.store.space(self.db));
         let shard = self.guards.shard_mut(place);
         let entry = shard.remove(db, place, at);
@@ -338,18 +466,57 @@ impl<'r> WriteCx<'r> {
             batch.add_counter(expires_counter(db), -1);
         }
         row::delete_meta(batch, place, space, key);
-        self.scratch.changed.push((db, place));
+        self.scratch.changed.push(Change { db, place, quiet: false });
+        if self.store.tells_changes() {
+            self.tell_changed(key, false);
+        }
     }
 
     /// Adds the removal of the chunk rows of a large string to the batch.
-    #[inline]
-    fn delete_chunks(&mut self, place: Place, at: usize, key: &[u8]) {
-        let entry = self.guards.shard(place).table(self.db, place).at(at);
-        let Some(big) = entry.big().filter(|big| big.generation != 0) else { return };
-        let meta = row::meta_key(place, self.store.space(self.db), key);
-        for number in 0..big.bytes.len().div_ceil(CHUNK_BYTES) {
-            self.scratch.batch.delete(&row::chunk_key(&meta, big.generation, number as u32));
+    pub(crate) fn delete_chunks(&mut self, place: Place, key: &[u8], generation: u64, len: usize) {
+        if generation == 0 {
+            return;
         }
+        let meta = row::meta_key(place, self.store.space(self.db), key);
+        for number in 0..len.div_ceil(CHUNK_BYTES) {
+            self.scratch.batch.delete(&row::chunk_key(&meta, generation, number as u32));
+        }
+    }
+
+    /// Whether the run has changed something.
+    pub fn has_changes(&self) -> bool {
+        !self.scratch.batch.is_empty()
+    }
+
+    /// Appends what was changed so far and gives all latches back; the run goes on, and has to [reach](Self::reach) for
+    /// every key again, or [gets](Self::resume) latches. Returns the highest sequence that it depends on so far.
+    ///
+    /// # Errors
+    /// When the log refuses the changes; then none of them has happened.
+    pub fn pause(&mut self) -> Result<u64, Refusal> {
+        let result = self.append();
+        (self.guards, self.first_generation, self.used) = (Guards::none(), None, None);
+        let seq = result?;
+        self.depends_on = self.depends_on.max(seq);
+        Ok(seq)
+    }
+
+    /// Goes on under these latches after [`Self::pause`].
+    pub fn resume(&mut self, guards: Guards<'r>) {
+        debug_assert!(self.scratch.batch.is_empty(), "what was changed has been appended");
+        self.guards = guards;
+    }
+
+    /// Ends the run as if it had never been: what it changed is forgotten, and read from its rows when it is wanted again.
+    pub fn abandon(mut self) {
+        let Scratch { batch, changed, dead_parts, .. } = self.scratch;
+        if !batch.is_empty() {
+            forget(&mut self.guards, batch, changed, self.store.log.appended());
+        }
+        changed.clear();
+        batch.clear();
+        dead_parts.clear();
+        self.scratch.told.clear();
     }
 
     /// Ends the run: appends what was changed and gives the latches back. Returns the highest sequence that the reply
@@ -359,15 +526,53 @@ impl<'r> WriteCx<'r> {
     /// When the log refuses the changes; then none of them has happened.
     #[inline]
     pub fn commit(mut self) -> Result<u64, Refusal> {
+        self.append()
+    }
+
+    #[inline]
+    fn append(&mut self) -> Result<u64, Refusal> {
         if self.scratch.batch.is_empty() {
-            return Ok(self.depends_on);
+            let seen = self.depends_on;
+            if !self.scratch.told.is_empty() {
+                let guards = std::mem::replace(&mut self.guards, Guards::none());
+                self.store.announce(guards, self.scratch, &self.env, seen);
+            }
+            return Ok(seen);
         }
-        let Scratch { batch, changed, .. } = self.scratch;
-        let result = self.store.commit(&mut self.guards, batch, changed);
+        let Scratch { batch, changed, dead_parts, ready, told, .. } = &mut *self.scratch;
+        let result = self.store.commit(&mut self.guards, batch, changed, told);
+        if result.is_ok() {
+            for change in &*changed {
+                if self.guards.shard_mut(change.place).sleepers.note_change(change.db, change.place) {
+                    ready.push((change.db, change.place));
+                }
+            }
+        }
         changed.clear();
         batch.clear();
+        if !dead_parts.is_empty() {
+            for prefix in dead_parts.drain(..) {
+                if let (Ok(_), Some(dead)) = (&result, self.store.dead_rows()) {
+                    dead.add_generation(&prefix);
+                }
+            }
+        }
+        if !self.scratch.told.is_empty() {
+            match &result {
+                Ok(seq) => {
+                    let guards = std::mem::replace(&mut self.guards, Guards::none());
+                    self.store.announce(guards, self.scratch, &self.env, *seq);
+                }
+                Err(_) => self.scratch.told.clear(),
+            }
+        }
         result
     }
+}
+
+/// The bytes of a string.
+fn bytes_of(entry: &Entry) -> Vec<u8> {
+    entry.string().map_or_else(Vec::new, text_of)
 }
 
 /// Which chunks of a large string are written.

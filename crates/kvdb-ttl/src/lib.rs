@@ -124,6 +124,18 @@ impl ExpiryIndex {
         if self.current.is_empty() { self.buckets.keys().next().copied() } else { Some(0) }
     }
 
+    /// Tokens from a random one on, to the last of the latest moment.
+    pub fn near(&self, random: u64) -> impl Iterator<Item = u64> + '_ {
+        let lists = self.buckets.len() + 1;
+        let first = (random % lists as u64) as usize;
+        let within = (random >> 32) as usize;
+        let lists = std::iter::once(&self.current).chain(self.buckets.values()).skip(first);
+        lists.enumerate().flat_map(move |(i, tokens)| {
+            let from = if i == 0 { within % tokens.len().max(1) } else { 0 };
+            tokens[from..].iter().copied()
+        })
+    }
+
     /// The number of tokens held.
     pub fn len(&self) -> usize {
         self.len

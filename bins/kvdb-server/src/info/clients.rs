@@ -15,6 +15,7 @@ pub(super) struct Clients {
     largest_input: usize,
     largest_output: usize,
     blocked: usize,
+    tracking: usize,
     paused_for_ms: u64,
     writes_only: bool,
 }
@@ -29,7 +30,9 @@ impl Clients {
             max: asked.settings.maxclients,
             largest_input: clients.iter().map(|c| c.query_bytes.load(Ordering::Relaxed)).max().unwrap_or(0),
             largest_output: clients.iter().map(|c| c.output_bytes.load(Ordering::Relaxed)).max().unwrap_or(0),
-            blocked: node.paused_clients.load(Ordering::Relaxed),
+            blocked: node.paused_clients.load(Ordering::Relaxed)
+                + node.blocked_clients.load(Ordering::Relaxed),
+            tracking: node.tracking.clients(),
             paused_for_ms: node.paused_until.load(Ordering::Relaxed).saturating_sub(now),
             writes_only: node.paused_writes_only.load(Ordering::Relaxed),
         }
@@ -45,7 +48,8 @@ impl Clients {
         text.field("client_recent_max_output_buffer", self.largest_output);
         // As in Redis, who waits for the end of a pause is among the blocked.
         text.field("blocked_clients", self.blocked);
-        text.zeros(&["tracking_clients", "pubsub_clients", "watching_clients"]);
+        text.field("tracking_clients", self.tracking);
+        text.zeros(&["pubsub_clients", "watching_clients"]);
         text.zeros(&["clients_in_timeout_table", "total_watched_keys"]);
         text.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
         text.field("paused_reason", if paused { "client_pause" } else { "none" });

@@ -3,6 +3,7 @@
 use super::Asked;
 use super::text::Text;
 use crate::memory::{ResidentSet, Usage, machine_bytes, peak, percent, ratio};
+use crate::settings::MemoryPolicy;
 
 #[derive(Default)]
 pub(super) struct Memory {
@@ -11,7 +12,13 @@ pub(super) struct Memory {
     resident: ResidentSet,
     machine: u64,
     maxmemory: u64,
+    /// What does not count where keys are deleted above `maxmemory`.
+    not_counted: usize,
     policy: &'static str,
+    /// How many cached scripts there are, and their bytes.
+    scripts: (usize, usize),
+    /// Libraries and functions.
+    functions: (usize, usize),
 }
 
 impl Memory {
@@ -19,13 +26,19 @@ impl Memory {
         // The census of the background may be a second old; whoever asks wants to see the write before.
         asked.node.store.census();
         let usage = Usage::of(asked.node, asked.rows());
+        let policy = asked.settings.maxmemory_policy;
+        let is_tiered = policy == MemoryPolicy::Tiered;
         Self {
             usage,
             peak: peak(asked.node, usage.total()),
             resident: ResidentSet::now(),
             machine: machine_bytes(),
             maxmemory: asked.settings.maxmemory.unwrap_or(0),
-            policy: asked.settings.maxmemory_policy.as_str(),
+            not_counted: if is_tiered { 0 } else { usage.total() - usage.of_cache() },
+            // Clients that ask want to know that no key is deleted. Nor are they with tiers.
+            policy: if is_tiered { MemoryPolicy::NoEviction } else { policy }.as_str(),
+            scripts: asked.node.scripting.cache.usage(),
+            functions: asked.node.scripting.functions.counts(),
         }
     }
 
@@ -36,11 +49,8 @@ impl Memory {
         text.bytes("maxmemory", self.maxmemory);
         text.field("maxmemory_policy", self.policy);
         self.write_fragmentation(text);
-        text.zeros(&[
-            "mem_not_counted_for_evict",
-            "mem_replication_backlog",
-            "mem_total_replication_buffers",
-        ]);
+        text.field("mem_not_counted_for_evict", self.not_counted);
+        text.zeros(&["mem_replication_backlog", "mem_total_replication_buffers"]);
         text.field("mem_clients_slaves", 0);
         text.field("mem_clients_normal", self.usage.clients);
         text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
@@ -69,16 +79,19 @@ impl Memory {
         text.bytes("total_system_memory", self.machine);
     }
 
-    /// There are no scripts and functions yet, and what they take is nothing.
+    /// The machines of the workers count with the process; what is told is the text of the scripts.
     fn write_scripts(&self, text: &mut Text) {
         text.field("used_memory_lua", 0);
         text.field("used_memory_vm_eval", 0);
         text.field("used_memory_lua_human", "0B");
-        text.zeros(&["used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions"]);
-        text.zeros(&["number_of_libraries", "used_memory_vm_functions"]);
+        text.field("used_memory_scripts_eval", self.scripts.1);
+        text.field("number_of_cached_scripts", self.scripts.0);
+        text.field("number_of_functions", self.functions.1);
+        text.field("number_of_libraries", self.functions.0);
+        text.zeros(&["used_memory_vm_functions"]);
         text.bytes("used_memory_vm_total", 0);
         text.field("used_memory_functions", 0);
-        text.bytes("used_memory_scripts", 0);
+        text.bytes("used_memory_scripts", self.scripts.1 as u64);
     }
 
     fn write_fragmentation(&self, text: &mut Text) {

@@ -3,6 +3,7 @@
 //! A checkpoint is the nearest to a dump: what has changed since the last one is what is not in tables yet. The log is
 //! the append-only file, and it is always on; it is never rewritten.
 
+use kvdb_commands::server::CheckpointKind;
 use kvdb_lsm::log::LogState;
 
 use super::Asked;
@@ -48,24 +49,33 @@ impl Persistence {
 
     fn write_checkpoints(&self, text: &mut Text) {
         let seen = &self.checkpoints;
-        let running = seen.running_since.map(|since| since.elapsed().as_secs());
+        let running = self.running(CheckpointKind::Save);
         text.field("rdb_changes_since_last_save", self.not_in_tables);
         text.field("rdb_bgsave_in_progress", u8::from(running.is_some()));
         text.field("rdb_last_save_time", self.last_save_ms / 1000);
         text.field("rdb_last_bgsave_status", if seen.last_failed { "err" } else { "ok" });
         text.field("rdb_last_bgsave_time_sec", seconds_or_never(seen.last_took.map(|took| took.as_secs())));
         text.field("rdb_current_bgsave_time_sec", seconds_or_never(running));
-        text.field("rdb_saves", seen.succeeded);
+        text.field("rdb_saves", seen.saves);
         text.zeros(&["rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    }
+
+    /// For how many seconds a checkpoint of this kind has been running.
+    fn running(&self, kind: CheckpointKind) -> Option<u64> {
+        let (running, since) = self.checkpoints.running?;
+        (running == kind).then(|| since.elapsed().as_secs())
     }
 
     fn write_log(&self, text: &mut Text) {
         text.field("aof_enabled", 1);
-        text.zeros(&["aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
+        let running = self.running(CheckpointKind::Rewrite);
+        text.field("aof_rewrite_in_progress", u8::from(running.is_some()));
+        text.field("aof_rewrite_scheduled", u8::from(self.checkpoints.scheduled.rewrite));
         text.field("aof_last_rewrite_time_sec", -1);
-        text.field("aof_current_rewrite_time_sec", -1);
+        text.field("aof_current_rewrite_time_sec", seconds_or_never(running));
         text.field("aof_last_bgrewrite_status", "ok");
-        text.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
+        text.field("aof_rewrites", self.checkpoints.rewrites);
+        text.zeros(&["aof_rewrites_consecutive_failures"]);
         text.field("aof_last_write_status", if self.log_refuses { "err" } else { "ok" });
         text.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
         text.field("aof_current_size", self.log_bytes);
@@ -102,10 +112,10 @@ mod tests {
     #[test]
     fn checkpoints_are_shown_as_saves_and_the_log_as_the_append_only_file() {
         let checkpoints = Checkpoints {
-            running_since: Some(Instant::now()),
+            running: Some((CheckpointKind::Save, Instant::now())),
             last_failed: true,
             last_took: Some(Duration::from_secs(3)),
-            succeeded: 2,
+            saves: 2,
             ..Checkpoints::default()
         };
         let figures = Persistence {

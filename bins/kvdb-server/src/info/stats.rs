@@ -2,6 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use kvdb_commands::acl::Reason;
+use kvdb_pubsub::Kind;
+
 use super::Asked;
 use super::text::Text;
 
@@ -16,18 +19,30 @@ pub(super) struct Stats {
     input_kbps: f64,
     output_kbps: f64,
     expired: u64,
+    evicted: u64,
+    evicted_clients: u64,
     expiry_cut_short: u64,
     hits: u64,
     misses: u64,
     errors: u64,
     reads: u64,
     writes: u64,
+    /// Different names with subscriptions: channels, patterns, shard channels.
+    subscriptions: [usize; 3],
+    /// Keys that clients are told of, readers of them, and prefixes.
+    tracking: [usize; 3],
+    denied: [u64; 4],
 }
+
+/// What access control denies, in the order of the fields.
+const DENIALS: [(&str, Reason); 4] =
+    [("auth", Reason::Auth), ("cmd", Reason::Command), ("key", Reason::Key), ("channel", Reason::Channel)];
 
 impl Stats {
     pub(super) fn gather(asked: &Asked<'_>) -> Self {
         let (node, totals) = (asked.node, asked.totals());
         let stats = &node.store.stats;
+        let (tracked_keys, readers) = node.store.remembered();
         Self {
             accepted: node.accepted.load(Ordering::Relaxed),
             rejected: node.rejected.load(Ordering::Relaxed),
@@ -38,12 +53,18 @@ impl Stats {
             input_kbps: node.rates.input_kbps(),
             output_kbps: node.rates.output_kbps(),
             expired: stats.expired.load(Ordering::Relaxed),
+            evicted: stats.evicted.load(Ordering::Relaxed),
+            evicted_clients: node.evicted_clients.load(Ordering::Relaxed),
             expiry_cut_short: stats.expiry_cut_short.load(Ordering::Relaxed),
             hits: totals.hits,
             misses: totals.misses,
             errors: totals.errors.values().sum(),
             reads: totals.reads,
             writes: totals.writes,
+            subscriptions: [Kind::Channel, Kind::Pattern, Kind::ShardChannel]
+                .map(|kind| node.registry.count(kind)),
+            tracking: [tracked_keys, readers, node.tracking.prefixes()],
+            denied: DENIALS.map(|(_, reason)| node.accounts.denied(reason)),
         }
     }
 
@@ -51,7 +72,11 @@ impl Stats {
         text.section("Stats");
         self.write_traffic(text);
         self.write_keys(text);
-        text.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);
+        for (name, count) in
+            ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"].iter().zip(self.subscriptions)
+        {
+            text.field(name, count);
+        }
         text.zeros(&[
             "latest_fork_usec",
             "total_forks",
@@ -61,7 +86,12 @@ impl Stats {
         text.zeros(&["active_defrag_hits", "active_defrag_misses"]);
         text.zeros(&["active_defrag_key_hits", "active_defrag_key_misses"]);
         text.zeros(&["total_active_defrag_time", "current_active_defrag_time"]);
-        text.zeros(&["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]);
+        for (name, count) in ["tracking_total_keys", "tracking_total_items", "tracking_total_prefixes"]
+            .iter()
+            .zip(self.tracking)
+        {
+            text.field(name, count);
+        }
         text.field("unexpected_error_replies", 0);
         text.field("total_error_replies", self.errors);
         text.field("dump_payload_sanitizations", 0);
@@ -81,8 +111,9 @@ impl Stats {
         text.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
         text.zeros(&["eventloop_cycles", "eventloop_duration_sum", "eventloop_duration_cmd_sum"]);
         text.zeros(&["instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_duration_usec"]);
-        text.zeros(&["acl_access_denied_auth", "acl_access_denied_cmd"]);
-        text.zeros(&["acl_access_denied_key", "acl_access_denied_channel"]);
+        for (name, count) in DENIALS.iter().zip(self.denied) {
+            text.field(&format!("acl_access_denied_{}", name.0), count);
+        }
     }
 
     fn write_traffic(&self, text: &mut Text) {
@@ -106,7 +137,9 @@ impl Stats {
         text.field("expired_stale_perc", "0.00");
         text.field("expired_time_cap_reached_count", self.expiry_cut_short);
         text.field("expire_cycle_cpu_milliseconds", 0);
-        text.zeros(&["evicted_keys", "evicted_clients", "evicted_scripts"]);
+        text.field("evicted_keys", self.evicted);
+        text.field("evicted_clients", self.evicted_clients);
+        text.field("evicted_scripts", 0);
         text.zeros(&["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
         text.field("keyspace_hits", self.hits);
         text.field("keyspace_misses", self.misses);

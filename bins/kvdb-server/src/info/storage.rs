@@ -114,9 +114,16 @@ impl Storage {
         for (level, (tables, bytes)) in rows.tables.iter().zip(rows.table_bytes).enumerate() {
             text.field(&format!("storage_level{level}"), format_args!("tables={tables},bytes={bytes}"));
         }
+        text.field("storage_level0_depth", rows.level0_depth);
         text.field("storage_compactions", rows.compactions);
+        text.field("storage_compaction_pending_bytes", rows.pending_compaction_bytes);
         text.field("storage_compaction_read_bytes", rows.compaction_read_bytes);
         text.field("storage_compaction_written_bytes", rows.compaction_written_bytes);
+        text.field("storage_blob_files", rows.blob_files);
+        text.field("storage_blob_bytes", rows.blob_bytes);
+        text.field("storage_blob_garbage_bytes", rows.blob_garbage_bytes);
+        text.field("storage_blob_moved_bytes", rows.moved_blob_bytes);
+        text.field("storage_damaged_files", rows.damaged_tables);
         text.field("storage_background_errors", rows.background_errors);
         text.field("storage_block_cache_bytes", rows.block_cache_bytes);
         text.field("storage_block_cache_hits", rows.block_cache_hits);
@@ -135,6 +142,8 @@ mod tests {
         let mut rows = DbStats::default();
         (rows.tables[0], rows.tables[1]) = (4, 10);
         (rows.table_bytes[0], rows.table_bytes[1]) = (400, 5000);
+        (rows.blob_files, rows.blob_bytes, rows.blob_garbage_bytes) = (3, 700, 70);
+        rows.pending_compaction_bytes = 99;
         let mut text = Text::default();
         Storage { rows, pressure: "soft", pressure_ratio: 0.256, ..Storage::default() }.write(&mut text);
         let text = text.finish();
@@ -145,6 +154,10 @@ mod tests {
             "storage_level0:tables=4,bytes=400",
             "storage_level1:tables=10,bytes=5000",
             "storage_level6:tables=0,bytes=0",
+            "storage_compaction_pending_bytes:99",
+            "storage_blob_files:3",
+            "storage_blob_bytes:700",
+            "storage_blob_garbage_bytes:70",
         ] {
             assert!(text.contains(&format!("\r\n{line}\r\n")), "{line} is missing in {text}");
         }

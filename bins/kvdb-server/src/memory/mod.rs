@@ -4,6 +4,7 @@
 //! nothing, so that eviction can go by them, and they can be told apart by purpose. What they leave out (stacks,
 //! code, rounding up by the allocator) is seen in the difference to the resident set.
 
+mod eviction;
 mod system;
 
 use std::sync::atomic::Ordering;
@@ -11,8 +12,8 @@ use std::sync::atomic::Ordering;
 use kvdb_commands::server::{ClientFilter, MemoryFigure};
 use kvdb_lsm::DbStats;
 
+pub use self::eviction::{Room, eviction};
 pub use self::system::{ResidentSet, machine_bytes, resident_set_bytes};
-use crate::clients::ClientInfo;
 use crate::node::Node;
 use crate::worker::READ_BUFFER;
 
@@ -42,7 +43,7 @@ impl Usage {
             memtables: rows.active_bytes.saturating_add(rows.frozen_bytes),
             table_indexes: rows.pinned_bytes,
             block_cache: usize::try_from(rows.block_cache_bytes).unwrap_or(usize::MAX),
-            clients: clients.iter().map(|client| client_bytes(client)).sum(),
+            clients: clients.iter().map(|client| client.memory_bytes()).sum(),
             workers: node.workers.len() * 2 * READ_BUFFER,
         }
     }
@@ -57,6 +58,11 @@ impl Usage {
     /// All but the data that is kept in memory to be fast.
     pub fn overhead(&self) -> usize {
         self.total() - self.objects
+    }
+
+    /// What counts where keys are deleted above `maxmemory`: the data, and what clients have sent or are to get.
+    pub fn of_cache(&self) -> usize {
+        self.objects.saturating_add(self.clients)
     }
 
     /// What a server without data and clients uses.
@@ -80,14 +86,11 @@ pub fn ratio(bytes: usize, of: usize) -> f64 {
     if of == 0 { 1.0 } else { bytes as f64 / of as f64 }
 }
 
-fn client_bytes(client: &ClientInfo) -> usize {
-    let buffers = client.query_bytes.load(Ordering::Relaxed) + client.output_bytes.load(Ordering::Relaxed);
-    size_of::<ClientInfo>() + buffers
-}
-
 /// Bytes that a node uses.
 pub fn used(node: &Node) -> usize {
-    Usage::of(node, &node.rows.stats()).total()
+    let usage = Usage::of(node, &node.rows.stats());
+    node.client_bytes.store(usage.clients, Ordering::Relaxed);
+    usage.total()
 }
 
 /// The most bytes that a node has used, what it uses now included.

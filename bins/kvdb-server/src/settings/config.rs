@@ -18,6 +18,7 @@ use super::rewrite::{self, RewriteError};
 use super::source::{Directive, Origin};
 use super::table::{self, Kind};
 use super::typed::Settings;
+use super::user_lines::UserLines;
 use super::values::Invalid;
 use super::warning::{Concern, Warning};
 
@@ -30,6 +31,8 @@ pub struct Config {
     held: Held,
     settings: Arc<Settings>,
     file: Option<PathBuf>,
+    /// The words of each `user` line.
+    users: Vec<Vec<String>>,
 }
 
 impl Config {
@@ -38,7 +41,7 @@ impl Config {
     pub fn defaults() -> Self {
         let held = Held::defaults();
         let settings = Arc::new(Settings::from_held(&held));
-        Self { held, settings, file: None }
+        Self { held, settings, file: None, users: Vec::new() }
     }
 
     /// Reads everything that a start is given: the file, then standard input, then the environment,
@@ -69,13 +72,30 @@ impl Config {
         // The server may change its directory later; the file is found again all the same.
         let file =
             line.file.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-        Ok((Self { held, settings: Arc::new(settings), file }, warnings))
+        let users: Vec<Vec<String>> = directives
+            .into_iter()
+            .filter(|directive| directive.name.eq_ignore_ascii_case("user"))
+            .map(|directive| directive.words)
+            .collect();
+        if !users.is_empty() && settings.aclfile.is_some() {
+            return Err(StartError::Conflict(
+                "Users are defined in the configuration and an aclfile is set: define them in one place"
+                    .to_owned(),
+            ));
+        }
+        Ok((Self { held, settings: Arc::new(settings), file, users }, warnings))
     }
 
     /// The typed settings in force.
     #[must_use]
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// The words of each `user` line: a name and its rules.
+    #[must_use]
+    pub fn users(&self) -> &[Vec<String>] {
+        &self.users
     }
 
     /// The configuration file, as an absolute path.
@@ -179,8 +199,16 @@ impl Config {
     /// # Errors
     /// [`RewriteError`]; the file then is as it was, or, when only the sync of its directory failed, new.
     pub fn rewrite(&self) -> Result<Vec<Warning>, RewriteError> {
+        self.rewrite_with(None)
+    }
+
+    /// As [`Self::rewrite`]; where users are given, the file also says which there are.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rewrite_with(&self, users: Option<&UserLines<'_>>) -> Result<Vec<Warning>, RewriteError> {
         let file = self.file.as_deref().ok_or(RewriteError::NoFile)?;
-        rewrite::rewrite(file, &self.held)
+        rewrite::rewrite(file, &self.held, users)
     }
 
     pub(super) fn held(&self) -> &Held {

@@ -44,6 +44,7 @@ mod source;
 mod start;
 pub mod table;
 mod typed;
+mod user_lines;
 mod values;
 mod warning;
 mod words;
@@ -52,10 +53,13 @@ pub use config::{Config, SetError, Staged};
 pub use error::{StartError, exit};
 pub use print::print;
 pub use rewrite::RewriteError;
+pub(crate) use rewrite::replace as replace_file;
 pub use source::{Directive, Origin};
 pub use start::{Start, start};
 pub use typed::{
-    ClientMemory, Compression, DebugCommand, Fsync, LogFormat, LogLevel, MemoryPolicy, Secret, Settings,
+    AclPubsub, ClientMemory, Compression, DebugCommand, Fsync, LogFormat, LogLevel, MemoryPolicy, Secret,
+    Settings,
 };
-pub use values::{BindAddress, ClientLimit, ClientLimits, EventClasses, Invalid, SavePoint};
+pub use user_lines::{UserLines, line as user_line};
+pub use values::{BindAddress, ClientLimit, ClientLimits, Invalid, SavePoint};
 pub use warning::{Concern, Warning};

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, str::FromStr};
 
+use kvdb_store::EventClasses;
+
 use super::held::Held;
-use super::values::{self, BindAddress, ClientLimits, EventClasses, SavePoint};
+use super::values::{self, BindAddress, ClientLimits, SavePoint};
 
 /// A password. Its `Debug` form does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +37,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The word of the configuration.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -86,8 +91,10 @@ words! {
         AllKeysLfu = "allkeys-lfu",
         /// A random key is deleted.
         AllKeysRandom = "allkeys-random",
+        /// Nothing is deleted; what would make memory grow is refused.
+        NoEviction = "noeviction",
         /// Clean cold objects leave memory and stay on disk; nothing is deleted or refused.
-        Tiered = "noeviction",
+        Tiered = "tiered",
     }
 }
 
@@ -114,6 +121,16 @@ words! {
         Text = "text",
         /// One JSON object on each line.
         Json = "json",
+    }
+}
+
+words! {
+    /// The channels that a new user may use.
+    AclPubsub {
+        /// All.
+        AllChannels = "allchannels",
+        /// None.
+        ResetChannels = "resetchannels",
     }
 }
 
@@ -186,6 +203,12 @@ pub struct Settings {
     pub protected_mode: bool,
     /// `requirepass`.
     pub requirepass: Option<Secret>,
+    /// `acllog-max-len`.
+    pub acllog_max_len: u64,
+    /// `acl-pubsub-default`.
+    pub acl_pubsub_default: AclPubsub,
+    /// `aclfile`.
+    pub aclfile: Option<PathBuf>,
     /// `maxclients`.
     pub maxclients: u32,
     /// `timeout`; `None` never closes an idle client.
@@ -256,6 +279,8 @@ pub struct Settings {
     pub latency_tracking_info_percentiles: Vec<f64>,
     /// `notify-keyspace-events`.
     pub notify_keyspace_events: EventClasses,
+    /// `tracking-table-max-keys`; 0 for no limit.
+    pub tracking_table_max_keys: usize,
 
     /// `storage-write-buffer`, in bytes; `None` is automatic.
     pub storage_write_buffer: Option<u64>,
@@ -265,6 +290,10 @@ pub struct Settings {
     pub storage_block_cache: Option<u64>,
     /// `storage-compression`.
     pub storage_compression: Compression,
+    /// `storage-blob-threshold`, in bytes; 0 for no blob files.
+    pub storage_blob_threshold: usize,
+    /// `storage-blob-garbage-percent`.
+    pub storage_blob_garbage_percent: u8,
     /// `storage-io-threads`; `None` is automatic.
     pub storage_io_threads: Option<usize>,
 
@@ -286,6 +315,9 @@ impl Settings {
             requirepass: Some(read.text("requirepass"))
                 .filter(|text| !text.is_empty())
                 .map(|text| Secret(text.to_owned())),
+            acllog_max_len: read.number("acllog-max-len"),
+            acl_pubsub_default: read.word("acl-pubsub-default"),
+            aclfile: read.path("aclfile"),
             maxclients: read.number("maxclients"),
             timeout: read.nonzero("timeout").map(Duration::from_secs),
             tcp_keepalive: read.nonzero("tcp-keepalive").map(Duration::from_secs),
@@ -328,12 +360,15 @@ impl Settings {
                 &read.words("latency-tracking-info-percentiles"),
             )
             .expect(CANONICAL),
-            notify_keyspace_events: EventClasses::parse(read.text("notify-keyspace-events"))
+            notify_keyspace_events: values::parse_events(read.text("notify-keyspace-events"))
                 .expect(CANONICAL),
+            tracking_table_max_keys: read.number("tracking-table-max-keys"),
             storage_write_buffer: read.nonzero("storage-write-buffer"),
             storage_wal_limit: read.nonzero("storage-wal-limit"),
             storage_block_cache: read.nonzero("storage-block-cache"),
             storage_compression: read.word("storage-compression"),
+            storage_blob_threshold: read.number("storage-blob-threshold"),
+            storage_blob_garbage_percent: read.number("storage-blob-garbage-percent"),
             storage_io_threads: read.automatic("storage-io-threads"),
             pidfile: read.path("pidfile"),
         }

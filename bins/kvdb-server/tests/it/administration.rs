@@ -398,3 +398,95 @@ fn a_client_above_the_soft_limit_for_too_long_is_closed() {
     server.wait_for_log("closing a client that is too far behind");
     assert_eq!(client.run("STRLEN large"), int(20_000_001), "who reads its replies stays");
 }
+
+#[test]
+fn the_size_of_the_pieces_of_a_stream_can_be_set() {
+    let server = Setup::new().with("stream-node-max-entries", "25").start();
+    let mut client = server.client();
+    let pieces = |client: &mut Client, key: &str| {
+        for i in 1..=100 {
+            assert!(!matches!(client.run(&format!("XADD {key} {i} f v")), Value::Error(_)));
+        }
+        let reply = client.run(&format!("XINFO STREAM {key}"));
+        let fields = reply.as_elements().expect("XINFO answers an array");
+        let at = fields.iter().position(|field| *field == bulk("radix-tree-keys")).expect("it is told");
+        fields[at + 1].clone()
+    };
+    assert_eq!(pieces(&mut client, "at_the_start"), int(4));
+    assert_eq!(client.run("CONFIG SET stream-node-max-entries 10"), ok());
+    assert_eq!(pieces(&mut client, "then"), int(10));
+    assert_eq!(client.run("CONFIG SET stream-node-max-entries 0 stream-node-max-bytes 0"), ok());
+    assert_eq!(pieces(&mut client, "without_limit"), int(1));
+}
+
+#[test]
+fn nothing_expires_while_clients_are_paused() {
+    let server = Setup::new().with("enable-debug-command", "yes").start();
+    let mut client = server.client();
+    assert_eq!(client.run("SET k v PX 1"), ok());
+    assert_eq!(client.run("CLIENT PAUSE 100000 WRITE"), ok());
+    // Where it expired before the pause, this server is asked too late: then there is nothing to see.
+    let expired = client.info("expired_keys");
+    assert_eq!(client.run("DEBUG SLEEP 0.01"), ok());
+    assert_eq!(client.run("GET k"), nil());
+    assert_eq!(client.info("expired_keys"), expired);
+    assert_eq!(client.run("CLIENT UNPAUSE"), ok());
+    assert_eq!(client.run("GET k"), nil());
+    assert_eq!(client.info("expired_keys"), "1");
+}
+
+#[test]
+fn the_slow_log_has_what_a_transaction_runs_and_not_its_end() {
+    let server = Setup::new().with("enable-debug-command", "yes").start();
+    let mut client = server.client();
+    assert_eq!(client.run("CONFIG SET slowlog-log-slower-than 10000"), ok());
+    assert_eq!(client.pipeline(&["MULTI", "PING", "DEBUG SLEEP 0.02", "EXEC"]).len(), 4);
+    let Value::Array(entries) = client.run("SLOWLOG GET -1") else { panic!("the log is an array") };
+    let commands: Vec<&Value> = entries
+        .iter()
+        .map(|entry| match entry {
+            Value::Array(fields) => &fields[3],
+            other => panic!("{other:?} is no entry"),
+        })
+        .collect();
+    assert_eq!(commands, [&Value::Array(["DEBUG", "SLEEP", "0.02"].map(bulk).into())]);
+}
+
+#[test]
+fn a_rewrite_of_the_log_does_not_run_beside_a_save() {
+    let server = Server::start();
+    let mut client = server.client();
+    let queued = client.pipeline(&["MULTI", "SET k v", "BGREWRITEAOF", "EXEC"]);
+    let Value::Array(replies) = &queued[3] else { panic!("{queued:?}") };
+    assert_eq!(replies[1], simple("Background append only file rewriting scheduled"));
+    wait_until("it has ended", || client.info("aof_rewrites") == "1");
+    assert_eq!(client.run("BGSAVE"), simple("Background saving started"));
+    wait_until("it has ended", || client.info("rdb_saves") == "1");
+    assert_eq!(client.info("aof_rewrite_in_progress"), "0");
+}
+
+#[test]
+fn commands_of_a_cluster_are_there_and_refuse() {
+    let server = Server::start();
+    let mut client = server.client();
+    let disabled = error("ERR This instance has cluster support disabled");
+    for command in ["CLUSTER INFO", "CLUSTER SLOTS", "CLUSTER KEYSLOT k", "READONLY", "READWRITE", "ASKING"] {
+        assert_eq!(client.run(command), disabled, "{command}");
+    }
+    assert_eq!(client.run("CLUSTER NOSUCH"), error("ERR unknown subcommand 'NOSUCH'. Try CLUSTER HELP."));
+    let count = error("ERR wrong number of arguments for 'cluster|info' command");
+    assert_eq!(client.run("CLUSTER INFO more"), count);
+}
+
+#[test]
+fn a_killed_client_is_gone_at_once_for_others() {
+    let server = Setup::new().with("workers", "2").start();
+    let mut client = server.client();
+    for _ in 0..20 {
+        let mut victim = server.client();
+        let Value::Integer(id) = victim.run("CLIENT ID") else { panic!("no number") };
+        let kill = format!("CLIENT KILL ID {id}");
+        let replies = client.pipeline(&[&kill, &kill, &format!("CLIENT LIST ID {id}")]);
+        assert_eq!(replies, [int(1), int(0), bulk("")]);
+    }
+}

@@ -1,5 +1,7 @@
 //! Keys with a deadline: they go by themselves, and their deadlines outlive the process.
 
+use kvdb_resp::Value;
+
 use crate::harness::{Client, Setup, bulk, int, nil, ok, wait_until};
 
 #[test]
@@ -132,4 +134,33 @@ fn what_expires_while_the_server_is_down_is_gone_when_it_is_back() {
     let mut client = server.client();
     assert_eq!(client.run("EXISTS key:0 key:499"), int(0));
     wait_until("the keys are no longer counted", || client.run("DBSIZE") == int(1));
+}
+
+#[test]
+fn nothing_is_deleted_while_clients_are_paused() {
+    let server = Setup::new().with("workers", "2").with("enable-debug-command", "yes").start();
+    let (mut client, mut other) = (server.client(), server.client());
+    assert_eq!(client.run("DEBUG SET-ACTIVE-EXPIRE 0"), ok());
+    assert_eq!(client.run("SET short v PX 30"), ok());
+    assert_eq!(client.run("RPUSH list 1"), int(1));
+    assert_eq!(client.run("PEXPIRE list 30"), int(1));
+    assert_eq!(client.run("SET long v"), ok());
+    assert_eq!(client.run("CLIENT PAUSE 100000 WRITE"), ok());
+    assert_eq!(client.run("DEBUG SET-ACTIVE-EXPIRE 1"), ok());
+    wait_until("its time has come", || client.run("GET short") == nil());
+    wait_until("its time has come", || client.run("EXISTS list") == int(0));
+    assert_eq!(client.run("MGET short long"), Value::Array(vec![nil(), bulk("v")]));
+    assert_eq!(other.run_args(&["EVAL_RO", "return redis.call('GET', KEYS[1])", "1", "short"]), nil());
+    assert_eq!(other.run("SORT_RO list BY nosort GET short"), Value::Array(vec![]));
+    let replies = vec![int(0), int(0), int(-2)];
+    let commands = ["MULTI", "LLEN list", "STRLEN short", "TTL short", "EXEC"];
+    assert_eq!(other.pipeline(&commands).pop(), Some(Value::Array(replies)));
+    assert_eq!(client.run("DBSIZE"), int(3), "it is not deleted");
+    assert_eq!(client.info("expired_keys"), "0");
+    other.send("INCR short");
+    while client.info("blocked_clients") == "0" {}
+    assert_eq!(client.run("CLIENT UNPAUSE"), ok());
+    assert_eq!(other.reply(), int(1));
+    wait_until("it is deleted", || client.info("expired_keys") == "2");
+    assert_eq!(client.run("DBSIZE"), int(2));
 }

@@ -1,9 +1,16 @@
 //! The integration tests of the server, in one binary.
 
+mod acknowledgements;
+mod acl;
+mod acl_file;
 mod administration;
+mod blocking;
+mod busy_scripts;
+mod client_memory;
 mod concurrency;
 mod durability;
 mod error_texts;
+mod eviction;
 mod expiry;
 mod faulty_disk;
 mod handshakes;
@@ -11,8 +18,12 @@ mod harness;
 mod idle_clients;
 mod limits;
 mod protocol;
+mod pubsub;
 mod rebinding;
+mod scripting;
 mod settings;
+mod sorting;
 mod tiering;
+mod transactions;
 mod use_tracking;
 mod waiting;

@@ -10,6 +10,7 @@ use kvdb_store::{Effect, ReadCx, WriteCx};
 
 use super::string_value::{bytes, string};
 use crate::errors::{self, CmdResult, CommandError};
+use crate::events;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::bitfield::{self, FieldType, Overflow, parse_bit_offset};
 use crate::values::number::parse_i64;
@@ -60,22 +61,38 @@ fn bitfield(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     let is_raw = found.is_some_and(|object| object.encoding() == "raw");
     let mut digits = Buffer::new();
     let old = string(found)?.map_or(&[][..], |value| bytes(value, &mut digits));
+    let (old_len, mut is_changed) = (old.len(), false);
     let mut overlay = Overlay::new(old, last_written.unwrap_or(0));
     reply.array(operations.len());
     for operation in &operations {
+        let before = overlay.writes;
         match operation.run(&mut overlay) {
-            Some(number) => reply.integer(number),
+            Some(number) => {
+                reply.integer(number);
+                let grows = operation.action != Action::Get && last_written.is_some_and(|end| end > old_len);
+                is_changed |= grows || overlay.writes > before;
+            }
             None => reply.null(),
         }
     }
     // As in Redis the string is long enough for every operation that writes, even for one that fails.
     if let Some(end) = last_written
-        && (end > old.len() || !is_raw)
+        && (end > old_len || !is_raw)
     {
         overlay.touch(end - 1..end);
     }
-    for (offset, bytes) in overlay.changes() {
-        cx.apply(&args[1], Effect::WriteRange { offset, bytes: &bytes });
+    let changes = overlay.changes();
+    let write = |cx: &mut WriteCx<'_>| {
+        for (offset, bytes) in changes {
+            cx.apply(&args[1], Effect::WriteRange { offset, bytes: &bytes });
+        }
+    };
+    if is_changed {
+        write(cx);
+        cx.notify(events::SETBIT, &args[1]);
+    } else {
+        // It may have become longer, or be kept otherwise.
+        cx.quietly(write);
     }
     Ok(())
 }
@@ -194,6 +211,8 @@ struct Overlay<'a> {
     base: &'a [u8],
     page_bytes: usize,
     pages: BTreeMap<usize, Page>,
+    /// How often something was written that was not so already.
+    writes: usize,
 }
 
 struct Page {
@@ -206,7 +225,7 @@ impl<'a> Overlay<'a> {
     fn new(base: &'a [u8], end: usize) -> Self {
         let len = base.len().max(end);
         let page_bytes = if len > CHUNK_THRESHOLD { CHUNK_BYTES } else { len.max(1) };
-        Self { base, page_bytes, pages: BTreeMap::new() }
+        Self { base, page_bytes, pages: BTreeMap::new(), writes: 0 }
     }
 
     fn read(&self, at: usize, target: &mut [u8]) {
@@ -226,6 +245,7 @@ impl<'a> Overlay<'a> {
         if before == bytes {
             return;
         }
+        self.writes += 1;
         self.touch(at..at + bytes.len());
         for (at, byte) in (at..).zip(bytes) {
             let page = self.pages.get_mut(&(at / self.page_bytes)).expect("the range has just been touched");

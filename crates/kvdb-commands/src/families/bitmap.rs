@@ -2,10 +2,11 @@
 
 use itoa::Buffer;
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Effect, ReadCx, StringValue, WriteCx};
+use kvdb_store::{Effect, Event, ReadCx, StringValue, WriteCx};
 
 use super::string_value::{bytes, string};
 use crate::errors::{self, CmdResult, CommandError};
+use crate::events;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::bitfield::parse_bit_offset;
 use crate::values::bits::{self, BitOp, Unit};
@@ -83,10 +84,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "bitop",
         arity: -4,
         flags: Flags::DENYOOM,
-        keys: &[
-            KeySpec { first: 2, last: 2, step: 1, flags: &["OW", "update"] },
-            KeySpec { first: 3, last: -1, step: 1, flags: &["RO", "access"] },
-        ],
+        keys: &[KeySpec::at(2, &["OW", "update"]), KeySpec::range(3, -1, 1, &["RO", "access"])],
         categories: &[],
         group: Group::Bitmap,
         since: "2.6.0",
@@ -112,8 +110,12 @@ fn setbit(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
     let long_enough = at < old.len();
     let before = bits::set_bit(&mut byte, offset % 8, bit);
     // A bit that is so already is not written, unless that makes the string longer or changes how it is kept.
-    if before != bit || !long_enough || !is_raw {
-        cx.apply(key, Effect::WriteRange { offset: at, bytes: &byte });
+    let effect = Effect::WriteRange { offset: at, bytes: &byte };
+    if before != bit || !long_enough {
+        cx.apply(key, effect);
+        cx.notify(events::SETBIT, key);
+    } else if !is_raw {
+        cx.quietly(|cx| cx.apply(key, effect));
     }
     reply.integer(i64::from(before));
     Ok(())
@@ -199,11 +201,13 @@ fn bitop(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
         });
     }
     let result = result.unwrap_or_default();
-    let effect = match &result[..] {
-        [] => Effect::Delete,
-        bytes => Effect::PutString { value: StringValue::Raw(bytes), deadline: None },
+    let (effect, event) = match &result[..] {
+        [] => (Effect::Delete, Event::DEL),
+        bytes => (Effect::PutString { value: StringValue::Raw(bytes), deadline: None }, events::SET),
     };
-    cx.apply(&args[2], effect);
+    if cx.apply(&args[2], effect) {
+        cx.notify(event, &args[2]);
+    }
     reply.integer(result.len() as i64);
     Ok(())
 }

@@ -3,14 +3,14 @@
 use kvdb_resp::{Args, Reply};
 
 use crate::errors::{self, CmdResult, CommandError};
-use crate::families::help;
+use crate::families::{client_tracking, help};
 use crate::server::{ClientFilter, ClientKind, ClientProperty};
 use crate::session::{ReplyMode, SessionCx};
 use crate::spec::{CommandSpec, Flags, Group, Handler};
 use crate::values::number::{parse_i64, parse_timeout_milliseconds};
 
 /// What the rows of this family have in common.
-const ROW: CommandSpec = CommandSpec {
+pub(super) const ROW: CommandSpec = CommandSpec {
     name: "",
     arity: 2,
     flags: Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE),
@@ -41,6 +41,7 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec {
 }];
 
 const SUBCOMMANDS: &[CommandSpec] = &[
+    client_tracking::CACHING,
     CommandSpec {
         name: "getname",
         since: "2.6.9",
@@ -48,6 +49,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         handler: Handler::Session(getname),
         ..ROW
     },
+    client_tracking::GETREDIR,
     help::row(Group::Connection, "5.0.0"),
     CommandSpec {
         name: "id",
@@ -140,6 +142,8 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         handler: Handler::Session(setname),
         ..ROW
     },
+    client_tracking::TRACKING,
+    client_tracking::TRACKINGINFO,
     CommandSpec {
         name: "unblock",
         arity: -3,
@@ -257,7 +261,7 @@ fn kill_filter(cx: &SessionCx<'_>, args: Args<'_>) -> Result<ClientFilter, Comma
             b"type" => filter.kind = Some(kind(value)?),
             b"addr" => filter.addr = Some(text(value)),
             b"laddr" => filter.laddr = Some(text(value)),
-            b"user" if !cx.server.has_user(value) => return Err(errors::no_such_user(value)),
+            b"user" if cx.server.accounts().find(value).is_none() => return Err(errors::no_such_user(value)),
             b"user" => filter.user = Some(text(value)),
             b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.not = Some(cx.session.id),
             b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.not = None,
@@ -272,7 +276,7 @@ fn kill_filter(cx: &SessionCx<'_>, args: Args<'_>) -> Result<ClientFilter, Comma
 }
 
 /// ON or OFF.
-fn switch(word: &[u8]) -> Result<bool, CommandError> {
+pub(super) fn switch(word: &[u8]) -> Result<bool, CommandError> {
     match word.to_ascii_lowercase().as_slice() {
         b"on" => Ok(true),
         b"off" => Ok(false),

@@ -15,6 +15,7 @@ use crate::table;
 use crate::values::glob::{Case, matches};
 
 pub use info::{categories, flag_names};
+pub(crate) use keys::flags_of_this_call;
 
 /// What the rows of this family have in common.
 const ROW: CommandSpec = CommandSpec {

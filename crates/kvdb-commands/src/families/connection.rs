@@ -1,8 +1,10 @@
 //! Connections: who is at the other end, which protocol it speaks, which database it has selected.
 
 use kvdb_resp::{Args, Protocol, Reply};
+use kvdb_store::Store;
 
-use crate::errors::{self, CmdResult};
+use crate::errors::{self, CmdResult, CommandError};
+use crate::families::acl;
 use crate::families::client::is_printable_word;
 use crate::server::ClientProperty;
 use crate::session::SessionCx;
@@ -60,7 +62,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "ping",
         arity: -1,
-        flags: Flags::FAST,
+        flags: Flags::FAST.with(Flags::WHILE_SUBSCRIBED),
         summary: "Shows that the connection is alive.",
         syntax: "[message]",
         handler: Handler::Session(ping),
@@ -69,7 +71,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "quit",
         arity: -1,
-        flags: HANDSHAKE,
+        flags: HANDSHAKE.with(Flags::NOT_QUEUED).with(Flags::WHILE_SUBSCRIBED),
         summary: "Closes the connection when its replies are sent.",
         handler: Handler::Session(quit),
         ..ROW
@@ -77,7 +79,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "reset",
         arity: 1,
-        flags: HANDSHAKE,
+        flags: HANDSHAKE.with(Flags::NOT_QUEUED).with(Flags::WHILE_SUBSCRIBED),
         since: "6.2.0",
         summary: "Puts the connection back into the state in which it was made.",
         handler: Handler::Session(reset),
@@ -95,9 +97,11 @@ pub const COMMANDS: &[CommandSpec] = &[
 
 fn auth(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     match args.len() {
-        2 if !cx.server.requires_auth() => return Err(errors::AUTH_WITHOUT_PASSWORD),
-        2 => log_in(cx, b"default", &args[1])?,
-        3 => log_in(cx, &args[1], &args[2])?,
+        2 if cx.server.accounts().default_account().user().nopass => {
+            return Err(errors::AUTH_WITHOUT_PASSWORD);
+        }
+        2 => log_in(cx, "AUTH", b"default", &args[1])?,
+        3 => log_in(cx, "AUTH", &args[1], &args[2])?,
         _ => return Err(errors::SYNTAX),
     }
     reply.ok();
@@ -105,11 +109,12 @@ fn auth(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
 }
 
 /// Makes the connection that user's. A failure leaves it to whom it belonged.
-fn log_in(cx: &mut SessionCx<'_>, user: &[u8], password: &[u8]) -> CmdResult {
-    if !cx.server.authenticate(user, password) {
+fn log_in(cx: &mut SessionCx<'_>, command: &str, user: &[u8], password: &[u8]) -> CmdResult {
+    let Some(account) = cx.server.accounts().authenticate(user, password) else {
+        acl::note_failed_login(cx, command, user);
         return Err(errors::WRONG_PASS);
-    }
-    cx.session.authenticated = true;
+    };
+    (cx.session.account, cx.session.authenticated) = (account, true);
     set(cx, ClientProperty::User(String::from_utf8_lossy(user).into_owned()));
     Ok(())
 }
@@ -147,7 +152,7 @@ fn hello(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
         }
     }
     if let Some((user, password)) = credentials {
-        log_in(cx, user, password)?;
+        log_in(cx, "HELLO", user, password)?;
     }
     if !cx.session.authenticated {
         return Err(errors::HELLO_NO_AUTH);
@@ -185,8 +190,14 @@ fn version_of(protocol: Protocol) -> u8 {
     }
 }
 
-fn ping(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+fn ping(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     match args.len() {
+        // So that a client that waits for messages can read it as one.
+        1 | 2 if cx.session.only_listens() => {
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(args.get(1).unwrap_or_default());
+        }
         1 => reply.simple("PONG"),
         2 => reply.bulk(&args[1]),
         _ => return Err(errors::wrong_arity("ping")),
@@ -201,7 +212,8 @@ fn quit(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
 }
 
 fn reset(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    cx.session.reset(!cx.server.requires_auth());
+    cx.session.reset(cx.server.accounts());
+    cx.server.track(cx.session.id, None);
     for property in [
         ClientProperty::Name(String::new()),
         ClientProperty::User("default".to_owned()),
@@ -219,13 +231,18 @@ fn reset(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
 }
 
 fn select(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let index = parse_i64(&args[1]).ok_or(errors::NOT_INTEGER)?;
-    let index = i32::try_from(index).map_err(|_| errors::NOT_32_BITS)?;
-    let db = u16::try_from(index).ok().filter(|&db| db < cx.store.databases()).ok_or(errors::DB_INDEX)?;
+    let db = database(&args[1], cx.store)?;
     if db != cx.session.db {
         cx.session.db = db;
         set(cx, ClientProperty::Db(db));
     }
     reply.ok();
     Ok(())
+}
+
+/// The database that an argument names.
+pub(crate) fn database(index: &[u8], store: &Store) -> Result<u16, CommandError> {
+    let index = parse_i64(index).ok_or(errors::NOT_INTEGER)?;
+    let index = i32::try_from(index).map_err(|_| errors::NOT_32_BITS)?;
+    u16::try_from(index).ok().filter(|&db| db < store.databases()).ok_or(errors::DB_INDEX)
 }

@@ -38,13 +38,19 @@ const HELP: &[&str] = &[
     "    Writes <text> to the server's log.",
     "OBJECT <key>",
     "    Tells how the value of <key> is held.",
+    "PAUSE-CRON <0|1>",
+    "    Whether the work that is done regularly rests.",
     "PROTOCOL <type>",
     "    Replies with a value of a type: string, integer, double, bignum, null, array,",
     "    set, map, attrib, push, verbatim, true or false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Does nothing: lists have no such nodes. The tests of Redis ask for it.",
     "RELOAD",
     "    Makes a checkpoint and drops every object from memory.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys are deleted at their deadline even if nobody asks for them.",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Whether scripts may run DEBUG PROTOCOL, which the tests of Redis want.",
     "SLEEP <seconds>",
     "    Lets the connection wait; fractions are allowed.",
     "STRINGMATCH-LEN <pattern> <text>",
@@ -65,10 +71,19 @@ fn debug(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
             reply.ok();
         }
         (b"object", 3) => return object(cx, &args[2], reply),
+        (b"pause-cron", 3) => {
+            cx.server.pause_upkeep(&args[2] != b"0");
+            reply.ok();
+        }
         (b"protocol", 3) => return protocol(&args[2], reply),
+        (b"quicklist-packed-threshold", 3) => reply.ok(),
         (b"reload" | b"loadaof", _) => reload(cx),
         (b"set-active-expire", 3) => {
             cx.server.set_active_expiry(&args[2] != b"0");
+            reply.ok();
+        }
+        (b"set-disable-deny-scripts", 3) => {
+            cx.server.set_debug_in_scripts(&args[2] != b"0");
             reply.ok();
         }
         (b"sleep", 3) => {

@@ -1,13 +1,15 @@
 //! Values as bytes that a client can take from one server to another.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Effect, ReadCx, StringValue, WriteCx};
+use kvdb_store::types::Collection;
+use kvdb_store::{Carried, Effect, Event, ReadCx, WriteCx};
 
-use super::string_value::{bytes, string};
+use super::string_value::bytes;
 use crate::errors::{self, CmdResult, CommandError};
+use crate::events;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::number::parse_i64;
-use crate::values::rdb;
+use crate::values::rdb::{self, RdbError};
 
 /// The rows of this family.
 pub const COMMANDS: &[CommandSpec] = &[
@@ -42,11 +44,23 @@ pub const COMMANDS: &[CommandSpec] = &[
 ];
 
 fn dump(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    match string(cx.get(&args[1]))? {
-        Some(value) => reply.bulk(&rdb::dump_string(bytes(value, &mut itoa::Buffer::new()))),
-        None => reply.null(),
+    let now = cx.now();
+    let Some(object) = cx.get(&args[1]) else {
+        reply.null();
+        return Ok(());
+    };
+    match (object.string(), object.collection()) {
+        (Some(value), _) => reply.bulk(&rdb::dump_string(bytes(value, &mut itoa::Buffer::new()))),
+        // What is past its deadline is not there, although nobody has removed it yet.
+        (None, Some(Collection::Hash(hash))) if hash.live(now).is_empty() => reply.null(),
+        (None, Some(collection)) => reply.bulk(&rdb::dump_collection(collection, now).map_err(refusal)?),
+        (None, None) => unreachable!("a value is a string or a collection"),
     }
     Ok(())
+}
+
+fn refusal(error: RdbError) -> CommandError {
+    CommandError::new(format!("ERR {error}"))
 }
 
 /// The options of RESTORE. What the policy in force does not remember is checked and not kept.
@@ -94,8 +108,7 @@ fn restore(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
     }
     let ttl = parse_i64(&args[2]).ok_or(errors::NOT_INTEGER)?;
     let ttl = u64::try_from(ttl).map_err(|_| errors::INVALID_TTL)?;
-    let value = rdb::restore_string(payload, cx.limits().max_string_bytes)
-        .map_err(|error| CommandError::new(format!("ERR {error}")))?;
+    let value = rdb::restore(payload, cx.limits().max_string_bytes, &cx.layout()).map_err(refusal)?;
     let deadline = match ttl {
         0 => None,
         moment if options.absolute => Some(moment),
@@ -103,9 +116,17 @@ fn restore(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
         ttl => Some(ttl.saturating_add(cx.now())),
     };
     if deadline.is_some_and(|deadline| deadline <= cx.now()) {
-        cx.apply(key, Effect::Delete);
+        if cx.apply(key, Effect::Delete) {
+            cx.notify(Event::DEL, key);
+        }
     } else {
-        cx.apply(key, Effect::PutString { value: StringValue::Bytes(&value), deadline });
+        let was_there = cx.get(key).is_some();
+        cx.put(key, Carried { value, deadline });
+        if was_there {
+            // What was there has gone, and a key of the same name come to be.
+            cx.notify(Event::NEW, key);
+        }
+        cx.notify(events::RESTORE, key);
         if let Some(seconds) = options.idle_seconds {
             cx.set_idle(key, seconds);
         }

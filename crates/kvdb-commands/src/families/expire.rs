@@ -1,9 +1,10 @@
 //! Deadlines of keys: setting, taking away and asking.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Effect, ReadCx, WriteCx};
+use kvdb_store::{Effect, Event, ReadCx, WriteCx};
 
 use crate::errors::{self, CmdResult, CommandError};
+use crate::events;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::number::parse_i64;
 
@@ -102,21 +103,21 @@ pub const COMMANDS: &[CommandSpec] = &[
 
 /// What a time is counted in, in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(super) enum Unit {
     Seconds = 1000,
     Milliseconds = 1,
 }
 
 /// What a time is counted from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum From {
+pub(super) enum From {
     Now,
     Epoch,
 }
 
 /// On what a new deadline depends.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     /// There is none.
     nx: bool,
     /// There is one.
@@ -149,7 +150,21 @@ impl Conditions {
         Ok(conditions)
     }
 
-    fn allow(&self, present: Option<u64>, new: i64) -> bool {
+    /// The condition that one word states.
+    pub(super) fn parse_one(word: &[u8]) -> Result<Self, CommandError> {
+        let mut conditions = Self::default();
+        match &*word.to_ascii_lowercase() {
+            b"nx" => conditions.nx = true,
+            b"xx" => conditions.xx = true,
+            b"gt" => conditions.gt = true,
+            b"lt" => conditions.lt = true,
+            _ => return Err(errors::unsupported_option(word)),
+        }
+        Ok(conditions)
+    }
+
+    /// Whether a present deadline may become this one.
+    pub(super) fn allow(&self, present: Option<u64>, new: i64) -> bool {
         // A present deadline beyond what an argument can say is later than any argument.
         let present = present.map(|deadline| i64::try_from(deadline).unwrap_or(i64::MAX));
         !(self.nx && present.is_some()
@@ -160,22 +175,42 @@ impl Conditions {
 }
 
 fn expire(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    set_deadline(cx, args, reply, "expire", Unit::Seconds, From::Now)
+    change_deadline(cx, args, reply, "expire", Unit::Seconds, From::Now)
 }
 
 fn pexpire(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    set_deadline(cx, args, reply, "pexpire", Unit::Milliseconds, From::Now)
+    change_deadline(cx, args, reply, "pexpire", Unit::Milliseconds, From::Now)
 }
 
 fn expireat(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    set_deadline(cx, args, reply, "expireat", Unit::Seconds, From::Epoch)
+    change_deadline(cx, args, reply, "expireat", Unit::Seconds, From::Epoch)
 }
 
 fn pexpireat(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    set_deadline(cx, args, reply, "pexpireat", Unit::Milliseconds, From::Epoch)
+    change_deadline(cx, args, reply, "pexpireat", Unit::Milliseconds, From::Epoch)
 }
 
-fn set_deadline(
+/// Gives a key that is there a deadline, or deletes it where that has passed.
+pub(super) fn set_deadline(cx: &mut WriteCx<'_>, key: &[u8], deadline: Option<u64>) {
+    let (effect, event) = match deadline {
+        Some(_) => (Effect::SetDeadline(deadline), events::EXPIRE),
+        None => (Effect::Delete, Event::DEL),
+    };
+    cx.apply(key, effect);
+    cx.notify(event, key);
+}
+
+/// Takes the deadline of a key away; tells whether it had one.
+pub(super) fn take_deadline(cx: &mut WriteCx<'_>, key: &[u8]) -> bool {
+    let mortal = cx.get(key).is_some_and(|object| object.deadline().is_some());
+    if mortal {
+        cx.apply(key, Effect::SetDeadline(None));
+        cx.notify(events::PERSIST, key);
+    }
+    mortal
+}
+
+fn change_deadline(
     cx: &mut WriteCx<'_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
@@ -201,18 +236,14 @@ fn set_deadline(
     };
     if changed {
         let alive = u64::try_from(deadline).ok().filter(|&deadline| deadline > cx.now());
-        cx.apply(key, alive.map_or(Effect::Delete, |deadline| Effect::SetDeadline(Some(deadline))));
+        set_deadline(cx, key, alive);
     }
     reply.integer(i64::from(changed));
     Ok(())
 }
 
 fn persist(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let key = &args[1];
-    let mortal = cx.get(key).is_some_and(|object| object.deadline().is_some());
-    if mortal {
-        cx.apply(key, Effect::SetDeadline(None));
-    }
+    let mortal = take_deadline(cx, &args[1]);
     reply.integer(i64::from(mortal));
     Ok(())
 }

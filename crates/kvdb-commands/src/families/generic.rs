@@ -1,9 +1,10 @@
 //! Keys of any type: deleting, looking, renaming, copying, and moving between databases.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Effect, Object, ReadCx, StringValue, Usage, ValueRef, WriteCx};
+use kvdb_store::{Carried, Effect, Event, ReadCx, Usage, ValueRef, WriteCx};
 
 use crate::errors::{self, CmdResult, CommandError};
+use crate::events;
 use crate::families::help;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::number::parse_i64;
@@ -32,18 +33,13 @@ const MANY: CommandSpec =
     CommandSpec { arity: -2, complexity: "O(N) for N keys", syntax: "key [key ...]", ..ROW };
 
 /// What a subcommand of OBJECT has in common with the others.
-const OBJECT: CommandSpec = CommandSpec {
-    arity: 3,
-    since: "2.2.3",
-    keys: &[KeySpec { first: 2, last: 2, step: 1, flags: &["RO"] }],
-    ..ROW
-};
+const OBJECT: CommandSpec = CommandSpec { arity: 3, since: "2.2.3", keys: &[KeySpec::at(2, &["RO"])], ..ROW };
 
 /// The key that a value is taken from.
 const SOURCE: KeySpec = KeySpec::one(&["RW", "access", "delete"]);
 
 const fn target(flags: &'static [&'static str]) -> KeySpec {
-    KeySpec { first: 2, last: 2, step: 1, flags }
+    KeySpec::at(2, flags)
 }
 
 /// The rows of this family.
@@ -173,39 +169,15 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
 ];
 
-/// A string with its deadline, on its way from one key to another.
-struct Carried {
-    value: Payload,
-    deadline: Option<u64>,
-}
-
-enum Payload {
-    Int(i64),
-    Bytes(Vec<u8>),
-}
-
-impl Carried {
-    fn of(object: &Object<'_>) -> Result<Self, CommandError> {
-        let value = match object.string().ok_or(errors::WRONG_TYPE)? {
-            ValueRef::Int(i) => Payload::Int(i),
-            ValueRef::Bytes(b) => Payload::Bytes(b.to_vec()),
-        };
-        Ok(Self { value, deadline: object.deadline() })
-    }
-
-    /// The effect that gives a key this value. Bytes stay bytes: whoever made them did not make an integer.
-    fn put(&self) -> Effect<'_> {
-        let value = match &self.value {
-            Payload::Int(i) => StringValue::Int(*i),
-            Payload::Bytes(b) => StringValue::Raw(b),
-        };
-        Effect::PutString { value, deadline: self.deadline }
-    }
-}
-
 fn del(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let deleted = args.tail(1).iter().filter(|key| cx.apply(key, Effect::Delete)).count();
-    reply.integer(deleted as i64);
+    let mut deleted = 0;
+    for key in args.tail(1) {
+        if cx.apply(key, Effect::Delete) {
+            cx.notify(Event::DEL, key);
+            deleted += 1;
+        }
+    }
+    reply.integer(deleted);
     Ok(())
 }
 
@@ -228,13 +200,37 @@ fn kind(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult
 
 fn rename(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let (from, to) = (&args[1], &args[2]);
-    let carried = Carried::of(&cx.get(from).ok_or(errors::NO_SUCH_KEY)?)?;
+    cx.get(from).ok_or(errors::NO_SUCH_KEY)?;
     if from != to {
-        cx.apply(from, Effect::Delete);
-        cx.apply(to, carried.put());
+        move_value(cx, from, to);
     }
     reply.ok();
     Ok(())
+}
+
+/// Gives a key the value of another one, which is there and goes.
+fn move_value(cx: &mut WriteCx<'_>, from: &[u8], to: &[u8]) {
+    let Some(carried) = cx.take(from) else { return };
+    replace_value(cx, to, carried);
+    cx.notify(events::RENAME_FROM, from);
+    cx.notify(events::RENAME_TO, to);
+}
+
+/// Gives a key a value. What was there has gone before, and a key of the same name come to be.
+fn replace_value(cx: &mut WriteCx<'_>, key: &[u8], carried: Carried) {
+    let was_there = cx.get(key).is_some();
+    cx.put(key, carried);
+    if was_there {
+        cx.notify(Event::NEW, key);
+    }
+}
+
+/// Says what has happened to a key of a database. The selected database stays.
+fn notify_in(cx: &mut WriteCx<'_>, db: u16, event: Event, key: &[u8]) {
+    let here = cx.db();
+    cx.select(db);
+    cx.notify(event, key);
+    cx.select(here);
 }
 
 fn renamenx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
@@ -242,9 +238,7 @@ fn renamenx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     cx.get(from).ok_or(errors::NO_SUCH_KEY)?;
     let renamed = cx.get(to).is_none();
     if renamed {
-        let carried = Carried::of(&cx.get(from).ok_or(errors::NO_SUCH_KEY)?)?;
-        cx.apply(from, Effect::Delete);
-        cx.apply(to, carried.put());
+        move_value(cx, from, to);
     }
     reply.integer(i64::from(renamed));
     Ok(())
@@ -276,11 +270,14 @@ fn copy(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
     }
     let copied = match cx.lookup(from) {
         Some(object) => {
-            let carried = Carried::of(&object)?;
-            put_in(cx, there, to, &carried, replace)
+            let carried = object.copy();
+            put_in(cx, there, to, carried, replace)
         }
         None => false,
     };
+    if copied {
+        notify_in(cx, there, events::COPY_TO, to);
+    }
     reply.integer(i64::from(copied));
     Ok(())
 }
@@ -296,13 +293,15 @@ fn move_key(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     }
     let moved = match cx.get(key) {
         Some(object) => {
-            let carried = Carried::of(&object)?;
-            put_in(cx, there, key, &carried, false)
+            let carried = object.copy();
+            put_in(cx, there, key, carried, false)
         }
         None => false,
     };
     if moved {
         cx.apply(key, Effect::Delete);
+        cx.notify(events::MOVE_FROM, key);
+        notify_in(cx, there, events::MOVE_TO, key);
     }
     reply.integer(i64::from(moved));
     Ok(())
@@ -310,15 +309,31 @@ fn move_key(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
 
 /// Gives a key of a database this value unless the key is there and may not be replaced; tells whether it did. The
 /// selected database stays.
-fn put_in(cx: &mut WriteCx<'_>, db: u16, key: &[u8], carried: &Carried, replace: bool) -> bool {
+fn put_in(cx: &mut WriteCx<'_>, db: u16, key: &[u8], carried: Carried, replace: bool) -> bool {
     let here = cx.db();
     cx.select(db);
     let put = replace || cx.get(key).is_none();
     if put {
-        cx.apply(key, carried.put());
+        replace_value(cx, key, carried);
     }
     cx.select(here);
     put
+}
+
+/// A key that a command may look up in another database than the selected one, if its arguments are in order: it has to be
+/// resident before a transaction begins, which cannot begin again.
+pub fn in_other_database<'a>(spec: &CommandSpec, args: Args<'a>, databases: u16) -> Option<(u16, &'a [u8])> {
+    let (key, index) = match spec.name {
+        "move" => (args.get(1)?, args.get(2)?),
+        "copy" => {
+            let mut words = args.tail(3).iter();
+            words.find(|word| word.eq_ignore_ascii_case(b"db"))?;
+            (args.get(2)?, words.next()?)
+        }
+        _ => return None,
+    };
+    let db = parse_i64(index).and_then(|index| u16::try_from(index).ok())?;
+    (db < databases).then_some((db, key))
 }
 
 /// The database that an argument names.
@@ -331,7 +346,7 @@ fn database(cx: &WriteCx<'_>, index: &[u8]) -> Result<u16, CommandError> {
 }
 
 fn object_encoding(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    match cx.inspect(&args[2]) {
+    match cx.inspect_silently(&args[2]) {
         Some(object) => reply.bulk(object.encoding().as_bytes()),
         None => reply.null(),
     }
@@ -340,7 +355,7 @@ fn object_encoding(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
 
 fn object_freq(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let (usage, now) = (cx.usage(), cx.now());
-    match cx.inspect(&args[2]) {
+    match cx.inspect_silently(&args[2]) {
         Some(_) if usage == Usage::Moment => return Err(errors::NOT_LFU),
         Some(object) => reply.integer(object.use_counter(usage, now).into()),
         None => reply.null(),
@@ -350,7 +365,7 @@ fn object_freq(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Cm
 
 fn object_idletime(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let (usage, now) = (cx.usage(), cx.now());
-    match cx.inspect(&args[2]) {
+    match cx.inspect_silently(&args[2]) {
         Some(_) if usage != Usage::Moment => return Err(errors::LFU),
         Some(object) => reply.integer(object.idle_seconds(now) as i64),
         None => reply.null(),
@@ -359,7 +374,7 @@ fn object_idletime(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
 }
 
 fn object_refcount(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    match cx.inspect(&args[2]) {
+    match cx.inspect_silently(&args[2]) {
         Some(object) => {
             let shared = matches!(object.string(), Some(ValueRef::Int(i)) if SHARED_INTEGERS.contains(&i));
             reply.integer(if shared { SHARED_COUNT } else { 1 });

@@ -6,6 +6,7 @@ use kvdb_store::{Effect, Object, ReadCx, StringValue, WriteCx};
 
 use super::string_value::{bytes, string};
 use crate::errors::{CmdResult, CommandError};
+use crate::events;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::hyperloglog::{self as sketches, Encoding, HllError, Registers};
 
@@ -48,10 +49,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "pfmerge",
         arity: -2,
         flags: Flags::DENYOOM,
-        keys: &[
-            KeySpec::one(&["RW", "access", "insert"]),
-            KeySpec { first: 2, last: -1, step: 1, flags: &["RO", "access"] },
-        ],
+        keys: &[KeySpec::one(&["RW", "access", "insert"]), KeySpec::range(2, -1, 1, &["RO", "access"])],
         categories: &[],
         group: Group::HyperLogLog,
         since: "2.8.9",
@@ -65,7 +63,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "pfdebug",
         arity: 3,
         flags: Flags::DENYOOM.with(Flags::ADMIN),
-        keys: &[KeySpec { first: 2, last: 2, step: 1, flags: &["RW", "access"] }],
+        keys: &[KeySpec::at(2, &["RW", "access"])],
         categories: &[],
         group: Group::HyperLogLog,
         since: "2.8.9",
@@ -126,6 +124,7 @@ fn pfadd(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
     }
     if changed {
         put(cx, &args[1], &sketch, deadline);
+        cx.notify(events::PFADD, &args[1]);
     }
     reply.integer(i64::from(changed));
     Ok(())
@@ -178,6 +177,7 @@ fn pfmerge(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
     let mut target = found.unwrap_or_else(sketches::empty);
     sketches::merge(&mut target, &union, dense, sparse_max).map_err(refusal)?;
     put(cx, &args[1], &target, deadline);
+    cx.notify(events::PFADD, &args[1]);
     reply.ok();
     Ok(())
 }

@@ -3,6 +3,7 @@
 use kvdb_resp::{Args, Reply};
 use kvdb_store::{Draw, Walk};
 
+use crate::blocking;
 use crate::errors::{self, CommandError};
 use crate::keyspace_cx::KeyspaceCx;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeyspaceOutcome, KeyspaceResult};
@@ -213,7 +214,7 @@ fn unreadable(message: String) -> CommandError {
 }
 
 /// A cursor as the C library reads an unsigned number: nothing at all is 0, and a minus wraps.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
+pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
     let (negative, digits) = match text {
         [] => return Some(0),
         [b'-', digits @ ..] => (true, digits),
@@ -270,6 +271,7 @@ fn flush(cx: &KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>, dbs: &[u16]
         return Ok(KeyspaceOutcome::NeedIo);
     }
     let (seq, flushed) = cx.store.flush(dbs).map_err(|refusal| CommandError::new(refusal.to_string()))?;
+    blocking::serve_all(cx.store, cx.env, dbs);
     if sync || flushed.is_empty() {
         drop(flushed);
     } else {
@@ -287,7 +289,10 @@ fn swapdb(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Key
     let seq = if a == b {
         0
     } else {
-        cx.store.swap(a, b).map_err(|refusal| CommandError::new(refusal.to_string()))?
+        let seq =
+            cx.store.swap(a, b, cx.env.now).map_err(|refusal| CommandError::new(refusal.to_string()))?;
+        blocking::serve_all(cx.store, cx.env, &[a, b]);
+        seq
     };
     reply.ok();
     Ok(KeyspaceOutcome::Done(seq))

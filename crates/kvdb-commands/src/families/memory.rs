@@ -68,7 +68,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "usage",
         arity: -3,
-        keys: &[KeySpec { first: 2, last: 2, step: 1, flags: &["RO"] }],
+        keys: &[KeySpec::at(2, &["RO"])],
         complexity: "O(1)",
         summary: "Returns how many bytes of memory a key and its value take.",
         syntax: "key [SAMPLES count]",

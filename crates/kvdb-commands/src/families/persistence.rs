@@ -6,7 +6,7 @@
 use kvdb_resp::{Args, Reply};
 
 use crate::errors::{self, CmdResult};
-use crate::server::ShutdownMode;
+use crate::server::{Begun, CheckpointKind, ShutdownMode};
 use crate::session::{Offload, SessionCx, Then};
 use crate::spec::{CommandSpec, Flags, Group, Handler};
 
@@ -84,20 +84,31 @@ fn save(cx: &mut SessionCx<'_>, _args: Args<'_>, _reply: &mut Reply<'_>) -> CmdR
 }
 
 fn bgsave(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    // SCHEDULE waits for a rewrite of the log to end in Redis; here nothing stands in a checkpoint's way.
-    match args.get(1) {
-        None => {}
-        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"SCHEDULE") => {}
+    let may_wait = match args.get(1) {
+        None => false,
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"SCHEDULE") => true,
         Some(_) => return Err(errors::SYNTAX),
+    };
+    match cx.server.background_checkpoint(CheckpointKind::Save, may_wait || cx.in_transaction) {
+        // Where it is part of a transaction, what that has changed is to be part of it.
+        Begun::Started if !cx.in_transaction => reply.simple("Background saving started"),
+        Begun::Started | Begun::Scheduled => reply.simple("Background saving scheduled"),
+        Begun::AlreadyRuns => return Err(errors::SAVE_RUNS),
+        Begun::OtherRuns => return Err(errors::REWRITE_STANDS_IN_THE_WAY),
     }
-    cx.server.background_checkpoint()?;
-    reply.simple("Background saving started");
     Ok(())
 }
 
 fn bgrewriteaof(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    cx.server.background_checkpoint()?;
-    reply.simple("Background append only file rewriting started");
+    match cx.server.background_checkpoint(CheckpointKind::Rewrite, true) {
+        Begun::Started if !cx.in_transaction => {
+            reply.simple("Background append only file rewriting started");
+        }
+        Begun::Started | Begun::Scheduled => {
+            reply.simple("Background append only file rewriting scheduled");
+        }
+        Begun::AlreadyRuns | Begun::OtherRuns => return Err(errors::REWRITE_RUNS),
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use kvdb_resp::{Args, Reply};
 
 use crate::errors::{self, CmdResult};
 use crate::session::SessionCx;
-use crate::spec::{CommandSpec, Flags, Group, Handler};
+use crate::spec::{CommandSpec, Flags, Group, Handler, KeyPlace, KeySpec};
 
 /// What the rows of this family have in common.
 const ROW: CommandSpec = CommandSpec {
@@ -22,6 +22,20 @@ const ROW: CommandSpec = CommandSpec {
     subcommands: &[],
 };
 
+/// The keys of MIGRATE: one, or with an empty name for that, all behind a word.
+const MIGRATED: &[KeySpec] = &[
+    KeySpec { place: KeyPlace::Nonempty { at: 3 }, flags: &["RW", "access", "delete"] },
+    KeySpec {
+        place: KeyPlace::AllBehind {
+            word: "KEYS",
+            from: 6,
+            instead_of: 3,
+            options: &[("AUTH", 1), ("AUTH2", 2)],
+        },
+        flags: &["RW", "access", "delete", "incomplete"],
+    },
+];
+
 /// The rows of this family.
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -35,6 +49,9 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "migrate",
         arity: -6,
+        flags: Flags::WRITE,
+        keys: MIGRATED,
+        categories: &["@dangerous"],
         group: Group::Generic,
         since: "2.6.0",
         summary: "Not supported: DUMP and RESTORE carry keys to another server.",

@@ -1,11 +1,13 @@
 //! Strings as wholes: reading, writing, and writing on a condition or with a time to live.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Effect, ReadCx, StringValue, WriteCx};
+use kvdb_store::{Effect, Event, ReadCx, StringValue, WriteCx};
 
+use super::expire::{set_deadline, take_deadline};
 use super::set_options::{Condition, Form, Life, SetOptions, Until};
 use super::string_value::{reply_value, string};
 use crate::errors::{self, CmdResult};
+use crate::events;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 
 const READ: &[KeySpec] = &[KeySpec::one(&["RO", "access"])];
@@ -146,7 +148,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "mset",
         arity: -3,
         flags: Flags::DENYOOM.with(Flags::CHEAP),
-        keys: &[KeySpec { first: 1, last: -1, step: 2, flags: &["OW", "update"] }],
+        keys: &[KeySpec::range(1, -1, 2, &["OW", "update"])],
         categories: &[],
         group: Group::String,
         since: "1.0.1",
@@ -160,7 +162,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "msetnx",
         arity: -3,
         flags: Flags::DENYOOM,
-        keys: &[KeySpec { first: 1, last: -1, step: 2, flags: &["OW", "insert"] }],
+        keys: &[KeySpec::range(1, -1, 2, &["OW", "insert"])],
         categories: &[],
         group: Group::String,
         since: "1.0.1",
@@ -184,7 +186,7 @@ fn set(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult
     if args.len() > 3 {
         return set_with_options(cx, args, reply);
     }
-    put(cx, key, value, None);
+    put(cx, key, value);
     reply.ok();
     Ok(())
 }
@@ -212,27 +214,46 @@ fn set_with_options(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>)
             return Ok(());
         }
     }
-    put(cx, key, value, deadline);
+    match (life, deadline) {
+        (Life::Until(_), Some(deadline)) => put_mortal(cx, key, value, deadline),
+        (_, None) => put(cx, key, value),
+        (_, Some(_)) => {
+            cx.apply(key, Effect::PutString { value: StringValue::Bytes(value), deadline });
+            cx.notify(events::SET, key);
+        }
+    }
     if !get {
         reply.ok();
     }
     Ok(())
 }
 
-/// Gives a key a string, or deletes the key where the deadline has passed already.
+/// Gives a key a string and no deadline.
 #[inline]
-fn put(cx: &mut WriteCx<'_>, key: &[u8], value: &[u8], deadline: Option<u64>) {
-    let effect = match deadline {
-        Some(deadline) if deadline <= cx.now() => Effect::Delete,
-        _ => Effect::PutString { value: StringValue::Bytes(value), deadline },
-    };
-    cx.apply(key, effect);
+fn put(cx: &mut WriteCx<'_>, key: &[u8], value: &[u8]) {
+    cx.apply(key, Effect::PutString { value: StringValue::Bytes(value), deadline: None });
+    cx.notify(events::SET, key);
+}
+
+/// Gives a key a string and a deadline; where that has passed already, the key has been there and expired.
+fn put_mortal(cx: &mut WriteCx<'_>, key: &[u8], value: &[u8], deadline: u64) {
+    let is_alive = deadline > cx.now();
+    if is_alive {
+        cx.apply(key, Effect::PutString { value: StringValue::Bytes(value), deadline: Some(deadline) });
+    } else if !cx.apply(key, Effect::Delete) {
+        cx.notify(Event::NEW, key);
+    }
+    cx.notify(events::SET, key);
+    cx.notify(events::EXPIRE, key);
+    if !is_alive {
+        cx.notify(Event::EXPIRED, key);
+    }
 }
 
 fn setnx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let absent = cx.get(&args[1]).is_none();
     if absent {
-        put(cx, &args[1], &args[2], None);
+        put(cx, &args[1], &args[2]);
     }
     reply.integer(i64::from(absent));
     Ok(())
@@ -240,27 +261,29 @@ fn setnx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
 
 fn setex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let deadline = Until::seconds(&args[2]).deadline(cx.now(), "setex")?;
-    put(cx, &args[1], &args[3], Some(deadline));
+    put_mortal(cx, &args[1], &args[3], deadline);
     reply.ok();
     Ok(())
 }
 
 fn psetex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let deadline = Until::milliseconds(&args[2]).deadline(cx.now(), "psetex")?;
-    put(cx, &args[1], &args[3], Some(deadline));
+    put_mortal(cx, &args[1], &args[3], deadline);
     reply.ok();
     Ok(())
 }
 
 fn getset(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     reply_value(reply, string(cx.lookup(&args[1]))?);
-    put(cx, &args[1], &args[2], None);
+    put(cx, &args[1], &args[2]);
     Ok(())
 }
 
 fn getdel(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     reply_value(reply, string(cx.lookup(&args[1]))?);
-    cx.apply(&args[1], Effect::Delete);
+    if cx.apply(&args[1], Effect::Delete) {
+        cx.notify(Event::DEL, &args[1]);
+    }
     Ok(())
 }
 
@@ -275,11 +298,10 @@ fn getex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
     match life {
         Life::Until(until) => {
             let deadline = until.deadline(now, "getex")?;
-            let effect = if deadline <= now { Effect::Delete } else { Effect::SetDeadline(Some(deadline)) };
-            cx.apply(key, effect);
+            set_deadline(cx, key, Some(deadline).filter(|&deadline| deadline > now));
         }
         Life::Forever => {
-            cx.apply(key, Effect::SetDeadline(None));
+            take_deadline(cx, key);
         }
         Life::Unsaid | Life::Keep => {}
     }
@@ -318,6 +340,6 @@ fn msetnx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
 
 fn put_pairs(cx: &mut WriteCx<'_>, args: Args<'_>) {
     for at in (1..args.len()).step_by(2) {
-        put(cx, &args[at], &args[at + 1], None);
+        put(cx, &args[at], &args[at + 1]);
     }
 }

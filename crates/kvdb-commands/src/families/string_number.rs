@@ -5,6 +5,7 @@ use kvdb_store::{Effect, StringValue, ValueRef, WriteCx};
 
 use super::string_value::string;
 use crate::errors::{self, CmdResult, CommandError};
+use crate::events;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::extended::Extended;
 use crate::values::number::{parse_float, parse_i64};
@@ -116,6 +117,7 @@ fn add(cx: &mut WriteCx<'_>, key: &[u8], increment: i64, reply: &mut Reply<'_>) 
     };
     let new = old.checked_add(increment).ok_or(errors::OVERFLOW)?;
     cx.apply(key, Effect::PutString { value: StringValue::Int(new), deadline });
+    cx.notify(events::INCRBY, key);
     reply.integer(new);
     Ok(())
 }
@@ -133,6 +135,7 @@ fn incrbyfloat(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> C
     let new = old.checked_add(increment).ok_or(errors::NAN_OR_INFINITY)?.to_string();
     // A sum without a fraction is not stored as an integer: Redis does not either, and OBJECT ENCODING shows it.
     cx.apply(&args[1], Effect::PutString { value: StringValue::Raw(new.as_bytes()), deadline });
+    cx.notify(events::INCRBYFLOAT, &args[1]);
     reply.bulk(new.as_bytes());
     Ok(())
 }

@@ -6,6 +6,7 @@ use kvdb_store::{Effect, ReadCx, StringValue, ValueRef, WriteCx, text_of};
 
 use super::string_value::{bytes, check_length, string};
 use crate::errors::{self, CmdResult, CommandError};
+use crate::events;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::lcs;
 use crate::values::number::parse_i64;
@@ -94,7 +95,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         name: "lcs",
         arity: -3,
         flags: Flags::NONE,
-        keys: &[KeySpec { first: 1, last: 2, step: 1, flags: &["RO", "access"] }],
+        keys: &[KeySpec::range(1, 2, 1, &["RO", "access"])],
         categories: &[],
         group: Group::String,
         since: "7.0.0",
@@ -112,12 +113,14 @@ fn append(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
         Some(old) => old.len(),
         None => {
             cx.apply(key, Effect::PutString { value: StringValue::Bytes(value), deadline: None });
+            cx.notify(events::APPEND, key);
             reply.integer(value.len() as i64);
             return Ok(());
         }
     };
     check_length(cx.limits(), offset, value.len())?;
     cx.apply(key, Effect::WriteRange { offset, bytes: value });
+    cx.notify(events::APPEND, key);
     reply.integer((offset + value.len()) as i64);
     Ok(())
 }
@@ -140,6 +143,7 @@ fn setrange(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     }
     check_length(cx.limits(), offset, value.len())?;
     cx.apply(key, Effect::WriteRange { offset, bytes: value });
+    cx.notify(events::SETRANGE, key);
     reply.integer(old_len.max(offset + value.len()) as i64);
     Ok(())
 }
@@ -168,8 +172,9 @@ fn part(string: &[u8], start: i64, end: i64) -> &[u8] {
 }
 
 fn lcs(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let a = lcs_text(cx, &args[1])?;
-    let b = lcs_text(cx, &args[2])?;
+    // Both are looked up before the type of either one matters.
+    let (a, b) = (lcs_text(cx, &args[1]), lcs_text(cx, &args[2]));
+    let (a, b) = (a?, b?);
     let options = LcsOptions::parse(args.tail(3))?;
     let limit = cx.limits().max_string_bytes as u64;
     let too_long = |error: lcs::TooLong| CommandError::new(format!("ERR {error}"));

@@ -36,13 +36,47 @@ pub fn parse_float(text: &[u8]) -> Option<Extended> {
 /// Reads a double, such as a score or a coordinate, by the rules of [`parse_float`].
 #[must_use]
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    let (value, in_range) = parse_double(text)?;
+    in_range.then_some(value)
+}
+
+/// Reads an end of a range of scores as the C library reads a double: white space may stand before it, what overflows is
+/// infinite, what underflows is 0, and so is nothing at all. Not NaN.
+#[must_use]
+pub fn parse_range_end(text: &[u8]) -> Option<f64> {
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let spaces = text.iter().take_while(|byte| is_space(byte)).count();
+    parse_double(&text[spaces..]).map(|(value, _)| value)
+}
+
+/// Reads what SORT sorts by, as the C library reads a double: white space may stand before it, a zero byte ends it, and
+/// nothing at all is 0. Not NaN, nor what overflows or loses precision near zero.
+#[must_use]
+pub fn parse_weight(text: &[u8]) -> Option<f64> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let spaces = text.iter().take_while(|byte| is_space(byte)).count();
+    let (value, in_range) = parse_double(&text[spaces..])?;
+    // Hexadecimal digits name such a number exactly.
+    let is_exact = !value.is_subnormal() || text.iter().any(|byte| matches!(byte, b'x' | b'X'));
+    (in_range && is_exact).then_some(value)
+}
+
+/// A double, and whether it is in range.
+fn parse_double(text: &[u8]) -> Option<(f64, bool)> {
     let (sign, magnitude) = match text {
         [b'-', rest @ ..] => (-1.0, rest),
         [b'+', rest @ ..] => (1.0, rest),
         _ => (1.0, text),
     };
     if is_infinity(magnitude) {
-        return Some(sign * f64::INFINITY);
+        return Some((sign * f64::INFINITY, true));
     }
     let (value, nonzero) = if let [b'0', b'x' | b'X', digits @ ..] = magnitude {
         let bits = hexadecimal(digits)?;
@@ -55,10 +89,8 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         let mantissa = magnitude.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
         (value, value != 0.0 || mantissa.copied().any(|byte| matches!(byte, b'1'..=b'9')))
     };
-    if value.is_infinite() || (nonzero && value == 0.0) {
-        return None;
-    }
-    Some(sign * value)
+    let in_range = value.is_finite() && (value != 0.0 || !nonzero);
+    Some((sign * value, in_range))
 }
 
 /// The nearest double to `(top + something below one) × 2^shift`.
@@ -289,6 +321,19 @@ mod tests {
             "1\0",
         ] {
             assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
+        }
+        for (text, value) in [
+            ("", 0.0),
+            (" \t\x0b1", 1.0),
+            ("1e400", f64::INFINITY),
+            ("-1e400", f64::NEG_INFINITY),
+            ("1e-400", 0.0),
+            ("-inf", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(parse_range_end(text.as_bytes()), Some(value), "{text}");
+        }
+        for text in [" ", "-", "1 ", "nan", "1x", "(1"] {
+            assert_eq!(parse_range_end(text.as_bytes()), None, "{text}");
         }
         assert!(parse_f64(b"-0").is_some_and(|zero| zero == 0.0 && zero.is_sign_negative()));
     }

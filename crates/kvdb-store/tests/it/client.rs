@@ -1,17 +1,38 @@
 //! What a client of the store does: commands of one key, with the loads that they need.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 
 use kvdb_store::io::Waiter;
 use kvdb_store::{
-    Effect, Env, ReadCx, Refusal, Residency, Scratch, Store, StringValue, Walk, WriteCx, testing, text_of,
+    Effect, Env, Object, Place, ReadCx, Refusal, Residency, Scratch, Store, StringValue, Type, Walk, WriteCx,
+    testing, text_of,
 };
 
 /// A value and the moment it dies.
 pub(crate) type Held = (Vec<u8>, Option<u64>);
+
+/// The bytes of a string, or of a collection its rows one after the other, in order.
+pub(crate) fn bytes_of(object: &Object<'_>) -> Vec<u8> {
+    match object.collection() {
+        None => text_of(object.string().expect("it is a string or a collection")),
+        Some(collection) => {
+            let mut rows = BTreeMap::new();
+            collection.rows(&mut |element, value| {
+                assert!(rows.insert(element.to_vec(), value.to_vec()).is_none(), "an element has one row");
+            });
+            assert_eq!(rows.len(), collection.len());
+            bytes_of_rows(object.kind(), &rows)
+        }
+    }
+}
+
+/// The bytes that stand for a collection of a type and these rows.
+pub(crate) fn bytes_of_rows(kind: Type, rows: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
+    format!("{kind:?} {rows:?}").into_bytes()
+}
 
 /// A user of a store.
 pub(crate) struct Client {
@@ -54,9 +75,7 @@ impl Client {
                 continue;
             }
             let mut cx = ReadCx::new(&self.store, guards, &mut self.scratch, Env::at(now), db);
-            let held = cx.get(key).map(|object| {
-                (text_of(object.string().expect("only strings are written")), object.deadline())
-            });
+            let held = cx.get(key).map(|object| (bytes_of(&object), object.deadline()));
             let seq = cx.depends_on();
             drop(cx);
             self.scratch.dead.clear();
@@ -77,17 +96,31 @@ impl Client {
         effect: Effect<'_>,
         now: u64,
     ) -> Result<(bool, u64), Refusal> {
+        self.run(db, &[key], now, |cx| cx.apply(key, effect))
+    }
+
+    /// Does something with keys that are resident, unless the log refuses it.
+    pub(crate) fn run<R>(
+        &mut self,
+        db: u16,
+        keys: &[&[u8]],
+        now: u64,
+        change: impl FnOnce(&mut WriteCx<'_>) -> R,
+    ) -> Result<(R, u64), Refusal> {
+        let places: Vec<Place> = keys.iter().map(|key| self.store.place(key)).collect();
         loop {
-            let mut guards = self.store.latch(self.store.place(key));
-            if self.store.ensure_resident(&mut guards, db, key, now).expect("rows are sound")
-                == Residency::NeedIo
-            {
+            let mut guards = self.store.latch_many(&places);
+            let cold = keys.iter().find(|key| {
+                self.store.ensure_resident(&mut guards, db, key, now).expect("rows are sound")
+                    == Residency::NeedIo
+            });
+            if let Some(cold) = cold {
                 drop(guards);
-                self.load(db, key, now);
+                self.load(db, cold, now);
                 continue;
             }
             let mut cx = WriteCx::new(&self.store, guards, &mut self.scratch, Env::at(now), db);
-            let done = cx.apply(key, effect);
+            let done = change(&mut cx);
             return cx.commit().map(|seq| (done, seq));
         }
     }

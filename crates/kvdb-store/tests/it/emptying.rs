@@ -14,7 +14,7 @@ fn open(dir: &std::path::Path) -> Client {
     let log = Arc::new(LocalLog::new(rows.clone()));
     let options = StoreOptions { databases: 4, fresh_seed: 42, io_threads: 1 };
     let store = Store::open(rows, log, &options).expect("a store opens over a sound database");
-    store.tell(dead_rows);
+    store.tell(dead_rows).expect("rows can be read");
     Client::of(Arc::new(store))
 }
 
@@ -42,7 +42,7 @@ fn the_rows_of_an_emptied_database_leave_the_disk() {
     // Large values, whose chunks are rows of their own.
     fill(&mut client, 1, 20, 90_000);
     let full = table_bytes(&client);
-    client.store.swap(0, 2).expect("the log takes it");
+    client.store.swap(0, 2, 0).expect("the log takes it");
     client.store.flush(&[1]).expect("the log takes it");
     let without_chunks = table_bytes(&client);
     assert!(without_chunks < full, "{without_chunks} of {full}");

@@ -26,11 +26,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "10",
         "a shutdown waits only for the log, which has no limit of time",
     ),
-    Setting::accepted(
+    Setting::new(
         "busy-reply-threshold",
         Kind::Int { min: 0, max: i64::MAX, unit: Unit::Millis },
         "5000",
-        UNUSED,
+        "After so long a script or function is busy: others are told so, and may end it. 0 for never.",
     )
     .alias("lua-time-limit"),
     Setting::accepted("dynamic-hz", Kind::Bool, "yes", UNUSED),

@@ -44,11 +44,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "50 99 99.9",
         "The percentiles that INFO latencystats shows.",
     ),
-    Setting::accepted(
+    Setting::new(
         "notify-keyspace-events",
         Kind::Events,
         "",
-        "there is no publish and subscribe in this version",
+        "What happens to keys is published, by classes of events: K and E say on which channels, by key \
+         (`__keyspace@<db>__:<key>`) and by event (`__keyevent@<db>__:<event>`); g is for commands of any type, $ for strings, \
+         l for lists, s for sets, h for hashes, z for sorted sets, t for streams, x for keys that expired, e for keys that \
+         were evicted, n for new keys, m for keys that were asked for in vain. A is all of them but m and n.",
     ),
     Setting::accepted("syslog-enabled", Kind::Bool, "no", NO_SYSLOG).fixed(),
     Setting::accepted("syslog-ident", Kind::Text, "redis", NO_SYSLOG).fixed(),

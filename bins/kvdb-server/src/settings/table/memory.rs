@@ -20,11 +20,13 @@ pub(super) const SETTINGS: &[Setting] = &[
             "allkeys-lfu",
             "allkeys-random",
             "noeviction",
+            "tiered",
         ]),
-        "noeviction",
-        "What happens above maxmemory. Data is tiered: objects that were not used lately leave memory and stay on \
-         disk, nothing is deleted and no write is refused. The policies that delete keys are accepted and tier \
-         as well in this version. Under those with lfu, uses are counted, and what was used seldom leaves first.",
+        "tiered",
+        "What happens above maxmemory. With tiered, objects that were not used lately leave memory and stay on disk: \
+         nothing is deleted and no write is refused. The others are those of Redis and make a cache: keys are deleted \
+         before a command that would make memory grow, of all keys or of those that expire (volatile), and where none \
+         is left to delete, or with noeviction, the command is refused.",
     ),
     Setting::new(
         "lfu-log-factor",
@@ -38,17 +40,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         "1",
         "Minutes in which the counter of a key's uses loses one; 0 for never.",
     ),
-    Setting::accepted(
+    Setting::new(
         "maxmemory-samples",
         number(1, INT_MAX),
         "5",
-        "whole slots are compared, not single keys",
+        "Keys that are drawn for each one that is deleted above maxmemory; more come closer to the exact order, and cost \
+         more.",
     ),
-    Setting::accepted(
+    Setting::new(
         "maxmemory-clients",
         Kind::MemoryOrPercent,
         "0",
-        "each client has its own limits in this version",
+        "The memory that all clients together may take, in bytes or as a percentage of maxmemory as in 5%; above it the \
+         largest are closed, except those that said CLIENT NO-EVICT ON. 0 sets no limit.",
     ),
     Setting::new(
         "client-query-buffer-limit",
@@ -63,6 +67,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "For each class of clients (normal, replica, pubsub): the unsent reply above which a client is closed \
          at once, the one above which it is closed after a while, and that while in seconds. 0 sets no limit. \
          A class that is not named keeps its limits.",
+    ),
+    Setting::new(
+        "tracking-table-max-keys",
+        number(0, i64::MAX),
+        "1000000",
+        "The most keys that are remembered for clients that are told when what they have read changes (CLIENT TRACKING). \
+         Above it keys are forgotten, and the clients told as if they had changed. 0 sets no limit.",
     ),
     Setting::new(
         "proto-max-bulk-len",

@@ -100,20 +100,25 @@ pub(super) const SETTINGS: &[Setting] = &[
     .fixed(),
     Setting::accepted("bind-source-addr", Kind::Text, "", UNUSED),
     Setting::accepted("socket-mark-id", number(0, u32::MAX as i64), "0", UNUSED).fixed(),
-    Setting::accepted("tracking-table-max-keys", number(0, i64::MAX), "1000000", UNUSED),
-    Setting::accepted("acllog-max-len", number(0, i64::MAX), "128", UNUSED),
-    Setting::accepted(
+    Setting::new(
+        "acllog-max-len",
+        number(0, i64::MAX),
+        "128",
+        "How many entries ACL LOG keeps; the oldest are forgotten.",
+    ),
+    Setting::new(
         "acl-pubsub-default",
         Kind::Enum(&["allchannels", "resetchannels"]),
         "resetchannels",
-        UNUSED,
+        "The channels that a new user may use: all, or none.",
     ),
-    Setting::refused("aclfile", Kind::Text, "", "users from a file are not supported; use requirepass"),
-    Setting::refused(
-        "user",
-        Kind::Directive,
+    Setting::new(
+        "aclfile",
+        Kind::Text,
         "",
-        "users in the configuration are not supported; use requirepass",
-    ),
+        "The path of a file of users, one a line as in ACL LIST, that ACL LOAD reads and ACL SAVE writes; empty for none.",
+    )
+    .fixed(),
+    Setting::new("user", Kind::Directive, "", "A user: its name, and the rules of ACL SETUSER.").fixed(),
     Setting::refused("rename-command", Kind::Directive, "", "commands cannot be renamed or removed"),
 ];

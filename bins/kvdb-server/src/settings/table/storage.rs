@@ -38,6 +38,22 @@ pub(super) const SETTINGS: &[Setting] = &[
     )
     .fixed(),
     Setting::new(
+        "storage-blob-threshold",
+        Kind::Memory { min: 0, max: LARGEST },
+        "4kb",
+        "Values of at least this size lie in files of their own, so that merging tables does not copy them; 0 for \
+         none.",
+    )
+    .fixed(),
+    Setting::new(
+        "storage-blob-garbage-percent",
+        number(1, 100),
+        "50",
+        "A file of large values is rewritten when this share of it is garbage: less takes less disk and writes \
+         more.",
+    )
+    .fixed(),
+    Setting::new(
         "storage-io-threads",
         number(0, 1024),
         "0",

@@ -14,10 +14,10 @@ use std::fmt;
 
 pub use bind::BindAddress;
 pub use client_limits::{ClientLimit, ClientLimits};
-pub use events::EventClasses;
 pub use save::SavePoint;
 
 pub(super) use bind::parse as parse_bind;
+pub(super) use events::parse as parse_events;
 pub(super) use percentiles::parse as parse_percentiles;
 pub(super) use save::parse as parse_save;
 
@@ -76,7 +76,7 @@ pub(super) fn canonical(kind: Kind, words: &[&str], onto: &str) -> Result<String
         Kind::MemoryOrPercent => memory_or_percent(word),
         Kind::Octal => Ok(format!("{:o}", octal(word)?)),
         Kind::Enum(names) => Ok(one_of(word, names)?.to_owned()),
-        Kind::Events => Ok(EventClasses::parse(word)?.to_string()),
+        Kind::Events => Ok(parse_events(word)?.to_string()),
         Kind::Version => version(word),
         Kind::Text | Kind::Secret => text(word),
         Kind::Bind

@@ -144,7 +144,7 @@ impl Setup {
     #[track_caller]
     pub(crate) fn ready_at_the_prompt(&self) -> Server {
         let server = self.launch(self.port.unwrap_or_else(free_port));
-        server.wait_for_log("ready to accept connections");
+        server.wait_for_log("Ready to accept connections");
         server
     }
 
@@ -162,7 +162,7 @@ impl Setup {
     /// What it said, which is the expected outcome. `Ok` when it serves.
     pub(crate) fn start_refusing(&self) -> Result<Server, String> {
         let server = self.launch(self.port.unwrap_or_else(free_port));
-        server.wait_for_log("ready to accept connections");
+        server.wait_for_log("Ready to accept connections");
         let mut client = server.stranger();
         client.write(b"PING\r\n");
         match client.rest() {

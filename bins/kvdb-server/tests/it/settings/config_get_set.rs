@@ -139,11 +139,11 @@ fn lists_are_one_value() {
 #[test]
 fn what_a_change_means_is_told_once() {
     let mut config = Config::defaults();
-    let staged = config.stage(&[("appendonly", "no"), ("hash-max-listpack-entries", "64")]).unwrap();
+    let staged = config.stage(&[("appendonly", "no"), ("list-compress-depth", "1")]).unwrap();
     assert_eq!(about(staged.warnings(), Concern::Durability), ["appendonly"]);
-    assert_eq!(about(staged.warnings(), Concern::Compatibility), ["hash-max-listpack-entries"]);
+    assert_eq!(about(staged.warnings(), Concern::Compatibility), ["list-compress-depth"]);
     config.commit(staged);
-    let staged = config.stage(&[("hz", "20"), ("hash-max-listpack-entries", "64")]).unwrap();
+    let staged = config.stage(&[("hz", "20"), ("list-compress-depth", "1")]).unwrap();
     assert_eq!(staged.warnings(), []);
 }
 

@@ -11,7 +11,7 @@ const DEFAULTS: &str = include_str!("redis_7_0_defaults.tsv");
 const CONFIG_SET: &str = include_str!("redis_7_0_config_set.tsv");
 
 /// Settings with another default than Redis.
-const OTHER_DEFAULTS: [&str; 4] = [
+const OTHER_DEFAULTS: [&str; 5] = [
     // Every write is on disk before its reply, unless told otherwise.
     "appendonly",
     "appendfsync",
@@ -19,6 +19,8 @@ const OTHER_DEFAULTS: [&str; 4] = [
     "bind",
     // The value in Redis' own redis.conf.
     "client-output-buffer-limit",
+    // Data goes to the disk, unless a policy of Redis is chosen.
+    "maxmemory-policy",
 ];
 
 /// Where CONFIG SET answers differently, and why.
@@ -27,6 +29,8 @@ fn differs(name: &str, value: &str) -> bool {
     name.starts_with("tls-")
         // Redis 7.2 added a level.
         || name == "loglevel"
+        // A policy more, the default, which also ends the list of the words.
+        || name == "maxmemory-policy"
         // Checks of values that nothing here depends on.
         || ["cluster-announce-hostname", "proc-title-template", "activedefrag"].contains(&name)
         // Redis moves a small backlog up to 16 KiB.

@@ -6,7 +6,7 @@ use super::tips::tips;
 use super::{Named, all};
 use crate::errors::CmdResult;
 use crate::session::SessionCx;
-use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::spec::{CommandSpec, Flags, Group, Handler, KeyPlace, KeySpec};
 use crate::table;
 
 /// The categories of Redis' access control that this table uses, in the order of its replies.
@@ -49,16 +49,30 @@ pub fn categories(spec: &CommandSpec) -> Vec<&'static str> {
         Group::String => Some("@string"),
         Group::Bitmap => Some("@bitmap"),
         Group::HyperLogLog => Some("@hyperloglog"),
+        Group::Hash => Some("@hash"),
+        Group::List => Some("@list"),
+        Group::Set => Some("@set"),
+        Group::SortedSet => Some("@sortedset"),
+        Group::Stream => Some("@stream"),
+        Group::Geo => Some("@geo"),
+        Group::PubSub => Some("@pubsub"),
+        Group::Transactions => Some("@transaction"),
+        Group::Scripting => Some("@scripting"),
+        // SORT is of the families that it sorts.
+        Group::Generic if spec.categories.contains(&"@list") => None,
         Group::Generic => Some("@keyspace"),
         Group::Connection => Some("@connection"),
-        Group::Server => None,
+        Group::Server | Group::Cluster => None,
     };
     let admin = spec.flags.has(Flags::ADMIN);
     let fast = spec.flags.has(Flags::FAST);
+    // What a script does is checked when it does it.
+    let script = matches!(spec.handler, Handler::Script);
     let derived = |category: &str| match category {
-        "@read" => reads(spec),
-        "@write" => spec.is_write(),
+        "@read" => reads(spec) && !script,
+        "@write" => spec.is_write() && !script,
         "@admin" | "@dangerous" => admin,
+        "@blocking" => spec.flags.has(Flags::BLOCKING),
         "@fast" => fast,
         "@slow" => !fast,
         _ => family == Some(category),
@@ -75,28 +89,56 @@ pub fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
     const NAMED: &[(Flags, &str)] = &[
         (Flags::DENYOOM, "denyoom"),
         (Flags::ADMIN, "admin"),
+        (Flags::PUBSUB, "pubsub"),
         (Flags::NOSCRIPT, "noscript"),
         (Flags::LOADING, "loading"),
         (Flags::STALE, "stale"),
         (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
+        (Flags::BLOCKING, "blocking"),
         (Flags::NO_MULTI, "no_multi"),
         (Flags::ALLOW_BUSY, "allow_busy"),
         (Flags::MOVABLE_KEYS, "movablekeys"),
     ];
-    let access = [(spec.is_write(), "write"), (reads(spec), "readonly")];
+    let script = matches!(spec.handler, Handler::Script);
+    let access = [(spec.is_write() && !script, "write"), (reads(spec), "readonly")];
     let access = access.into_iter().filter_map(|(is, name)| is.then_some(name));
-    access.chain(NAMED.iter().filter(|(flag, _)| spec.flags.has(*flag)).map(|(_, name)| *name)).collect()
+    let fixed = |place| matches!(place, KeyPlace::Range { .. } | KeyPlace::Nonempty { .. });
+    let movable = spec.keys.iter().any(|keys| !fixed(keys.place));
+    let has = |flag| spec.flags.has(flag) || (movable && flag == Flags::MOVABLE_KEYS);
+    let (before, behind) = NAMED.split_at(NAMED.len() - 1);
+    let named = |names: &'static [(Flags, &'static str)]| {
+        names.iter().filter(|(flag, _)| has(*flag)).map(|(_, name)| *name).collect::<Vec<_>>()
+    };
+    // MONITOR shows what a script runs, in its place; and it may have no keys.
+    let shown: &[&str] = match spec.handler {
+        Handler::Script => &["skip_monitor", "no_mandatory_keys"],
+        // What it runs is in the slow log.
+        Handler::Exec => &["skip_slowlog"],
+        _ => &[],
+    };
+    access.chain(named(before)).chain(shown.iter().copied()).chain(named(behind)).collect()
 }
 
 /// The keys as they were described before there were several specifications: first, last, step; zeros for none.
 fn key_range(spec: &CommandSpec) -> (i64, i64, i64) {
-    let Some(first) = spec.keys.iter().map(|keys| keys.first).min() else { return (0, 0, 0) };
+    let ranges = || {
+        spec.keys.iter().filter_map(|keys| match keys.place {
+            KeyPlace::Range { first, last, step } => Some((first, last, step)),
+            KeyPlace::Nonempty { at } => Some((at, at as i16, 1)),
+            KeyPlace::AllBehind { .. }
+            | KeyPlace::Counted { .. }
+            | KeyPlace::Behind { .. }
+            | KeyPlace::Halved { .. }
+            | KeyPlace::LastBehind { .. }
+            | KeyPlace::Unknown => None,
+        })
+    };
+    let Some(first) = ranges().map(|(first, ..)| first).min() else { return (0, 0, 0) };
     // A negative last key is behind every positive one.
-    let last =
-        spec.keys.iter().map(|keys| keys.last).max_by_key(|&last| (last < 0, last)).unwrap_or_default();
-    let step = if let [only] = spec.keys { only.step } else { 1 };
+    let last = ranges().map(|(_, last, _)| last).max_by_key(|&last| (last < 0, last)).unwrap_or_default();
+    let step = if ranges().count() == 1 { ranges().map(|(.., step)| step).sum() } else { 1 };
     (first.into(), last.into(), step.into())
 }
 
@@ -164,27 +206,65 @@ pub(super) fn write_names(reply: &mut Reply<'_>, names: &[&str]) {
 }
 
 fn write_keys(reply: &mut Reply<'_>, keys: &KeySpec) {
-    // Here the last key counts from the first one.
-    let last =
-        if keys.last < 0 { i64::from(keys.last) } else { i64::from(keys.last) - i64::from(keys.first) };
     reply.map(3);
     reply.bulk(b"flags");
     write_names(reply, keys.flags);
     reply.bulk(b"begin_search");
-    reply.map(2);
-    reply.bulk(b"type");
-    reply.bulk(b"index");
-    reply.bulk(b"spec");
-    reply.map(1);
-    reply.bulk(b"index");
-    reply.integer(keys.first.into());
+    match keys.place {
+        KeyPlace::Range { first, .. } | KeyPlace::Nonempty { at: first } => {
+            write_search(reply, "index", &[("index", first.into())]);
+        }
+        KeyPlace::Counted { count } => write_search(reply, "index", &[("index", count.into())]),
+        KeyPlace::Behind { word, from } | KeyPlace::Halved { word, from, .. } => {
+            write_word(reply, word, from.into());
+        }
+        KeyPlace::AllBehind { word, .. } => write_word(reply, word, -2),
+        KeyPlace::LastBehind { .. } | KeyPlace::Unknown => write_search(reply, "unknown", &[]),
+    }
     reply.bulk(b"find_keys");
+    // Here a last key that counts from the beginning counts from the first one.
+    match keys.place {
+        KeyPlace::Range { first, last, step } => {
+            let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
+            write_search(reply, "range", &[("lastkey", last), ("keystep", step.into()), ("limit", 0)]);
+        }
+        KeyPlace::Counted { .. } => {
+            write_search(reply, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
+        }
+        KeyPlace::Behind { .. } | KeyPlace::Nonempty { .. } => {
+            write_search(reply, "range", &[("lastkey", 0), ("keystep", 1), ("limit", 0)]);
+        }
+        KeyPlace::Halved { .. } => {
+            write_search(reply, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)]);
+        }
+        KeyPlace::AllBehind { .. } => {
+            write_search(reply, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 0)]);
+        }
+        KeyPlace::LastBehind { .. } | KeyPlace::Unknown => write_search(reply, "unknown", &[]),
+    }
+}
+
+/// The step to a word: where to begin to look for it.
+fn write_word(reply: &mut Reply<'_>, word: &str, from: i64) {
     reply.map(2);
     reply.bulk(b"type");
-    reply.bulk(b"range");
+    reply.bulk(b"keyword");
     reply.bulk(b"spec");
-    reply.map(3);
-    for (name, value) in [("lastkey", last), ("keystep", keys.step.into()), ("limit", 0)] {
+    reply.map(2);
+    reply.bulk(b"keyword");
+    reply.bulk(word.as_bytes());
+    reply.bulk(b"startfrom");
+    reply.integer(from);
+}
+
+/// A step of the way to the keys: its kind and its figures.
+fn write_search(reply: &mut Reply<'_>, kind: &str, figures: &[(&str, i64)]) {
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(figures.len());
+    for &(name, value) in figures {
         reply.bulk(name.as_bytes());
         reply.integer(value);
     }
@@ -206,16 +286,32 @@ mod tests {
     }
 
     #[test]
+    fn whether_a_script_writes_is_not_known_before_it_does() {
+        let of = |name: &str| table::find(name.as_bytes()).expect("it is in the table").1;
+        let flags = ["noscript", "stale", "skip_monitor", "no_mandatory_keys", "movablekeys"];
+        for name in ["eval", "evalsha", "fcall"] {
+            assert_eq!(flag_names(of(name)), flags);
+            assert_eq!(categories(of(name)), ["@slow", "@scripting"]);
+        }
+        for name in ["eval_ro", "evalsha_ro", "fcall_ro"] {
+            assert_eq!(flag_names(of(name)), [&["readonly"], &flags[..]].concat());
+            assert_eq!(categories(of(name)), ["@slow", "@scripting"]);
+        }
+    }
+
+    #[test]
     fn several_key_specifications_make_one_range() {
         let with = |keys: &'static [KeySpec]| key_range(&CommandSpec { keys, ..super::super::ROW });
         assert_eq!(with(&[]), (0, 0, 0));
-        assert_eq!(with(&[KeySpec { first: 1, last: -1, step: 2, flags: &[] }]), (1, -1, 2));
-        const TWO: &[KeySpec] = &[KeySpec::one(&[]), KeySpec { first: 2, last: 2, step: 1, flags: &[] }];
+        const STEPS: &[KeySpec] = &[KeySpec::range(1, -1, 2, &[])];
+        assert_eq!(with(STEPS), (1, -1, 2));
+        const TWO: &[KeySpec] = &[KeySpec::one(&[]), KeySpec::at(2, &[])];
         assert_eq!(with(TWO), (1, 2, 1));
-        const MANY: &[KeySpec] = &[
-            KeySpec { first: 2, last: 2, step: 1, flags: &[] },
-            KeySpec { first: 3, last: -1, step: 1, flags: &[] },
-        ];
+        const MANY: &[KeySpec] = &[KeySpec::at(2, &[]), KeySpec::range(3, -1, 1, &[])];
         assert_eq!(with(MANY), (2, -1, 1));
+        const COUNTED: &[KeySpec] = &[KeySpec::counted(1, &[])];
+        assert_eq!(with(COUNTED), (0, 0, 0));
+        const BEHIND: &[KeySpec] = &[KeySpec::one(&[]), KeySpec::behind("STORE", 3, &[])];
+        assert_eq!(with(BEHIND), (1, 1, 1));
     }
 }

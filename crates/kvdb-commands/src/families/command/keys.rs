@@ -40,7 +40,7 @@ fn keys_of(command: Args<'_>) -> Result<Vec<Use<'_>>, CommandError> {
         return Err(errors::INVALID_NUMBER_OF_ARGUMENTS);
     }
     let keys = spec.keys.iter().flat_map(|keys| {
-        let positions = keys.positions(command.len());
+        let positions = keys.positions(command);
         let flags = flags_of_this_call(spec, command).unwrap_or(keys.flags);
         positions.filter_map(move |at| Some((command.get(at)?, flags)))
     });
@@ -48,13 +48,15 @@ fn keys_of(command: Args<'_>) -> Result<Vec<Use<'_>>, CommandError> {
 }
 
 /// What a command that is not always the same does to its key with these arguments.
-fn flags_of_this_call(spec: &CommandSpec, command: Args<'_>) -> Option<&'static [&'static str]> {
+pub(crate) fn flags_of_this_call(spec: &CommandSpec, command: Args<'_>) -> Option<&'static [&'static str]> {
     let changes = &["RW", "access", "update"];
     match spec.name {
         "set" if command.tail(3).iter().any(|option| option.eq_ignore_ascii_case(b"GET")) => Some(changes),
         "set" => Some(&["OW", "update"]),
         "bitfield" if only_gets(command.tail(2)) => Some(&["RO", "access"]),
         "bitfield" => Some(changes),
+        // The key specification for clients is incomplete, what is found here is not.
+        "migrate" => Some(&["RW", "access", "delete"]),
         _ => None,
     }
 }

@@ -5,22 +5,57 @@
 /// The tips of a command, by its name with its container's: `get`, `slowlog|get`.
 pub(super) fn tips(name: &str) -> &'static [&'static str] {
     match name {
-        "client|info" | "client|list" | "dump" | "lastsave" | "migrate" | "object|encoding"
-        | "object|freq" | "object|idletime" | "object|refcount" | "pttl" | "time" | "ttl" => {
-            &["nondeterministic_output"]
-        }
-        "command" | "command|docs" | "command|info" | "command|list" | "module|list" => {
+        "client|info"
+        | "client|list"
+        | "cluster|bumpepoch"
+        | "cluster|count-failure-reports"
+        | "cluster|getkeysinslot"
+        | "cluster|info"
+        | "cluster|links"
+        | "cluster|nodes"
+        | "cluster|replicas"
+        | "cluster|shards"
+        | "cluster|slaves"
+        | "cluster|slots"
+        | "dump"
+        | "hrandfield"
+        | "hscan"
+        | "lastsave"
+        | "migrate"
+        | "object|encoding"
+        | "object|freq"
+        | "object|idletime"
+        | "object|refcount"
+        | "pttl"
+        | "spop"
+        | "srandmember"
+        | "sscan"
+        | "time"
+        | "ttl"
+        | "xadd"
+        | "xautoclaim"
+        | "xclaim"
+        | "xinfo|consumers"
+        | "xpending"
+        | "xtrim"
+        | "zrandmember"
+        | "zscan" => &["nondeterministic_output"],
+        "command" | "command|docs" | "command|info" | "command|list" | "hgetall" | "hkeys" | "hvals"
+        | "function|list" | "module|list" | "sdiff" | "sinter" | "smembers" | "sunion" => {
             &["nondeterministic_output_order"]
         }
-        "config|set" | "latency|reset" | "slowlog|reset" => {
+        "config|set" | "latency|reset" | "script|flush" | "script|load" | "slowlog|reset" => {
             &["request_policy:all_nodes", "response_policy:all_succeeded"]
         }
         "dbsize" => &["request_policy:all_shards", "response_policy:agg_sum"],
         "del" | "exists" | "touch" | "unlink" => &["request_policy:multi_shard", "response_policy:agg_sum"],
-        "flushall" | "flushdb" | "memory|purge" | "ping" => {
+        "flushall" | "flushdb" | "function|delete" | "function|flush" | "function|load"
+        | "function|restore" | "memory|purge" | "ping" => {
             &["request_policy:all_shards", "response_policy:all_succeeded"]
         }
-        "info" | "memory|doctor" | "memory|malloc-stats" | "memory|stats" => {
+        "function|kill" | "script|kill" => &["request_policy:all_shards", "response_policy:one_succeeded"],
+        "script|exists" => &["request_policy:all_shards", "response_policy:agg_logical_and"],
+        "function|stats" | "info" | "memory|doctor" | "memory|malloc-stats" | "memory|stats" => {
             &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]
         }
         "keys" => &["request_policy:all_shards", "nondeterministic_output_order"],
@@ -31,6 +66,7 @@ pub(super) fn tips(name: &str) -> &'static [&'static str] {
         "mset" => &["request_policy:multi_shard", "response_policy:all_succeeded"],
         "msetnx" => &["request_policy:multi_shard", "response_policy:agg_min"],
         "randomkey" => &["request_policy:all_shards", "nondeterministic_output"],
+        "wait" | "waitaof" => &["request_policy:all_shards", "response_policy:agg_min"],
         "scan" => &["nondeterministic_output", "request_policy:special"],
         "slowlog|get" => &["request_policy:all_nodes", "nondeterministic_output"],
         "slowlog|len" => &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
@@ -49,6 +85,6 @@ mod tests {
             .flat_map(|command| std::iter::once(command).chain(command.subcommands()))
             .filter(|command| !tips(&command.full_name()).is_empty())
             .count();
-        assert_eq!(with_tips, 46, "a command was renamed, or one with tips was added");
+        assert_eq!(with_tips, 89, "a command was renamed, or one with tips was added");
     }
 }

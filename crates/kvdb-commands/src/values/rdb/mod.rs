@@ -4,26 +4,40 @@
 //! type byte   value   RDB version (u16)   CRC-64 of all before (u64), both little-endian
 //! ```
 //!
-//! This module has the frame, and the value of a string; the pieces that other types are made of
-//! (lengths, strings) are in [`Reader`] and the `write_` functions. Reading takes what Redis up to
-//! 7.2 writes (RDB 11), compressed strings included. Writing uses version 10, which Redis 7.0 reads
-//! too, and never compresses.
+//! This module has the frame, strings, and the pieces that all types are made of (lengths, strings): [`Reader`] and the
+//! `write_` functions. Reading takes what Redis 7.0 and 7.2 write (RDB 10 and 11), compressed strings included. Writing
+//! uses version 10, which Redis 7.0 reads too, and never compresses. Two things that Redis 7.0 has no place for are not
+//! in a payload: the deadlines of fields of a hash, which then live as long as the key, and when the consumers of a
+//! stream last got something, which then is when they were last seen.
 //!
-//! Payloads come from clients, and the checksum is no secret: what is inside is not trusted. No
-//! length is believed before the bytes it announces are there. (Redis lets a value run on into the
-//! footer; here that is bad data.)
+//! Payloads come from clients, and the checksum is no secret: what is inside is not trusted. No length is believed before
+//! the bytes it announces are there, and a value may not take many times the memory of its payload. (Redis lets
+//! a value run on into the footer, and ignores what follows one; here both is bad data.)
 
+mod collection;
 mod crc64;
+pub mod libraries;
+mod listpack;
 mod lzf;
+mod stream;
+mod stream_node;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use kvdb_store::CarriedValue;
+use kvdb_store::object::canonical_int;
+use kvdb_store::types::{Collection, Elements as _, Layout};
 
 use super::number::parse_i64;
-use std::fmt;
 
 /// The RDB version that [`seal`] writes.
 const WRITTEN_VERSION: u16 = 10;
 /// The newest RDB version that is read.
 const NEWEST_VERSION: u16 = 11;
 const FOOTER_BYTES: usize = 10;
+/// The longest listpack, or array of integers: Redis makes none that is longer.
+const MAX_BLOB_BYTES: usize = 1 << 30;
 
 /// The type byte of a string.
 pub const TYPE_STRING: u8 = 0;
@@ -52,6 +66,8 @@ pub enum RdbError {
     BadData,
     /// The payload holds a value of a type that is not read here: the type byte.
     UnsupportedType(u8),
+    /// A value is too large for the format, or becomes so much larger than its payload that it cannot be meant well.
+    TooLarge,
 }
 
 impl fmt::Display for RdbError {
@@ -62,6 +78,7 @@ impl fmt::Display for RdbError {
             Self::UnsupportedType(kind) => {
                 write!(f, "Bad data format: values of RDB type {kind} cannot be restored")
             }
+            Self::TooLarge => f.write_str("Bad data format: the value is too large"),
         }
     }
 }
@@ -77,17 +94,108 @@ pub fn dump_string(value: &[u8]) -> Vec<u8> {
     seal(body)
 }
 
-/// The string in a payload. A string longer than `max_bytes` is refused.
+/// The payload of a collection as it is at a moment, in Unix milliseconds.
+///
+/// # Errors
+/// An entry of a stream is larger than the format can say: 4 GiB.
+pub fn dump_collection(collection: &Collection, now: u64) -> Result<Vec<u8>, RdbError> {
+    let mut body = Vec::new();
+    match collection {
+        Collection::Hash(hash) => {
+            body.push(collection::TYPE_HASH);
+            collection::write_hash(&mut body, hash, now);
+        }
+        Collection::List(list) => {
+            body.push(collection::TYPE_LIST);
+            collection::write_list(&mut body, list);
+        }
+        Collection::Set(set) => {
+            body.push(collection::TYPE_SET);
+            collection::write_set(&mut body, set);
+        }
+        Collection::SortedSet(set) => {
+            body.push(collection::TYPE_SORTED_SET);
+            collection::write_sorted_set(&mut body, set);
+        }
+        Collection::Stream(stream) => {
+            body.push(stream::TYPE_STREAM_2);
+            stream::write_stream(&mut body, stream)?;
+        }
+    }
+    Ok(seal(body))
+}
+
+/// The value in a payload. A string longer than `max_string_bytes`, alone or in a collection, is refused.
 ///
 /// # Errors
 /// The payload is damaged, too new, malformed or holds another type.
-pub fn restore_string(payload: &[u8], max_bytes: usize) -> Result<Vec<u8>, RdbError> {
+pub fn restore(payload: &[u8], max_string_bytes: usize, layout: &Layout) -> Result<CarriedValue, RdbError> {
+    use collection::*;
+    use stream::*;
+
     let (kind, mut reader) = open(payload)?;
-    match kind {
-        // What follows the value is ignored, as in Redis.
-        TYPE_STRING => reader.string(max_bytes),
-        kind if kind <= LAST_TYPE => Err(RdbError::UnsupportedType(kind)),
-        _ => Err(RdbError::BadData),
+    let (reader, mut budget) = (&mut reader, Budget::of(payload, max_string_bytes));
+    let budget = &mut budget;
+    let collection = match kind {
+        TYPE_STRING => {
+            let value = reader.string(max_string_bytes)?;
+            let integer = canonical_int(&value).map(CarriedValue::Int);
+            let value = integer.unwrap_or_else(|| CarriedValue::Bytes(value.into_owned()));
+            return if reader.rest.is_empty() { Ok(value) } else { Err(RdbError::BadData) };
+        }
+        TYPE_LIST => read_list(reader, budget, layout)?.into_collection(),
+        TYPE_LIST_PIECES => read_list_of_pieces(reader, budget, layout)?.into_collection(),
+        TYPE_SET | TYPE_SET_LISTPACK => read_set(kind, reader, budget, layout)?.into_collection(),
+        TYPE_SET_INTS => read_set_of_integers(reader, budget, layout)?.into_collection(),
+        TYPE_HASH | TYPE_HASH_LISTPACK => read_hash(kind, reader, budget, layout)?.into_collection(),
+        TYPE_SORTED_SET => read_sorted_set(reader, budget, layout)?.into_collection(),
+        TYPE_SORTED_SET_LISTPACK => read_packed_sorted_set(reader, budget, layout)?.into_collection(),
+        TYPE_STREAM_1 | TYPE_STREAM_2 | TYPE_STREAM_3 => {
+            read_stream(kind, reader, budget, layout)?.into_collection()
+        }
+        kind if kind <= LAST_TYPE => return Err(RdbError::UnsupportedType(kind)),
+        _ => return Err(RdbError::BadData),
+    };
+    // Of the collections only streams are there without anything in them.
+    let may_be = !collection.is_empty() || matches!(collection, Collection::Stream(_));
+    if may_be && reader.rest.is_empty() {
+        Ok(CarriedValue::Collection(collection))
+    } else {
+        Err(RdbError::BadData)
+    }
+}
+
+/// What a value may take.
+#[derive(Debug)]
+struct Budget {
+    /// The longest string, in bytes.
+    max_string_bytes: usize,
+    /// The memory of a collection, in bytes; and its rows.
+    max_memory: usize,
+    /// The rows so far, of a value whose rows may be many times as long as what is in memory.
+    rows: usize,
+}
+
+impl Budget {
+    /// What compression and the places of small elements in tables make of a payload stays below so many times its size;
+    /// what goes on repeating a long name of a stream's field does not.
+    const GROWTH: usize = 128;
+    /// What any collection may take.
+    const ALWAYS: usize = 16 << 20;
+
+    fn of(payload: &[u8], max_string_bytes: usize) -> Self {
+        let max_memory = payload.len().saturating_mul(Self::GROWTH).saturating_add(Self::ALWAYS);
+        Self { max_string_bytes, max_memory, rows: 0 }
+    }
+
+    fn check(&self, memory_bytes: usize) -> Result<(), RdbError> {
+        if memory_bytes <= self.max_memory { Ok(()) } else { Err(RdbError::TooLarge) }
+    }
+
+    /// Notes a row of so many bytes.
+    fn add_row(&mut self, bytes: usize) -> Result<(), RdbError> {
+        self.rows = self.rows.saturating_add(bytes);
+        self.check(self.rows)
     }
 }
 
@@ -96,6 +204,12 @@ pub fn restore_string(payload: &[u8], max_bytes: usize) -> Result<Vec<u8>, RdbEr
 /// # Errors
 /// The payload is too short, too new or damaged.
 pub fn open(payload: &[u8]) -> Result<(u8, Reader<'_>), RdbError> {
+    let mut reader = verify(payload)?;
+    Ok((reader.byte()?, reader))
+}
+
+/// Checks the footer; returns a reader over what is before it.
+fn verify(payload: &[u8]) -> Result<Reader<'_>, RdbError> {
     let (signed, checksum) = payload.split_last_chunk().ok_or(RdbError::Footer)?;
     let (body, version) = signed.split_last_chunk().ok_or(RdbError::Footer)?;
     if u16::from_le_bytes(*version) > NEWEST_VERSION
@@ -103,8 +217,7 @@ pub fn open(payload: &[u8]) -> Result<(u8, Reader<'_>), RdbError> {
     {
         return Err(RdbError::Footer);
     }
-    let mut reader = Reader { rest: body };
-    Ok((reader.byte()?, reader))
+    Ok(Reader { rest: body })
 }
 
 /// Makes a payload of a type byte and a value: appends the footer.
@@ -203,11 +316,11 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The string is malformed, longer than allowed, or longer than what is left.
-    pub fn string(&mut self, max_bytes: usize) -> Result<Vec<u8>, RdbError> {
+    pub fn string(&mut self, max_bytes: usize) -> Result<Cow<'a, [u8]>, RdbError> {
         let integer = match self.head()? {
             Head::Length(length) => {
                 let length = within(length, max_bytes)?;
-                return Ok(self.bytes(length)?.to_vec());
+                return self.bytes(length).map(Cow::Borrowed);
             }
             Head::Encoding(ENCODED_I8) => i32::from(i8::from_le_bytes(self.array()?)),
             Head::Encoding(ENCODED_I16) => i32::from(i16::from_le_bytes(self.array()?)),
@@ -216,11 +329,11 @@ impl<'a> Reader<'a> {
                 let compressed = within(self.length()?, usize::MAX)?;
                 let length = within(self.length()?, max_bytes)?;
                 let compressed = self.bytes(compressed)?;
-                return lzf::decompress(compressed, length).ok_or(RdbError::BadData);
+                return lzf::decompress(compressed, length).map(Cow::Owned).ok_or(RdbError::BadData);
             }
             Head::Encoding(_) => return Err(RdbError::BadData),
         };
-        Ok(itoa::Buffer::new().format(integer).as_bytes().to_vec())
+        Ok(Cow::Owned(itoa::Buffer::new().format(integer).as_bytes().to_vec()))
     }
 
     /// The next `length` bytes.
@@ -233,7 +346,11 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], RdbError> {
+    /// The next `N` bytes.
+    ///
+    /// # Errors
+    /// There are fewer.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], RdbError> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(RdbError::BadData)?;
         self.rest = rest;
         Ok(*bytes)
@@ -265,6 +382,14 @@ mod tests {
     use super::*;
 
     const MAX: usize = 512 << 20;
+
+    fn restore_string(payload: &[u8], max_bytes: usize) -> Result<Vec<u8>, RdbError> {
+        match restore(payload, max_bytes, &Layout::with_seed(1))? {
+            CarriedValue::Bytes(bytes) => Ok(bytes),
+            CarriedValue::Int(integer) => Ok(integer.to_string().into_bytes()),
+            CarriedValue::Collection(collection) => panic!("{collection:?} is no string"),
+        }
+    }
 
     /// Payloads of Redis 7.0.15.
     const DUMPS: [(&[u8], &[u8]); 8] = [
@@ -331,8 +456,8 @@ mod tests {
         ] {
             assert_eq!(restore(body), Err(RdbError::BadData), "{body:x?}");
         }
-        assert_eq!(restore(b"\x01\x01\x01a"), Err(RdbError::UnsupportedType(1)));
-        assert_eq!(restore(b"\x00\x03abcd").as_deref(), Ok(&b"abc"[..]), "what follows is ignored");
+        assert_eq!(restore(b"\x09\x01\x01a"), Err(RdbError::UnsupportedType(9)));
+        assert_eq!(restore(b"\x00\x03abcd"), Err(RdbError::BadData), "nothing may follow");
     }
 
     #[test]

@@ -1,19 +1,21 @@
 //! A store, a session and a server in this process, and the way of a command through them.
 
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
+use kvdb_commands::acl::Accounts;
 use kvdb_commands::exec::{self, Missing, Outcome};
+use kvdb_commands::transaction::{self, Around, Queued};
 use kvdb_commands::{
-    CommandError, CommandSpec, Handler, KeyspaceCx, KeyspaceOutcome, Session, SessionCx, Then, errors, find,
-    find_subcommand,
+    CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, Session, SessionCx,
+    Then, errors, find, find_subcommand,
 };
-use kvdb_resp::{Args, Reply, ReplyDecoder, ReplyLimits, Value};
+use kvdb_resp::{Args, OwnedArgs, Reply, ReplyDecoder, ReplyLimits, Value};
 use kvdb_store::io::Waiter;
-use kvdb_store::{Env, Pins, Scratch, Store, WriteCx, testing};
+use kvdb_store::{Audience, Env, EventClasses, Eviction, News, Order, Pins, Scratch, Store, testing};
 use tempfile::TempDir;
 
-use super::notation::Directive;
+use super::notation::{Directive, show_event};
 use super::server::FakeServer;
 
 /// How often a command may find that yet another of its keys has to be loaded.
@@ -28,15 +30,44 @@ pub(super) struct Local {
     session: Session,
     scratch: Scratch,
     random: u64,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+/// Keeps what there is to hear until it is shown.
+struct Listener(Arc<Mutex<Vec<String>>>);
+
+impl Audience for Listener {
+    fn hear(&self, news: &[News]) {
+        let shown = news.iter().filter_map(|news| match news {
+            News::Event { event, db, key, .. } => Some(show_event(*db, event.name, key)),
+            News::Stale { .. } | News::Changed { .. } | News::Emptied => None,
+        });
+        self.0.lock().expect("nobody panics with it").extend(shown);
+    }
 }
 
 impl Local {
     /// A client of an empty store.
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().expect("there is room for temporary files");
-        let store = Some(testing::open_store(dir.path()));
-        let (server, session) = (FakeServer::new(), Session::new(1, true));
-        Self { dir, store, server, session, scratch: Scratch::default(), random: 1 }
+        let server = FakeServer::new();
+        let session = Session::new(1, &Accounts::default());
+        let (scratch, events) = (Scratch::default(), Arc::default());
+        let mut local = Self { dir, store: None, server, session, scratch, random: 1, events };
+        local.open();
+        local
+    }
+
+    /// Opens the store.
+    fn open(&mut self) {
+        let store = testing::open_store(self.dir.path());
+        store.set_audience(Box::new(Listener(self.events.clone())));
+        self.store = Some(store);
+    }
+
+    /// The events since they were shown last.
+    pub(super) fn events(&self) -> Vec<String> {
+        std::mem::take(&mut *self.events.lock().expect("nobody panics with it"))
     }
 
     /// The reply to a command; `None` where there is none.
@@ -48,6 +79,10 @@ impl Local {
             reply.error(error.text());
         }
         self.delete_dead();
+        let queues = self.session.transaction.is_some();
+        if let Some(tracking) = &mut self.session.tracking {
+            tracking.ran(args.name(), queues);
+        }
         if out.is_empty() {
             return None;
         }
@@ -69,9 +104,12 @@ impl Local {
             Directive::Protocol(protocol) => self.session.protocol = protocol,
             Directive::Evict => self.evict(),
             Directive::Reopen => {
+                let events = self.store().events();
                 self.close();
-                self.store = Some(testing::open_store(self.dir.path()));
+                self.open();
+                self.store().set_events(events);
             }
+            Directive::Events(classes) => self.store().set_events(classes.and(EventClasses::KEYEVENT)),
             Directive::Oracle(_) => {}
         }
     }
@@ -99,6 +137,27 @@ impl Local {
         }
     }
 
+    /// Deletes keys as if there were hardly any room; all of them, where any may go.
+    pub(super) fn make_room(&mut self, expiring_only: bool, order: usize) {
+        let order = [Order::Use, Order::Random, Order::Deadline][order];
+        // What never dies has no place in the order of deadlines.
+        let expiring_only = expiring_only || order == Order::Deadline;
+        let how = Eviction { expiring_only, order, samples: 5 };
+        let env = self.env();
+        let store = self.store.as_ref().expect("a store is open between steps");
+        store.set_counting(true);
+        store.census();
+        let deleted = store.evict(&how, 0, env, &mut self.scratch, || true).expect("the log takes deletions");
+        assert!(!deleted.passed_over, "nobody else is there");
+        assert!(expiring_only || store.resident_keys() == 0, "{} keys are left", store.resident_keys());
+        self.scratch.ready.clear();
+    }
+
+    /// Counts anew what the store holds.
+    pub(super) fn check_accounts(&self) {
+        testing::check_accounts(self.store());
+    }
+
     fn store(&self) -> &Arc<Store> {
         self.store.as_ref().expect("a store is open between steps")
     }
@@ -113,13 +172,29 @@ impl Local {
         let mut env = Env::at(self.server.now_ms());
         env.random = self.next_random();
         env.touch = !self.session.no_touch;
+        (env.client, env.keeps) = (self.session.id, self.session.keeps());
         env.limits = self.server.limits();
         env
     }
 
     fn dispatch(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-        let spec = resolve(args)?;
+        let spec = resolve(args).inspect_err(|_| {
+            if let Some(transaction) = &mut self.session.transaction {
+                transaction.break_it();
+            }
+        })?;
         let env = self.env();
+        if let Some(transaction) = &mut self.session.transaction
+            && !spec.flags.has(Flags::NOT_QUEUED)
+        {
+            if spec.flags.has(Flags::NO_MULTI) {
+                transaction.break_it();
+                return Err(errors::NOT_IN_TRANSACTION);
+            }
+            transaction.push(Queued { index: 0, spec, args: OwnedArgs::from(args) })?;
+            reply.simple("QUEUED");
+            return Ok(());
+        }
         match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.run_keyed(spec, env, args, reply),
             Handler::Keyspace(handler) => {
@@ -134,8 +209,15 @@ impl Local {
             Handler::Session(handler) => {
                 let store = self.store.as_ref().expect("a store is open between steps");
                 let session = &mut self.session;
-                let mut cx =
-                    SessionCx { session, server: &self.server, store, env, then: None, depends_on: 0 };
+                let mut cx = SessionCx {
+                    session,
+                    server: &self.server,
+                    store,
+                    env,
+                    in_transaction: false,
+                    then: None,
+                    depends_on: 0,
+                };
                 handler(&mut cx, args, reply)?;
                 if let Some(Then::Offload(work)) = cx.then {
                     match (work.0)() {
@@ -145,13 +227,45 @@ impl Local {
                 }
                 Ok(())
             }
+            Handler::Exec => self.exec(env, reply),
+            Handler::Script => Err(CommandError::fixed("ERR there are no scripts here")),
             Handler::Container => Err(errors::wrong_arity(spec.name)),
         }
     }
 
+    fn exec(&mut self, env: Env, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+        let transaction = self.session.transaction.take().ok_or(errors::EXEC_WITHOUT_MULTI)?;
+        let watches = self.session.watches.take();
+        if transaction.is_broken() {
+            return Err(errors::EXEC_ABORT);
+        }
+        let (store, db) = (self.store().clone(), self.session.db);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut waiting_for = Pins::new(&store);
+        for _ in 0..MAX_LOADS {
+            let (watches, around) = (watches.as_ref(), &mut Alone(self, env));
+            let outcome =
+                transaction::run(&transaction, watches, &store, db, env, &mut scratch, reply, around)?;
+            match outcome {
+                transaction::Outcome::Done(_, db) => self.session.db = db,
+                transaction::Outcome::Touched(_) => reply.null_array(),
+                transaction::Outcome::NeedIo(Missing { db, key, others, pins }) => {
+                    waiting_for.extend(pins);
+                    for (db, key) in std::iter::once((db, key)).chain(others) {
+                        store.load_and_wait(db, &key, env.now).expect("rows are sound");
+                    }
+                    continue;
+                }
+            }
+            self.scratch = scratch;
+            return Ok(());
+        }
+        panic!("the keys of one transaction were evicted while it loaded them")
+    }
+
     fn run_keyed(
         &mut self,
-        spec: &CommandSpec,
+        spec: &'static CommandSpec,
         env: Env,
         args: Args<'_>,
         reply: &mut Reply<'_>,
@@ -161,7 +275,12 @@ impl Local {
         for _ in 0..MAX_LOADS {
             match exec::run(spec, &store, db, env, &mut self.scratch, args, reply)? {
                 Outcome::Done(_) => return Ok(()),
-                Outcome::NeedIo(Missing { db, key, pins }) => {
+                // Nobody else is there who could change anything, so the time is soon over.
+                Outcome::Waits(_) => {
+                    reply.null_array();
+                    return Ok(());
+                }
+                Outcome::NeedIo(Missing { db, key, pins, .. }) => {
                     waiting_for.extend(pins);
                     assert!(reply.is_empty(), "nothing is written before every key is there");
                     let (done, loaded) = mpsc::channel();
@@ -181,14 +300,44 @@ impl Local {
     /// Deletes the keys that a reader found past their deadline, as a worker does between commands.
     fn delete_dead(&mut self) {
         let env = self.env();
-        for (db, key) in std::mem::take(&mut self.scratch.dead) {
-            let store = self.store.as_ref().expect("a store is open between steps");
-            let guards = store.latch(store.place(&key));
-            let mut cx = WriteCx::new(store, guards, &mut self.scratch, env, db);
-            assert!(cx.get(&key).is_none(), "time does not go back");
-            cx.commit().expect("the log takes what was admitted");
-        }
+        let store = self.store.as_ref().expect("a store is open between steps");
+        store.expire_dead(env.now, &mut self.scratch, false).expect("the log takes what was admitted");
     }
+}
+
+/// A client alone, running its transaction.
+struct Alone<'l>(&'l mut Local, Env);
+
+impl Around for Alone<'_> {
+    fn may_run(&mut self, _queued: &Queued) -> CmdResult {
+        Ok(())
+    }
+
+    fn session(&mut self, queued: &Queued, reply: &mut Reply<'_>) -> CmdResult {
+        let Handler::Session(handler) = queued.spec.handler else { return Err(errors::NOT_IN_TRANSACTION) };
+        let store = self.0.store().clone();
+        let (session, env) = (&mut self.0.session, self.1);
+        let mut cx = SessionCx {
+            session,
+            server: &self.0.server,
+            store: &store,
+            env,
+            in_transaction: true,
+            then: None,
+            depends_on: 0,
+        };
+        handler(&mut cx, queued.args.as_args(), reply)
+    }
+
+    fn script(&mut self, _queued: &Queued, _db: u16, _reply: &mut Reply<'_>) -> Result<u64, CommandError> {
+        Err(CommandError::fixed("ERR there are no scripts here"))
+    }
+
+    fn moment(&mut self, _queued: &Queued) -> Option<Duration> {
+        None
+    }
+
+    fn ran(&mut self, _queued: &Queued, _failed: Option<&CommandError>, _took: Option<Duration>) {}
 }
 
 /// The row of the table that a request means.

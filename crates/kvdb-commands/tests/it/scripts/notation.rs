@@ -1,10 +1,12 @@
 //! The text of a script, and replies as text.
 //!
 //! A script is a conversation: `> ` and a command as one types it, then the reply as redis-cli shows it to a terminal,
-//! up to the next command, directive, comment or empty line.
+//! up to the next command, directive, comment or empty line. Behind `@events` the keyspace events that a command causes
+//! stand behind its reply, one on a line.
 
 use kvdb_commands::values::glob::{self, Case};
 use kvdb_resp::{Decoded, Decoder, Limits, OwnedArgs, Protocol, Value, format_double};
+use kvdb_store::EventClasses;
 
 /// A part of a script, in its order.
 pub(super) enum Step {
@@ -41,6 +43,8 @@ pub(super) enum Directive {
     Reopen,
     /// Whether what follows is compared with a Redis server too. Not where KVDB differs on purpose or is newer.
     Oracle(bool),
+    /// These events are shown from now on.
+    Events(EventClasses),
 }
 
 /// Reads a script.
@@ -82,6 +86,7 @@ fn parse_directive(text: &str) -> Option<Directive> {
         ("reopen", None) => Directive::Reopen,
         ("oracle", Some("on")) => Directive::Oracle(true),
         ("oracle", Some("off")) => Directive::Oracle(false),
+        ("events", Some(classes)) => Directive::Events(EventClasses::parse(classes)?),
         _ => return None,
     };
     words.next().is_none().then_some(directive)
@@ -114,6 +119,12 @@ pub(super) fn show(value: &Value) -> Vec<String> {
     let mut out = String::new();
     write(&mut out, value, "");
     out.lines().map(str::to_owned).collect()
+}
+
+/// The line that shows an event.
+pub(super) fn show_event(db: u16, event: &str, key: &[u8]) -> String {
+    let place = if db == 0 { String::new() } else { format!(" in {db}") };
+    format!("(event) {event} {}{place}", quoted(key))
 }
 
 /// Writes a value whose first line continues the line that is begun, and the others after `indent`.

@@ -2,11 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use kvdb_commands::server::{ClientFilter, ClientProperty, MemoryFigure, ShutdownMode};
+use kvdb_commands::acl::{Accounts, Change};
+use kvdb_commands::server::{
+    Begun, CheckpointKind, ClientFilter, ClientProperty, Job, MemoryFigure, ShutdownMode,
+};
+use kvdb_commands::tracking::Tracking;
 use kvdb_commands::values::glob::{self, Case};
 use kvdb_commands::{CommandError, Server};
-use kvdb_resp::Reply;
+use kvdb_pubsub::{Receivers, Registry};
+use kvdb_resp::{Args, Reply};
 use kvdb_store::ValueLimits;
 
 /// One connection, a few settings, a clock that stands still unless it is moved.
@@ -15,6 +21,8 @@ pub(super) struct FakeServer {
     settings: RefCell<BTreeMap<String, String>>,
     names: RefCell<HashMap<u64, String>>,
     active_expiry: Cell<bool>,
+    registry: Arc<Registry>,
+    accounts: Accounts,
 }
 
 /// A moment in 2023.
@@ -36,6 +44,8 @@ impl FakeServer {
             settings: RefCell::new(settings.map(|(name, value)| (name.to_owned(), value)).into()),
             names: RefCell::default(),
             active_expiry: Cell::new(true),
+            registry: Arc::new(Registry::new(1)),
+            accounts: Accounts::default(),
         }
     }
 
@@ -61,17 +71,65 @@ impl FakeServer {
 }
 
 impl Server for FakeServer {
+    fn receivers(&self, _channel: &[u8], _shard: bool) -> usize {
+        0
+    }
+
+    fn script(&self, _args: Args<'_>, _reply: &mut Reply<'_>) -> Result<(), CommandError> {
+        Err(CommandError::fixed("ERR there are no scripts here"))
+    }
+
+    fn function(&self, _args: Args<'_>, _reply: &mut Reply<'_>) -> Result<u64, CommandError> {
+        Err(CommandError::fixed("ERR there are no functions here"))
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn publish(&self, channel: &[u8], _payload: &[u8], shard: bool) -> usize {
+        let mut receivers = Receivers::default();
+        if shard {
+            self.registry.publish_to_shard(channel, &mut receivers);
+        } else {
+            self.registry.publish(channel, &mut receivers);
+        }
+        receivers.len()
+    }
+
+    fn track(&self, _client: u64, _tracking: Option<&Tracking>) {}
+
+    fn is_redirect_broken(&self, _client: u64) -> bool {
+        false
+    }
+
+    fn has_client(&self, id: u64) -> bool {
+        id == 1
+    }
+
     fn now_micros(&self) -> u64 {
         self.now_ms() * 1000
     }
 
-    fn authenticate(&self, user: &[u8], password: &[u8]) -> bool {
-        let wanted = self.settings.borrow()["requirepass"].clone();
-        user == b"default" && (wanted.is_empty() || password == wanted.as_bytes())
+    fn accounts(&self) -> &Accounts {
+        let password = self.settings.borrow()["requirepass"].clone();
+        self.accounts.set_default_password(Some(password.as_bytes()).filter(|password| !password.is_empty()));
+        &self.accounts
     }
 
-    fn requires_auth(&self) -> bool {
-        !self.settings.borrow()["requirepass"].is_empty()
+    fn access_changed(&self, _changes: &[Change], _caller: u64) {}
+
+    fn draw_secret(&self, bytes: &mut [u8]) -> Result<(), CommandError> {
+        bytes.fill(0x5a);
+        Ok(())
+    }
+
+    fn load_users(&self, _caller: u64) -> Option<Job> {
+        None
+    }
+
+    fn save_users(&self) -> Option<Job> {
+        None
     }
 
     fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, String)> {
@@ -179,8 +237,8 @@ impl Server for FakeServer {
         Box::new(|| Ok(()))
     }
 
-    fn background_checkpoint(&self) -> Result<(), CommandError> {
-        Ok(())
+    fn background_checkpoint(&self, _kind: CheckpointKind, _may_wait: bool) -> Begun {
+        Begun::Started
     }
 
     fn shutdown(&self, mode: Option<ShutdownMode>) -> Result<(), CommandError> {
@@ -190,6 +248,10 @@ impl Server for FakeServer {
     fn debug_allowed(&self, _client: u64) -> bool {
         true
     }
+
+    fn pause_upkeep(&self, _on: bool) {}
+
+    fn set_debug_in_scripts(&self, _on: bool) {}
 
     fn set_active_expiry(&self, on: bool) {
         self.active_expiry.set(on);

@@ -1,15 +1,22 @@
 //! A server that writes down what it is asked to do.
 
 use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
 
-use kvdb_commands::server::{ClientFilter, ClientProperty, MemoryFigure, ShutdownMode};
+use kvdb_commands::acl::{Accounts, Change};
+use kvdb_commands::server::{
+    Begun, CheckpointKind, ClientFilter, ClientProperty, Job, MemoryFigure, ShutdownMode,
+};
+use kvdb_commands::tracking::Tracking;
 use kvdb_commands::{CommandError, Server};
-use kvdb_resp::Reply;
+use kvdb_pubsub::Registry;
+use kvdb_resp::{Args, Reply};
 
 /// What was asked, in order, and a few ways to answer.
 #[derive(Default)]
 pub(super) struct Recorder {
     pub calls: RefCell<Vec<String>>,
+    pub accounts: Accounts,
     pub password: Option<&'static str>,
     pub debug_refused: bool,
     pub checkpoint_fails: bool,
@@ -26,16 +33,61 @@ fn words(args: &[&[u8]]) -> Vec<String> {
 }
 
 impl Server for Recorder {
+    fn receivers(&self, _channel: &[u8], _shard: bool) -> usize {
+        0
+    }
+
+    fn script(&self, _args: Args<'_>, _reply: &mut Reply<'_>) -> Result<(), CommandError> {
+        Err(CommandError::fixed("ERR there are no scripts here"))
+    }
+
+    fn function(&self, _args: Args<'_>, _reply: &mut Reply<'_>) -> Result<u64, CommandError> {
+        Err(CommandError::fixed("ERR there are no functions here"))
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        static NOBODY: LazyLock<Arc<Registry>> = LazyLock::new(|| Arc::new(Registry::new(1)));
+        &NOBODY
+    }
+
+    fn publish(&self, _channel: &[u8], _payload: &[u8], _shard: bool) -> usize {
+        0
+    }
+
+    fn track(&self, client: u64, tracking: Option<&Tracking>) {
+        self.record(format!("track {client} {tracking:?}"));
+    }
+
+    fn is_redirect_broken(&self, _client: u64) -> bool {
+        false
+    }
+
+    fn has_client(&self, id: u64) -> bool {
+        id == 7
+    }
+
     fn now_micros(&self) -> u64 {
         1_000_000_000
     }
 
-    fn authenticate(&self, user: &[u8], password: &[u8]) -> bool {
-        user == b"default" && self.password.is_none_or(|wanted| wanted.as_bytes() == password)
+    fn accounts(&self) -> &Accounts {
+        self.accounts.set_default_password(self.password.map(str::as_bytes));
+        &self.accounts
     }
 
-    fn requires_auth(&self) -> bool {
-        self.password.is_some()
+    fn access_changed(&self, _changes: &[Change], _caller: u64) {}
+
+    fn draw_secret(&self, bytes: &mut [u8]) -> Result<(), CommandError> {
+        bytes.fill(0x5a);
+        Ok(())
+    }
+
+    fn load_users(&self, _caller: u64) -> Option<Job> {
+        None
+    }
+
+    fn save_users(&self) -> Option<Job> {
+        None
     }
 
     fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, String)> {
@@ -120,8 +172,8 @@ impl Server for Recorder {
         Box::new(move || if fails { Err("the disk is full".to_owned()) } else { Ok(()) })
     }
 
-    fn background_checkpoint(&self) -> Result<(), CommandError> {
-        Ok(())
+    fn background_checkpoint(&self, _kind: CheckpointKind, _may_wait: bool) -> Begun {
+        Begun::Started
     }
 
     fn shutdown(&self, mode: Option<ShutdownMode>) -> Result<(), CommandError> {
@@ -134,6 +186,10 @@ impl Server for Recorder {
     }
 
     fn set_active_expiry(&self, _on: bool) {}
+
+    fn pause_upkeep(&self, _on: bool) {}
+
+    fn set_debug_in_scripts(&self, _on: bool) {}
 
     fn redis_version(&self) -> String {
         "7.2.4".to_owned()

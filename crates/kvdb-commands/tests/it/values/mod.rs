@@ -2,7 +2,6 @@
 
 mod bitfield;
 mod bits;
-mod glob;
 mod hyperloglog;
 mod lcs;
 mod number;

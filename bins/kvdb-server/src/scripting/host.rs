@@ -1,0 +1,433 @@
+//! What a script may ask of the server.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kvdb_commands::acl::Context;
+use kvdb_commands::exec::MAX_KEY_BYTES;
+use kvdb_commands::families::generic::in_other_database;
+use kvdb_commands::{
+    CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, Session, SessionCx,
+    errors, table,
+};
+use kvdb_lua::{Host, Interrupt, LogLevel, Permission, Stop};
+use kvdb_resp::{Args, OwnedArgs, Protocol, Reply};
+use kvdb_store::commit_log::Refusal;
+use kvdb_store::{Env, Lack, Reach, WriteCx};
+
+use super::running::Run;
+use super::tally::{Fate, Tally};
+use crate::attendant;
+use crate::node::Node;
+
+const UNKNOWN: CommandError = CommandError::fixed("ERR Unknown Redis command called from script");
+const WRONG_ARITY: CommandError =
+    CommandError::fixed("ERR Wrong number of args calling Redis command from script");
+const NOT_ALLOWED: CommandError = CommandError::fixed("ERR This Redis command is not allowed from script");
+const READS_ONLY: CommandError =
+    CommandError::fixed("ERR Write commands are not allowed from read-only scripts.");
+
+/// Why a script has to begin again.
+pub(super) enum Why {
+    /// Somebody else has the latch of a key that was not declared.
+    Latched,
+    /// These keys of a database have to be loaded; there is at least one.
+    Cold(u16, Vec<Vec<u8>>),
+    /// The server is to end.
+    Stopping,
+}
+
+/// A script's side of the server.
+pub(super) struct ScriptHost<'h> {
+    node: &'h Arc<Node>,
+    session: &'h mut Session,
+    env: Env,
+    cx: WriteCx<'h>,
+    reads_only: bool,
+    run: &'h Run,
+    /// The command that runs it.
+    command: Args<'h>,
+    /// After so long others are told that it is busy.
+    busy_after: Duration,
+    /// Whether some of what it has changed has been appended, so that it cannot begin again.
+    is_in_parts: bool,
+    /// Whether it has called a command that writes.
+    has_called_writes: bool,
+    /// Whether it ends because somebody wants it to.
+    is_killed: bool,
+    why: Option<Why>,
+    /// Messages to be sent when the script has ended, and whether they are for a shard channel.
+    published: Vec<(Vec<u8>, Vec<u8>, bool)>,
+    /// What it has run, with the databases, for those who watch (MONITOR).
+    shown: Vec<(u16, OwnedArgs)>,
+    /// Whether a command has read something.
+    has_read: bool,
+    depends_on: u64,
+    tally: &'h mut Tally,
+}
+
+impl<'h> ScriptHost<'h> {
+    pub(super) fn new(
+        node: &'h Arc<Node>,
+        session: &'h mut Session,
+        env: Env,
+        cx: WriteCx<'h>,
+        reads_only: bool,
+        (run, command): (&'h Run, Args<'h>),
+        tally: &'h mut Tally,
+    ) -> Self {
+        let busy_after = Duration::from_millis(node.hot.busy_millis.load(Ordering::Relaxed));
+        Self {
+            node,
+            session,
+            env,
+            cx,
+            reads_only,
+            run,
+            command,
+            busy_after,
+            is_in_parts: false,
+            has_called_writes: false,
+            is_killed: false,
+            why: None,
+            published: Vec::new(),
+            shown: Vec::new(),
+            has_read: false,
+            depends_on: 0,
+            tally,
+        }
+    }
+
+    /// Ends the run: keeps what it has changed, or, where it has to begin again, forgets it. Returns what the reply depends
+    /// on.
+    pub(super) fn end(
+        mut self,
+        interrupted: bool,
+        declared: &[&[u8]],
+    ) -> Result<Result<u64, Why>, CommandError> {
+        if self.run.is_busy.load(Ordering::Relaxed) {
+            self.node.store.end_busy();
+            self.node.script_ended.notify_waiters();
+        }
+        if let (Some(why), true) = (self.why, interrupted) {
+            self.cx.abandon();
+            return Ok(Err(why));
+        }
+        // It may have begun to write just as it was killed for not having written.
+        if self.is_killed {
+            let seen = self.depends_on.max(self.cx.depends_on());
+            self.cx.abandon();
+            return Ok(Ok(seen));
+        }
+        // A client that keeps what a script replies keeps it for the keys that it declared, as in Redis.
+        if self.has_read && self.env.keeps {
+            declared.iter().for_each(|key| self.cx.note_read(key));
+        }
+        for (db, args) in &self.shown {
+            let args: Vec<&[u8]> = args.as_args().iter().collect();
+            self.node.show_monitors(*db, "lua", &args, self.env.now);
+        }
+        let seq = self.cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()))?;
+        for (channel, payload, shard) in self.published {
+            crate::publish::publish(self.node, &channel, &payload, shard);
+        }
+        Ok(Ok(seq.max(self.depends_on)))
+    }
+
+    /// The command, and whether it takes so many arguments.
+    fn find(args: Args<'_>) -> Option<(&'static CommandSpec, bool)> {
+        let (_, spec) = table::find(args.name())?;
+        let spec = match args.get(1).and_then(|name| table::find_subcommand(spec, name)) {
+            Some(sub) => sub,
+            None if matches!(spec.handler, Handler::Container) => return None,
+            None => spec,
+        };
+        Some((spec, spec.takes(args.len())))
+    }
+
+    /// Runs a command and counts it.
+    fn run_counted(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<CmdResult, Interrupt> {
+        let Some((spec, takes)) = Self::find(args) else { return Ok(Err(UNKNOWN)) };
+        let refused = if takes { self.may_run(spec, args).err() } else { Some(WRONG_ARITY) };
+        if let Some(error) = refused {
+            self.tally.note(spec, Fate::Rejected);
+            return Ok(Err(error));
+        }
+        let result = self.run_command(spec, args, reply)?;
+        self.tally.note(spec, if result.is_ok() { Fate::Ran } else { Fate::Failed });
+        Ok(result)
+    }
+
+    /// Whether it is a command for tests that scripts have been allowed to run.
+    fn may_debug(&self, spec: &CommandSpec, args: Args<'_>) -> bool {
+        spec.name == "debug"
+            && self.node.debug_in_scripts.load(Ordering::Relaxed)
+            && args.get(1).is_some_and(|name| name.eq_ignore_ascii_case(b"PROTOCOL"))
+    }
+
+    /// Whether a script may run a command at all.
+    fn may_run(&self, spec: &'static CommandSpec, args: Args<'_>) -> CmdResult {
+        if spec.flags.has(Flags::NOSCRIPT) && !self.may_debug(spec, args) {
+            return Err(NOT_ALLOWED);
+        }
+        if let Err(refused) = self.node.check_access(self.session, None, Context::Script, spec, args) {
+            return Err(refused.error_in_script());
+        }
+        let tells_others = matches!(spec.name, "pfcount" | "publish" | "spublish");
+        if self.reads_only && (spec.is_write() || tells_others) {
+            return Err(READS_ONLY);
+        }
+        // What has begun to write goes on, even if what it called first has changed nothing.
+        if self.env.is_full && spec.flags.has(Flags::DENYOOM) && !self.has_called_writes {
+            return Err(errors::OUT_OF_MEMORY);
+        }
+        Ok(())
+    }
+
+    fn run_command(
+        &mut self,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<CmdResult, Interrupt> {
+        self.has_called_writes |= spec.is_write();
+        if matches!(spec.name, "xread" | "xreadgroup") && would_block(args) {
+            let text = format!("ERR {} command is not allowed with BLOCK option from scripts", spec.name);
+            return Ok(Err(CommandError::new(text)));
+        }
+        if self.node.monitors.load(Ordering::Relaxed) != 0 {
+            self.shown.push((self.cx.db(), OwnedArgs::from(args)));
+        }
+        match spec.handler {
+            Handler::Read(_) | Handler::Write(_) => self.keyed(spec, args, reply),
+            Handler::Session(_) if spec.name == "select" => Ok(self.select(args, reply)),
+            Handler::Session(_) if matches!(spec.name, "publish" | "spublish") => {
+                let shard = spec.name == "spublish";
+                let receivers = kvdb_commands::Server::receivers(&**self.node, &args[1], shard);
+                self.published.push((args[1].to_vec(), args[2].to_vec(), shard));
+                reply.integer(receivers as i64);
+                Ok(Ok(()))
+            }
+            // They look at no key, and so need no latch that is held.
+            Handler::Session(handler)
+                if matches!(spec.name, "ping" | "echo" | "time" | "lolwut" | "debug") =>
+            {
+                let mut cx = SessionCx {
+                    session: self.session,
+                    server: &**self.node,
+                    store: &self.node.store,
+                    env: self.env,
+                    in_transaction: false,
+                    then: None,
+                    depends_on: 0,
+                };
+                Ok(handler(&mut cx, args, reply))
+            }
+            Handler::Keyspace(_) => Ok(self.on_databases(spec, args, reply)),
+            Handler::Session(_) | Handler::Exec | Handler::Script | Handler::Container => {
+                Ok(Err(NOT_ALLOWED))
+            }
+        }
+    }
+
+    fn select(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+        let index = kvdb_commands::values::number::parse_i64(&args[1]).ok_or(errors::NOT_INTEGER)?;
+        let db = u16::try_from(index).ok().filter(|&db| db < self.cx.databases()).ok_or(errors::DB_INDEX)?;
+        self.cx.select(db);
+        reply.ok();
+        Ok(())
+    }
+
+    fn keyed(
+        &mut self,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<CmdResult, Interrupt> {
+        self.cx.locate(spec.only_key(args));
+        let result = self.run_keyed(spec, args, reply);
+        self.cx.locate(None);
+        result
+    }
+
+    fn run_keyed(
+        &mut self,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<CmdResult, Interrupt> {
+        let db = self.cx.db();
+        let elsewhere = in_other_database(spec, args, self.cx.databases());
+        let keys = spec.key_positions(args).into_iter().filter_map(|at| args.get(at)).map(|key| (db, key));
+        for (key_db, key) in keys.chain(elsewhere) {
+            if key.len() > MAX_KEY_BYTES {
+                return Ok(Err(errors::KEY_TOO_LONG));
+            }
+            loop {
+                self.cx.select(key_db);
+                let reached = self.cx.reach(key);
+                self.cx.select(db);
+                let why = match reached {
+                    Ok(Reach::Ready) => break,
+                    Ok(Reach::Latched) => Why::Latched,
+                    Ok(Reach::Cold) => Why::Cold(key_db, vec![key.to_vec()]),
+                    Err(message) => return Ok(Err(CommandError::new(format!("ERR {message}")))),
+                };
+                if let Err(error) = self.get_over(why)? {
+                    return Ok(Err(error));
+                }
+            }
+        }
+        let result = loop {
+            let mark = reply.len();
+            let result = match spec.handler {
+                Handler::Read(handler) => {
+                    self.has_read = true;
+                    self.cx.read(|cx| handler(cx, args, reply))
+                }
+                Handler::Write(handler) => handler(&mut self.cx, args, reply),
+                _ => Err(NOT_ALLOWED),
+            };
+            let lack = if result.is_err() { self.cx.lack() } else { None };
+            let why = match lack {
+                None => break result,
+                Some(Lack::Latches(_)) => Why::Latched,
+                Some(Lack::Loads(db, keys)) => Why::Cold(db, keys),
+            };
+            reply.truncate(mark);
+            if let Err(error) = self.get_over(why)? {
+                return Ok(Err(error));
+            }
+        };
+        if self.cx.has_changes() {
+            self.run.wrote.store(true, Ordering::Relaxed);
+        }
+        Ok(result)
+    }
+
+    /// Gets what the run lacks. As a rule the run ends for that, and the script begins again; but one of which a part has
+    /// been appended already must not do that part twice, so it waits here.
+    fn get_over(&mut self, why: Why) -> Result<CmdResult, Interrupt> {
+        if !self.is_in_parts {
+            self.why = Some(why);
+            return Err(Interrupt);
+        }
+        let refused = |refusal: Refusal| CommandError::new(refusal.to_string());
+        let mut done = self.cx.pause().map(drop).map_err(refused);
+        if let (Ok(()), Why::Cold(db, keys)) = (&done, &why) {
+            let loaded =
+                keys.iter().try_for_each(|key| self.node.store.load_and_wait(*db, key, self.env.now));
+            done = loaded.map_err(|message| CommandError::new(format!("ERR {message}")));
+        }
+        self.cx.resume(self.node.store.latch_all());
+        Ok(done)
+    }
+
+    /// Commands on whole databases latch for themselves what they need, which this run may hold. So what it has changed
+    /// is appended first; afterwards it gets all latches, since it cannot begin again for want of one.
+    fn on_databases(&mut self, spec: &CommandSpec, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+        let Handler::Keyspace(handler) = spec.handler else { return Err(NOT_ALLOWED) };
+        let db = self.cx.db();
+        let paused = self.cx.pause().map_err(|refusal| CommandError::new(refusal.to_string()));
+        let outcome = paused.and_then(|seen| {
+            self.depends_on = self.depends_on.max(seen);
+            let mut cx = KeyspaceCx { store: &self.node.store, db, env: self.env, may_wait: true };
+            handler(&mut cx, args, reply)
+        });
+        self.cx.resume(self.node.store.latch_all());
+        if spec.may_write() && outcome.is_ok() {
+            self.run.wrote.store(true, Ordering::Relaxed);
+        }
+        self.is_in_parts |= self.run.wrote.load(Ordering::Relaxed);
+        if let KeyspaceOutcome::Done(seq) = outcome? {
+            self.depends_on = self.depends_on.max(seq);
+        }
+        Ok(())
+    }
+}
+
+impl Host for ScriptHost<'_> {
+    fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
+        let args: OwnedArgs = args.iter().collect();
+        let mark = out.len();
+        let mut reply = Reply::new(out, protocol);
+        reply.limit(self.env.limits.max_reply_bytes);
+        let result = self.run_counted(args.as_args(), &mut reply).inspect_err(|_| reply.truncate(mark))?;
+        let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
+        if let Err(error) = result {
+            reply.truncate(mark);
+            reply.error(error.text());
+            self.tally.error(error.text());
+        }
+        Ok(())
+    }
+
+    fn check_permission(&mut self, args: &[&[u8]]) -> Permission {
+        let args: OwnedArgs = args.iter().collect();
+        match Self::find(args.as_args()) {
+            Some((spec, true)) => match self.session.account.user().check(spec, args.as_args()) {
+                Ok(()) => Permission::Granted,
+                Err(_) => Permission::Denied,
+            },
+            _ => Permission::NoSuchCommand,
+        }
+    }
+
+    fn log(&mut self, level: LogLevel, message: &[u8]) {
+        let message = String::from_utf8_lossy(message);
+        match level {
+            LogLevel::Debug => tracing::debug!(target: "script", "{message}"),
+            LogLevel::Verbose | LogLevel::Notice => tracing::info!(target: "script", "{message}"),
+            LogLevel::Warning => tracing::warn!(target: "script", "{message}"),
+        }
+    }
+
+    fn should_stop(&mut self) -> Option<Stop> {
+        if self.run.killed.load(Ordering::Relaxed) {
+            self.is_killed = true;
+            return Some(Stop::Kill);
+        }
+        if self.node.is_stopping() {
+            // Half of what it does must not stay.
+            self.why = Some(Why::Stopping);
+            return Some(Stop::Interrupt);
+        }
+        if self.run.elapsed() >= self.busy_after {
+            if !self.run.is_busy.swap(true, Ordering::Relaxed) {
+                self.run.tell(self.command);
+                self.node.store.begin_busy();
+            }
+            attendant::attend();
+        }
+        None
+    }
+
+    fn seed(&mut self) -> i32 {
+        // Any bits of it will do.
+        self.env.random as i32
+    }
+
+    fn cpu_seconds(&mut self) -> f64 {
+        self.run.elapsed().as_secs_f64()
+    }
+}
+
+/// Whether an XREAD or XREADGROUP has the option BLOCK.
+fn would_block(args: Args<'_>) -> bool {
+    let mut at = 1;
+    while let Some(option) = args.get(at) {
+        let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+        if is("BLOCK") || is("STREAMS") {
+            return is("BLOCK");
+        }
+        at += if is("GROUP") {
+            3
+        } else if is("COUNT") {
+            2
+        } else {
+            1
+        };
+    }
+    false
+}

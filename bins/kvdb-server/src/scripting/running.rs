@@ -1,0 +1,134 @@
+//! Scripts that run: how others see that one takes long, and how they end it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use kvdb_commands::{CommandError, errors};
+use kvdb_resp::{Args, OwnedArgs};
+use parking_lot::Mutex;
+
+const NOT_BUSY: CommandError = CommandError::fixed("NOTBUSY No scripts in execution right now.");
+const UNKILLABLE: CommandError = CommandError::fixed(
+    "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+);
+
+/// One that runs.
+pub struct Run {
+    began: Instant,
+    is_function: bool,
+    command: OnceLock<OwnedArgs>,
+    /// Whether it has changed something.
+    pub(super) wrote: AtomicBool,
+    /// Whether somebody wants it to end.
+    pub(super) killed: AtomicBool,
+    /// Whether others are told that it is busy.
+    pub(super) is_busy: AtomicBool,
+}
+
+impl Run {
+    /// How long it has run.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The command that runs it, once it is one that others are told of.
+    pub fn command(&self) -> Option<&OwnedArgs> {
+        self.command.get()
+    }
+
+    /// Tells others which command runs it.
+    pub(super) fn tell(&self, command: Args<'_>) {
+        self.command.get_or_init(|| OwnedArgs::from(command));
+    }
+
+    /// Whether it is a function.
+    pub fn is_function(&self) -> bool {
+        self.is_function
+    }
+}
+
+/// Parts of those that run: workers have to do with different ones, so that none waits for another's.
+const PARTS: usize = 16;
+
+/// Those that run, at most one on each worker.
+#[derive(Default)]
+pub struct Running([Part; PARTS]);
+
+/// Those that threads of some numbers run, on a cache line of their own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Part(Mutex<Vec<Arc<Run>>>);
+
+/// Which part is this thread's.
+fn own_part() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| number % PARTS)
+}
+
+/// One that runs, for as long as this lives.
+pub(super) struct Begun<'r> {
+    part: &'r Part,
+    run: Arc<Run>,
+}
+
+impl std::ops::Deref for Begun<'_> {
+    type Target = Run;
+
+    fn deref(&self) -> &Run {
+        &self.run
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.part.0.lock().retain(|run| !Arc::ptr_eq(run, &self.run));
+    }
+}
+
+impl Running {
+    pub(super) fn begin(&self, is_function: bool) -> Begun<'_> {
+        let run = Arc::new(Run {
+            began: Instant::now(),
+            is_function,
+            command: OnceLock::new(),
+            wrote: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
+        });
+        let part = &self.0[own_part()];
+        part.0.lock().push(run.clone());
+        Begun { part, run }
+    }
+
+    /// The one that has run the longest.
+    pub fn longest(&self) -> Option<Arc<Run>> {
+        let all = self.0.iter().filter_map(|part| part.0.lock().first().cloned());
+        all.min_by_key(|run| run.began)
+    }
+
+    /// Ends the one that has run the longest of those that have changed nothing, if it is a function, or a script, as is wished.
+    ///
+    /// # Errors
+    /// When there is none or only others, or each has changed something: a half of that must not stay.
+    pub fn kill(&self, function: bool) -> Result<(), CommandError> {
+        let mut all: Vec<Arc<Run>> = self.0.iter().flat_map(|part| part.0.lock().clone()).collect();
+        all.sort_by_key(|run| run.began);
+        // Who asks has heard of one that is busy, if there is one: no other is to end for that.
+        let some_are_busy = all.iter().any(|run| run.is_busy.load(Ordering::Relaxed));
+        let killable = |run: &&Arc<Run>| {
+            run.is_busy.load(Ordering::Relaxed) == some_are_busy && !run.wrote.load(Ordering::Relaxed)
+        };
+        let Some(run) = all.iter().filter(killable).find(|run| run.is_function == function) else {
+            return Err(match all.iter().find(killable) {
+                Some(_) if function => errors::BUSY_SCRIPT,
+                Some(_) => errors::BUSY_FUNCTION,
+                None if all.is_empty() => NOT_BUSY,
+                None => UNKILLABLE,
+            });
+        };
+        run.killed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}

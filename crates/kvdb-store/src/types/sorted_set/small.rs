@@ -1,0 +1,139 @@
+//! Small sorted sets: a pack of members and scores in turns, in their order.
+//!
+//! A score that is a whole number is an integer of the pack; any other is a mark and the eight bytes of the double,
+//! which can never be taken for the text of a number.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::large::compare_scores;
+use crate::entry::ValueRef;
+use crate::types::pack::{Cursor, Needle, Pack};
+
+/// Before the bytes of a double.
+const MARK: u8 = 0xff;
+/// Whole numbers up to this are exact.
+const EXACT: f64 = (1u64 << 53) as f64;
+
+/// Shows a score as an element of a pack.
+fn with_score<R>(score: f64, use_it: impl FnOnce(&[u8]) -> R) -> R {
+    if score.abs() < EXACT && score.fract() == 0.0 && !(score == 0.0 && score.is_sign_negative()) {
+        return use_it(itoa::Buffer::new().format(score as i64).as_bytes());
+    }
+    let mut bytes = [MARK; 9];
+    bytes[1..].copy_from_slice(&score.to_le_bytes());
+    use_it(&bytes)
+}
+
+fn read_score(element: ValueRef<'_>) -> f64 {
+    match element {
+        ValueRef::Int(int) => int as f64,
+        ValueRef::Bytes(bytes) => f64::from_le_bytes(*bytes.last_chunk().expect("a mark and eight bytes")),
+    }
+}
+
+fn compare(element: ValueRef<'_>, member: &[u8]) -> Ordering {
+    match element {
+        ValueRef::Bytes(bytes) => bytes.cmp(member),
+        ValueRef::Int(int) => itoa::Buffer::new().format(int).as_bytes().cmp(member),
+    }
+}
+
+/// Steps over the next member and its score.
+pub(super) fn forth<'p>(cursor: &mut Cursor<'p>) -> Option<(ValueRef<'p>, f64)> {
+    Some((cursor.next()?, read_score(cursor.next()?)))
+}
+
+/// Steps back over the member before and its score.
+pub(super) fn back<'p>(cursor: &mut Cursor<'p>) -> Option<(ValueRef<'p>, f64)> {
+    let score = read_score(cursor.back()?);
+    Some((cursor.back()?, score))
+}
+
+/// The place before the member of a rank, or behind all `len` of them; reached from the nearer end.
+pub(super) fn cursor(pack: &Pack, rank: usize, len: usize) -> Cursor<'_> {
+    if rank <= len / 2 {
+        let mut cursor = pack.first();
+        (0..2 * rank).for_each(|_| _ = cursor.pass());
+        cursor
+    } else {
+        let mut cursor = pack.end();
+        (2 * rank..2 * len).for_each(|_| _ = cursor.pass_back());
+        cursor
+    }
+}
+
+/// The ranks of the members between those below and those above a range, at most `most` from the lowest on.
+pub(super) fn ranks<'p>(
+    pack: &'p Pack,
+    most: usize,
+    is_below: impl Fn(ValueRef<'p>, f64) -> bool,
+    is_above: impl Fn(ValueRef<'p>, f64) -> bool,
+) -> Range<usize> {
+    let (mut cursor, mut ranks) = (pack.first(), 0..0);
+    while let Some((member, score)) = forth(&mut cursor) {
+        if ranks.is_empty() && is_below(member, score) {
+            ranks = ranks.end + 1..ranks.end + 1;
+        } else if ranks.len() == most || is_above(member, score) {
+            break;
+        } else {
+            ranks.end += 1;
+        }
+    }
+    ranks
+}
+
+/// A member's offset, rank and score.
+pub(super) fn find(pack: &Pack, member: &[u8]) -> Option<(usize, usize, f64)> {
+    let (mut cursor, needle) = (pack.first(), Needle::of(member));
+    for rank in 0.. {
+        let offset = cursor.offset();
+        if needle.is(cursor.next()?) {
+            return Some((offset, rank, read_score(cursor.next()?)));
+        }
+        cursor.pass();
+    }
+    None
+}
+
+/// Adds a member that is not there.
+pub(super) fn insert(pack: &mut Pack, member: &[u8], score: f64) {
+    let mut cursor = pack.first();
+    let offset = loop {
+        let offset = cursor.offset();
+        match forth(&mut cursor) {
+            Some((element, other))
+                if compare_scores(other, score).then_with(|| compare(element, member)).is_lt() => {}
+            _ => break offset,
+        }
+    };
+    // The score first: then the member goes to the same place.
+    with_score(score, |element| pack.insert(offset, element));
+    pack.insert(offset, member);
+}
+
+/// Takes out the member at an offset.
+pub(super) fn remove(pack: &mut Pack, offset: usize) {
+    pack.remove(offset, 2);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_score_comes_back() {
+        for score in
+            [0.0, -0.0, 1.0, -17.0, 0.1, 1e300, f64::INFINITY, f64::NEG_INFINITY, 5e-324, EXACT, EXACT - 1.0]
+        {
+            let mut pack = Pack::new();
+            insert(&mut pack, b"m", score);
+            let (_, read) = forth(&mut pack.first()).expect("there is one");
+            assert_eq!(read.to_bits(), score.to_bits(), "{score}");
+        }
+        // The bytes of this double are the text of a number.
+        let mut pack = Pack::new();
+        insert(&mut pack, b"m", f64::from_le_bytes(*b"12345678"));
+        assert_eq!(forth(&mut pack.first()).map(|(_, s)| s.to_le_bytes()), Some(*b"12345678"));
+    }
+}
