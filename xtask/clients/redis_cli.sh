@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# redis-cli as an operator uses it: single commands, standard input, --pipe, --scan, --bigkeys, RESP3 and INFO.
+# redis-cli as an operator uses it: single commands, standard input, --pipe, --scan, --bigkeys, --memkeys, --stat, --latency,
+# the documentation behind its hints, RESP3 and INFO.
 set -euo pipefail
 
 export REDISCLI_AUTH=${KVDB_PASSWORD:-}
@@ -53,6 +54,13 @@ for i in $(seq 1 5000); do printf 'SET pipe:%d %d\r\n' "$i" "$i"; done | cli --p
 
 says "redis_version:" info server
 says "Biggest string" --bigkeys
+says "Biggest string" --memkeys
+# Samples for a second, where nobody looks on; least, most and average in milliseconds, and how many.
+cli --latency | grep -qE '^[0-9]+ [0-9]+ [0-9.]+ [0-9]+$'
+# Goes on for ever and writes at once to a terminal alone.
+{ timeout 2 script -qfc "redis-cli -p $KVDB_PORT --stat -i 0.05" /dev/null || true; } | head -n 4 | grep -qE '^[0-9]+ .*[0-9]+ \(\+'
+# From this redis-cli takes its hints and its help.
+says "KEEPTTL" command docs set
 says "db0:keys=" info keyspace
 cli command count | grep -qE '^[1-9][0-9]+$'
 is OK flushall

@@ -5,12 +5,23 @@
 //! of the machine falls on both, on the same file system with the same durability. Work that a server puts off (a flush,
 //! a rewrite) is waited for and charged to the point that caused it.
 
+mod audience;
+mod big;
+mod commands;
 mod drive;
+mod engine_rows;
+mod engine_table;
+mod expiry;
+mod idle;
 mod lsm;
+mod memory;
+mod pause;
+mod peers;
 mod plot;
 mod probe;
 mod report;
 mod sittings;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,26 +29,38 @@ use std::time::Duration;
 use crate::campaign::Policy;
 use crate::failure::{Outcome, While, fail};
 use crate::server::{Build, Product, Server, Subject};
-use crate::workspace::{self, Scratch};
-use crate::{markdown, process, wire};
+use crate::workspace::Scratch;
+use crate::{process, wire};
+use commands::{Command, Data, Family};
 use drive::{Generator, Load, Seen};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Options {
     /// KVDB and redis-server side by side.
     Redis(Paired),
+    /// What silent connections cost.
+    Idle(idle::Options),
+    /// Keys that have expired and are still there.
+    Expiry(expiry::Options),
+    /// How long other clients wait while a key of millions of elements is built, loaded, walked and removed.
+    Pause(pause::Options),
     /// The storage engine beside RocksDB, fjall and redb.
     Lsm(lsm::Options),
+    /// The storage engine with a database many times larger than its memory, from bulk load to restoration.
+    Big(big::Options),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Paired {
     /// How many times each server runs; their order alternates.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=50))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=50))]
     pairs: u32,
-    /// Only these commands.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Test::Get, Test::Set, Test::Incr, Test::Mset, Test::Setex, Test::Getrange])]
-    only: Vec<Test>,
+    /// Which commands.
+    #[arg(long, value_enum, default_value_t = Family::Strings)]
+    family: Family,
+    /// Only these of them.
+    #[arg(long, value_delimiter = ',', value_parser = commands::named)]
+    only: Vec<&'static Command>,
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
     pipelines: Vec<usize>,
     #[arg(long, value_enum, default_value_t = Policy::Everysec)]
@@ -60,6 +83,9 @@ pub(crate) struct Paired {
     /// Numbers of small keys for the memory table; 0 for no such table.
     #[arg(long, value_delimiter = ',', default_values_t = [1_000_000, 5_000_000])]
     memory_keys: Vec<u64>,
+    /// Elements of each type for the memory table of types; 0 for no such table.
+    #[arg(long, default_value_t = 1_000_000)]
+    memory_elements: u64,
     #[command(flatten)]
     subject: Subject,
     /// Add the pairs of this run to those in this file, and make the table of all of them.
@@ -70,33 +96,20 @@ pub(crate) struct Paired {
     markdown: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Test {
-    Get,
-    Set,
-    Incr,
-    Mset,
-    Setex,
-    Getrange,
-}
-
-impl Test {
-    /// The command's name in the generator's mix.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Set => "set",
-            Self::Incr => "incr",
-            Self::Mset => "mset",
-            Self::Setex => "setex",
-            Self::Getrange => "getrange",
+impl Paired {
+    /// The name of the page's part that this makes.
+    fn section(&self) -> String {
+        let durability = self.appendfsync.name();
+        match self.family {
+            Family::Strings => format!("bench redis {durability}"),
+            Family::Types => format!("bench redis types {durability}"),
         }
     }
 }
 
 /// One row of the speed table: a sample of each server per pair.
 struct Case {
-    test: Test,
+    command: &'static Command,
     pipeline: usize,
     baseline: Vec<Sample>,
     candidate: Vec<Sample>,
@@ -131,12 +144,18 @@ const SMALL_KEY_AND_VALUE: u32 = 32;
 
 /// How long a server may work on after the last reply.
 const SETTLE_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may work on after the data was made, which is to be no part of what is measured.
+const SETTLE_DATA_WITHIN: Duration = Duration::from_secs(90);
 
 pub(crate) fn run(options: &Options) -> Outcome {
     process::catch_interrupts();
     match options {
         Options::Redis(options) => paired(options),
+        Options::Idle(options) => idle::run(options),
+        Options::Expiry(options) => expiry::run(options),
+        Options::Pause(options) => pause::run(options),
         Options::Lsm(options) => lsm::run(options),
+        Options::Big(options) => big::run(options),
     }
 }
 
@@ -154,42 +173,44 @@ fn paired(options: &Paired) -> Outcome {
     };
     for pair in earlier..earlier + options.pairs {
         let redis_first = pair % 2 == 0;
-        for redis in [redis_first, !redis_first] {
+        for (data, redis) in
+            data_of(&cases).into_iter().flat_map(|data| [(data, redis_first), (data, !redis_first)])
+        {
             let name = if redis { "redis" } else { ours };
-            eprintln!("pair {} of {}: {name}", pair + 1, earlier + options.pairs);
-            bench.speed(redis, &mut cases).while_doing(|| format!("measuring {name}"))?;
+            eprintln!("pair {} of {}: {name}, {data:?}", pair + 1, earlier + options.pairs);
+            bench.speed(redis, data, &mut cases).while_doing(|| format!("measuring {name}"))?;
         }
         if let Some(file) = &options.sittings {
             sittings::append_pair(file, &cases)?;
         }
     }
-    let mut memory = Vec::new();
-    for &keys in options.memory_keys.iter().filter(|&&keys| keys > 0) {
-        eprintln!("memory of {keys} keys");
-        memory.push(Memory {
-            keys,
-            baseline: bench.memory(true, keys)?,
-            candidate: bench.memory(false, keys)?,
-        });
-    }
     let mut text = report::speed(&cases, ours)?;
+    let memory = bench.memory_table(ours)?;
     if !memory.is_empty() {
-        text = format!("{text}\n{}", report::memory(&memory, ours)?);
+        text = format!("{text}\n{memory}");
     }
     println!("\n{text}");
     if let Some(page) = &options.markdown {
-        let root = workspace::root()?;
-        let args: Vec<String> = std::env::args().skip(1).collect();
         let pairs = earlier + options.pairs;
-        let circumstances = report::provenance(&root);
-        let text = format!("`cargo xtask {}`, {pairs} pairs; {circumstances}.\n\n{text}", args.join(" "));
-        markdown::replace_section(
-            &root.join(page),
-            &format!("bench redis {}", options.appendfsync.name()),
-            &text,
+        report::publish(
+            page,
+            &options.section(),
+            &format!("Redis {}, {pairs} pairs.\n\n{text}", report::redis_version()),
         )?;
     }
     Ok(())
+}
+
+/// The data that the cases need, each of which gets a server of its own: what is done in the background about some of it
+/// is to be no part of what another costs.
+fn data_of(cases: &[Case]) -> Vec<Data> {
+    let mut all = Vec::new();
+    for case in cases {
+        if !all.contains(&case.command.data) {
+            all.push(case.command.data);
+        }
+    }
+    all
 }
 
 struct Bench<'a> {
@@ -200,10 +221,15 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn cases(&self) -> Vec<Case> {
-        let tests = self.options.only.iter();
-        let case = |test, pipeline| Case { test, pipeline, baseline: Vec::new(), candidate: Vec::new() };
-        tests
-            .flat_map(|&test| self.options.pipelines.iter().map(move |&pipeline| case(test, pipeline)))
+        let all: Vec<&'static Command> = match &self.options.only[..] {
+            [] => self.options.family.commands().iter().collect(),
+            only => only.to_vec(),
+        };
+        let case =
+            |command, pipeline| Case { command, pipeline, baseline: Vec::new(), candidate: Vec::new() };
+        let pipelines = &self.options.pipelines;
+        all.into_iter()
+            .flat_map(|command| pipelines.iter().map(move |&pipeline| case(command, pipeline)))
             .collect()
     }
 
@@ -217,8 +243,8 @@ impl Bench<'_> {
         Server::start(if redis { &self.redis } else { &self.candidate }, dir, &settings)
     }
 
-    /// Runs every case once on a fresh server.
-    fn speed(&self, redis: bool, cases: &mut [Case]) -> Outcome {
+    /// Runs every case over some data once, on a fresh server.
+    fn speed(&self, redis: bool, data: Data, cases: &mut [Case]) -> Outcome {
         let scratch = Scratch::new("bench")?;
         let mut server = self.start(redis, &scratch.path().join("data"))?;
         let load = Load {
@@ -228,14 +254,13 @@ impl Bench<'_> {
             keyspace: self.options.keyspace,
             value_size: self.options.value_size,
         };
-        load.preload()?;
-        expect_keys(&server, self.options.keyspace)?;
-        probe::settle(server.pid(), SETTLE_WITHIN)?;
-        for case in cases {
+        expect_keys(&server, load.preload(data)?)?;
+        probe::settle(server.pid(), SETTLE_DATA_WITHIN)?;
+        for case in cases.iter_mut().filter(|case| case.command.data == data) {
             if process::interrupted() {
                 fail!("interrupted");
             }
-            let sample = self.point(&load, server.pid(), case.test, case.pipeline);
+            let sample = self.point(&load, server.pid(), case.command, case.pipeline);
             server.expect_alive()?;
             if redis { &mut case.baseline } else { &mut case.candidate }.push(sample?);
         }
@@ -243,17 +268,41 @@ impl Bench<'_> {
     }
 
     /// One point: a short run to learn the speed and to warm up, then the run that counts.
-    fn point(&self, load: &Load, server: u32, test: Test, pipeline: usize) -> Outcome<Sample> {
+    fn point(&self, load: &Load, server: u32, command: &Command, pipeline: usize) -> Outcome<Sample> {
         let batch = (load.connections * pipeline) as u64;
-        let warm_up = load.run(test, pipeline, batch * 20)?;
+        load.prepare(command, batch * 20)?;
+        let warm_up = load.run(command, pipeline, batch * 20)?;
+        let requests = ((warm_up.per_second * self.options.seconds) as u64).max(batch * 20);
+        load.prepare(command, requests)?;
         let before = probe::settle(server, SETTLE_WITHIN)?;
-        let requests = (warm_up.per_second * self.options.seconds) as u64;
-        let seen = load.run(test, pipeline, requests.max(batch * 20))?;
+        let seen = load.run(command, pipeline, requests)?;
         let used = probe::settle(server, SETTLE_WITHIN)?.since(before);
         let sample = Sample { seen, used };
         let (cpu, speed) = (sample.cpu_per_op(), sample.seen.per_second);
-        eprintln!("  {:<9} P={pipeline:<3} {cpu:>7.0} ns/op {speed:>9.0} ops/s", test.name());
+        eprintln!("  {:<13} P={pipeline:<3} {cpu:>7.0} ns/op {speed:>9.0} ops/s", command.name);
         Ok(sample)
+    }
+
+    /// What data costs in memory, or nothing where that is not asked for.
+    fn memory_table(&self, ours: &str) -> Outcome<String> {
+        if self.options.family == Family::Types {
+            let elements = self.options.memory_elements;
+            return if elements == 0 {
+                Ok(String::new())
+            } else {
+                memory::table(&memory::of_types(self, elements)?, elements, ours)
+            };
+        }
+        let mut rows = Vec::new();
+        for &keys in self.options.memory_keys.iter().filter(|&&keys| keys > 0) {
+            eprintln!("memory of {keys} keys");
+            rows.push(Memory {
+                keys,
+                baseline: self.memory(true, keys)?,
+                candidate: self.memory(false, keys)?,
+            });
+        }
+        if rows.is_empty() { Ok(String::new()) } else { report::memory(&rows, ours) }
     }
 
     /// Resident bytes that `keys` keys of 16 bytes with values of 16 bytes add.
@@ -268,10 +317,10 @@ impl Bench<'_> {
             keyspace: keys,
             value_size: 16,
         };
-        load.preload()?;
+        load.preload(Data::Strings)?;
         expect_keys(&server, keys)?;
         probe::settle(server.pid(), SETTLE_WITHIN)?;
-        let full = probe::resident(server.pid())?;
+        let full = probe::resident_at_rest(server.pid())?;
         server.stop()?;
         Ok(full.saturating_sub(empty))
     }

@@ -61,6 +61,10 @@ pub(crate) struct Campaign {
     pub(crate) policy: Policy,
     /// How long before a disaster an acknowledgement stops being a promise.
     window: Duration,
+    /// Whether a disaster ends what clients hear at the same instant. A power loss does. Its rehearsal does not: the server
+    /// lives on for a moment on a file system that is gone, on which Linux lets an fdatasync succeed whose write was under
+    /// way (the conversion of an unwritten extent fails, and nobody is told). What is acknowledged then is no promise.
+    pub(crate) silences: bool,
     /// Acknowledgements after this were no promise; `None` when all were.
     promised_until: Option<Instant>,
     seed: u64,
@@ -79,7 +83,16 @@ impl Campaign {
         let mut rng = Rng::new(seed);
         let ledger = Ledger::new(choices.connections, rng.next());
         let window = choices.window_ms.map_or_else(|| default_window(choices.policy), Duration::from_millis);
-        Ok(Self { program, policy: choices.policy, window, promised_until: None, seed, rng, ledger })
+        Ok(Self {
+            program,
+            policy: choices.policy,
+            window,
+            silences: false,
+            promised_until: None,
+            seed,
+            rng,
+            ledger,
+        })
     }
 
     /// Starts the server over `data` without waiting for it.
@@ -105,12 +118,13 @@ impl Campaign {
         lifetime: Duration,
         disaster: impl FnOnce(Server) -> Outcome,
     ) -> Outcome {
+        let all_count = self.window.is_zero() && !self.silences;
         let (window, promised_until) = (self.window, &mut self.promised_until);
         let port = server.port();
         self.ledger.load_until(port, |may_refuse| {
             thread::sleep(lifetime);
             server.expect_alive()?;
-            *promised_until = if window.is_zero() { None } else { Instant::now().checked_sub(window) };
+            *promised_until = if all_count { None } else { Instant::now().checked_sub(window) };
             may_refuse.store(true, Ordering::SeqCst);
             disaster(server)
         })

@@ -8,63 +8,29 @@
 //!
 //! While the load runs, every reply is compared with the model as well.
 
+mod collection;
+mod write;
+
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::failure::{Outcome, fail};
+use crate::failure::{Outcome, While, fail};
 use crate::rng::Rng;
 use crate::wire::{Connection, Reply, encode};
+use collection::{KINDS, kind_of};
+use write::{Cell, SHARED, State, Write, describe, name};
 
-/// Keys of one lane: the first hold strings, the rest counters.
+/// Keys of one lane: the first hold strings, then come counters, the rest are collections.
 const STRINGS: usize = 150;
 const COUNTERS: usize = 50;
-const KEYS: usize = STRINGS + COUNTERS;
+const COLLECTIONS: usize = 8 * KINDS.len();
+const KEYS: usize = STRINGS + COUNTERS + COLLECTIONS;
 
 /// Commands that one lane writes before it reads replies, at most.
 const PIPELINE: u64 = 24;
-
-/// Far longer than any campaign: an expiry must survive, and must not strike.
-const SECONDS_TO_LIVE: &[u8] = b"1000000";
-
-const SHARED: &[u8] = b"shared:counter";
-
-/// The value of a key, and whether it has an expiry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Cell {
-    value: Vec<u8>,
-    expires: bool,
-}
-
-/// The keys of one lane; `None` is a key that does not exist.
-type State = Vec<Option<Cell>>;
-
-#[derive(Debug, Clone)]
-enum Write {
-    Set {
-        key: usize,
-        value: Vec<u8>,
-    },
-    SetWithExpiry {
-        key: usize,
-        value: Vec<u8>,
-    },
-    /// All or nothing, like everything in one command.
-    SetMany([usize; 3], Vec<u8>),
-    Append {
-        key: usize,
-        value: Vec<u8>,
-    },
-    Increment {
-        key: usize,
-    },
-    Delete {
-        key: usize,
-    },
-    IncrementShared,
-}
 
 /// # Invariants
 /// - `state` is what the server holds once the writes of `sent` are taken back: the last verified state.
@@ -196,7 +162,7 @@ impl Lane {
                 return Ok(());
             }
             for write in &self.sent[first..] {
-                let reply = match connection.receive() {
+                let reply = match write.receive(&mut connection) {
                     Ok(reply) => reply,
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                         fail!("lane {}: {error}", self.id);
@@ -223,6 +189,29 @@ impl Lane {
     }
 
     fn choose(&mut self) -> Write {
+        match self.rng.below(100) {
+            0..50 => self.choose_collection(),
+            50..55 => {
+                let number = 1 + self.rng.below(5);
+                let writes = (0..number).map(|_| {
+                    if self.rng.one_in(3) { self.choose_string() } else { self.choose_collection() }
+                });
+                // What a transaction replies must be known beforehand.
+                Write::Transaction(writes.filter(|write| !matches!(write, Write::IncrementShared)).collect())
+            }
+            _ => self.choose_string(),
+        }
+    }
+
+    fn choose_collection(&mut self) -> Write {
+        self.count += 1;
+        let key =
+            STRINGS + COUNTERS + usize::try_from(self.rng.below(COLLECTIONS as u64)).expect("an index fits");
+        let value = self.value();
+        Write::Change { key, change: kind_of(key).choose(&mut self.rng, self.count, value) }
+    }
+
+    fn choose_string(&mut self) -> Write {
         self.count += 1;
         let rng = &mut self.rng;
         let string = |rng: &mut Rng| usize::try_from(rng.below(STRINGS as u64)).expect("an index fits");
@@ -233,7 +222,7 @@ impl Lane {
             57..67 => Write::SetWithExpiry { key, value: self.value() },
             67..73 => Write::SetMany([key, string(rng), string(rng)], self.value()),
             73..85 => Write::Increment { key: STRINGS + key % COUNTERS },
-            85..93 => Write::Delete { key: (key * 7 + 3) % KEYS },
+            85..93 => Write::Delete { key: (key * 7 + 3) % (STRINGS + COUNTERS) },
             _ => Write::IncrementShared,
         }
     }
@@ -253,24 +242,31 @@ impl Lane {
 
     fn read_back(&self, server: &mut Connection) -> Outcome<State> {
         let mut bytes = Vec::new();
-        for key in 0..KEYS {
+        for key in 0..STRINGS + COUNTERS {
             let name = name(self.id, key);
             encode(&mut bytes, &[b"GET", &name]);
             encode(&mut bytes, &[b"PTTL", &name]);
         }
+        for key in STRINGS + COUNTERS..KEYS {
+            kind_of(key).ask(&name(self.id, key), &mut bytes);
+        }
         server.send(&bytes)?;
         let mut state = Vec::with_capacity(KEYS);
-        for key in 0..KEYS {
+        for key in 0..STRINGS + COUNTERS {
             state.push(match (server.receive()?, server.receive()?) {
                 (Reply::Nil, Reply::Integer(-2)) => None,
                 (Reply::Bulk(value), Reply::Integer(ttl)) if ttl > 0 || ttl == -1 => {
-                    Some(Cell { value, expires: ttl > 0 })
+                    Some(Cell::String { value, expires: ttl > 0 })
                 }
                 (value, ttl) => {
                     let name = String::from_utf8_lossy(&name(self.id, key)).into_owned();
                     fail!("{name}: GET and PTTL answered {value:?} and {ttl:?}");
                 }
             });
+        }
+        for key in STRINGS + COUNTERS..KEYS {
+            let found = kind_of(key).read(server).while_doing(|| format!("lane {}, key {key}", self.id))?;
+            state.push(found.map(Cell::Collection));
         }
         Ok(state)
     }
@@ -324,110 +320,9 @@ impl Lane {
     }
 }
 
-fn name(lane: usize, key: usize) -> Vec<u8> {
-    format!("lane{lane}:key{key}").into_bytes()
-}
-
-fn describe(cell: Option<&Cell>) -> String {
-    cell.map_or_else(
-        || "nothing".to_owned(),
-        |cell| {
-            let start = String::from_utf8_lossy(&cell.value[..cell.value.len().min(24)]).into_owned();
-            let expiry = if cell.expires { ", with an expiry" } else { "" };
-            format!("{} bytes {start:?}{expiry}", cell.value.len())
-        },
-    )
-}
-
-impl Write {
-    /// The keys it touches, each once.
-    fn keys(&self) -> Vec<usize> {
-        match self {
-            Self::Set { key, .. }
-            | Self::SetWithExpiry { key, .. }
-            | Self::Append { key, .. }
-            | Self::Increment { key }
-            | Self::Delete { key } => vec![*key],
-            Self::SetMany(keys, _) => {
-                let mut keys = keys.to_vec();
-                keys.sort_unstable();
-                keys.dedup();
-                keys
-            }
-            Self::IncrementShared => Vec::new(),
-        }
-    }
-
-    fn encode(&self, lane: usize, out: &mut Vec<u8>) {
-        let name = |key: &usize| name(lane, *key);
-        match self {
-            Self::Set { key, value } => encode(out, &[b"SET", &name(key), value]),
-            Self::SetWithExpiry { key, value } => {
-                encode(out, &[b"SETEX", &name(key), SECONDS_TO_LIVE, value])
-            }
-            Self::SetMany(keys, value) => {
-                let [a, b, c] = keys.each_ref().map(name);
-                encode(out, &[b"MSET", &a, value, &b, value, &c, value]);
-            }
-            Self::Append { key, value } => encode(out, &[b"APPEND", &name(key), value]),
-            Self::Increment { key } => encode(out, &[b"INCR", &name(key)]),
-            Self::Delete { key } => encode(out, &[b"DEL", &name(key)]),
-            Self::IncrementShared => encode(out, &[b"INCR", SHARED]),
-        }
-    }
-
-    /// Changes `state` as the command does and returns the reply that it must have; `None` when others decide it too.
-    fn apply(&self, state: &mut State) -> Option<Reply> {
-        let ok = Reply::Simple("OK".to_owned());
-        match self {
-            Self::Set { key, value } => {
-                state[*key] = Some(Cell { value: value.clone(), expires: false });
-                Some(ok)
-            }
-            Self::SetWithExpiry { key, value } => {
-                state[*key] = Some(Cell { value: value.clone(), expires: true });
-                Some(ok)
-            }
-            Self::SetMany(keys, value) => {
-                for key in keys {
-                    state[*key] = Some(Cell { value: value.clone(), expires: false });
-                }
-                Some(ok)
-            }
-            Self::Append { key, value } => {
-                let cell = state[*key].get_or_insert(Cell { value: Vec::new(), expires: false });
-                cell.value.extend_from_slice(value);
-                Some(Reply::Integer(i64::try_from(cell.value.len()).expect("a string's length fits")))
-            }
-            Self::Increment { key } => {
-                let cell = state[*key].get_or_insert(Cell { value: b"0".to_vec(), expires: false });
-                let digits = std::str::from_utf8(&cell.value).expect("a counter holds digits");
-                let value = digits.parse::<i64>().expect("a counter holds a number") + 1;
-                cell.value = value.to_string().into_bytes();
-                Some(Reply::Integer(value))
-            }
-            Self::Delete { key } => Some(Reply::Integer(i64::from(state[*key].take().is_some()))),
-            Self::IncrementShared => None,
-        }
-    }
-}
-
-impl fmt::Display for Write {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Set { key, value } => write!(f, "SET of key {key} to {} bytes", value.len()),
-            Self::SetWithExpiry { key, value } => write!(f, "SETEX of key {key} to {} bytes", value.len()),
-            Self::SetMany(keys, value) => write!(f, "MSET of keys {keys:?} to {} bytes", value.len()),
-            Self::Append { key, value } => write!(f, "APPEND of {} bytes to key {key}", value.len()),
-            Self::Increment { key } => write!(f, "INCR of key {key}"),
-            Self::Delete { key } => write!(f, "DEL of key {key}"),
-            Self::IncrementShared => write!(f, "INCR of the shared counter"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::collection::Change;
     use super::*;
 
     fn set(key: usize, value: &str) -> Write {
@@ -470,13 +365,27 @@ mod tests {
         let writes = vec![set(1, "a"), set(2, "b"), Write::SetWithExpiry { key: 3, value: b"cc".to_vec() }];
         let gap = state_after(&[writes[0].clone(), writes[2].clone()]);
         let mut torn = state_after(&writes);
-        torn[3].as_mut().expect("set").value.truncate(1);
+        torn[3] = Some(Cell::string(b"c", true));
         let mut immortal = state_after(&writes);
-        immortal[3].as_mut().expect("set").expires = false;
+        immortal[3] = Some(Cell::string(b"cc", false));
         for state in [gap, torn, immortal] {
             let failure = lane(writes.clone()).settle(state, 1).expect_err("refused").to_string();
             assert!(failure.contains("no prefix"), "{failure}");
         }
+    }
+
+    #[test]
+    fn half_of_a_transaction_and_half_of_a_change_are_found() {
+        let change = |key: usize, change: Change| Write::Change { key, change };
+        let names = || vec![b"a".to_vec(), b"b".to_vec()];
+        let (hash, list) = (STRINGS + COUNTERS, STRINGS + COUNTERS + 1);
+        let fields = change(hash, Change::SetFields(names(), b"v".to_vec()));
+        let values = change(list, Change::Push { left: true, values: names() });
+        let whole = vec![Write::Transaction(vec![fields.clone(), values])];
+        assert_eq!(lane(whole.clone()).settle(state_after(&whole), 1).expect("accepted"), 1);
+        assert!(lane(whole).settle(state_after(std::slice::from_ref(&fields)), 0).is_err());
+        let half = change(hash, Change::SetFields(vec![b"a".to_vec()], b"v".to_vec()));
+        assert!(lane(vec![fields]).settle(state_after(&[half]), 0).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `cargo xtask load`: a load generator that costs little, since it shares the machine with the server it measures.
 
 pub(crate) mod engine;
-mod epoll;
+pub(crate) mod epoll;
 pub(crate) mod mix;
 mod replies;
 
@@ -43,7 +43,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 64)]
     value_size: usize,
     /// Commands and weights: names (get, set, setex, incr, mset, getrange, append, del, exists, ping) or whole commands
-    /// with {key}, {value}, {rand} (12 digits) and {int} (a 9-digit number): "get=80,SETEX {key} 60 {value}=20".
+    /// with {key}, {value}, {rand} (12 digits), {below:100} (12 digits too) and {int} (a 9-digit number): "get=80,SETEX {key} 60 {value}=20".
     #[arg(long, default_value = "get=80,set=20")]
     mix: String,
     /// Take keys one after the other: a preload.

@@ -10,11 +10,14 @@ mod clients;
 mod conformance;
 mod coverage;
 mod crash;
+mod differential;
 mod failure;
+mod frameworks;
 mod fuzz;
 mod ledger;
 mod load;
 mod markdown;
+mod memory_limit;
 mod miri;
 mod powerloss;
 mod process;
@@ -22,6 +25,7 @@ mod rigs;
 mod rng;
 mod server;
 mod setup;
+mod suites;
 mod test;
 mod tidy;
 mod wire;
@@ -63,8 +67,14 @@ enum Command {
     Bench(bench::Options),
     /// Runs the tests of Redis 7.0 itself against the server.
     Conformance(conformance::Options),
+    /// Sends random commands to KVDB and to Redis and compares what they reply and what they hold.
+    Differential(differential::Options),
     /// Runs scenarios in real client libraries against the server.
     Clients(clients::Options),
+    /// Runs the test suites of client libraries against the server.
+    Suites(suites::Options),
+    /// Runs scenarios in applications' frameworks against the server.
+    Frameworks(frameworks::Options),
 }
 
 fn main() -> ExitCode {
@@ -83,7 +93,10 @@ fn main() -> ExitCode {
         Command::Powerloss(options) => powerloss::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Differential(options) => differential::run(&options),
         Command::Clients(options) => clients::run(&options),
+        Command::Suites(options) => suites::run(&options),
+        Command::Frameworks(options) => frameworks::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! `cargo xtask miri`: the tests of the unsafe code under Miri, which sees undefined behaviour that a test run does not.
 //!
-//! Provenance is strict: resident entries are tagged pointers, and a tag must not be what makes an address a pointer.
+//! Provenance is strict: resident entries and members are tagged pointers, and a tag must not be what makes an address a
+//! pointer.
 
 use std::process::Command;
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     )?;
     let mut tests = Command::new("rustup");
     tests.args(["run", "nightly", "cargo", "miri", "test", "-p", "kvdb-store", "--lib"]);
-    tests.args(["--", "entry::", "table::"]);
+    tests.args(["--", "entry::", "table::", "member::"]);
     // Isolation would keep proptest from reading its files of known failures.
     tests.env("MIRIFLAGS", "-Zmiri-strict-provenance -Zmiri-disable-isolation");
     tests.env("PROPTEST_CASES", options.cases.to_string()).env("CARGO_TARGET_DIR", root.join("target/miri"));

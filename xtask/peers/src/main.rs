@@ -46,6 +46,9 @@ struct Options {
     /// Seconds for each workload that is not bounded by the data set.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
+    /// How many times as many writes as keys there are in `overwrite`.
+    #[arg(long, default_value_t = 2)]
+    overwrite_rounds: u64,
     /// Client threads of the read workloads.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -78,6 +81,7 @@ fn run(options: &Options) -> Result<(), engine::Failure> {
         key_bytes: options.key_bytes,
         value_bytes: options.value_bytes,
         seconds: options.seconds,
+        overwrite_rounds: options.overwrite_rounds,
         threads: options.threads,
         seed: options.seed,
     };

@@ -13,6 +13,8 @@ use crate::measure::{Measured, Recorder, Totals};
 const SCAN: u64 = 100;
 /// Entries that a seek reads.
 const SEEK: usize = 10;
+/// Keys of which the first half is deleted at once.
+const STRETCH: u64 = 2000;
 /// Writes a second of the writer beside readers.
 const BESIDE: u64 = 10_000;
 
@@ -24,7 +26,10 @@ pub enum Workload {
     Fillrandom,
     /// Every key once in random order, in batches: a data set for the workloads that follow; not a measurement.
     Load,
-    /// Random keys are written again for the given time; what is left to compact counts.
+    /// Reads everything once, so that what fits into memory is there; not a measurement.
+    Warm,
+    /// Random keys are written again, as many as there are keys and that several times over; what is left to compact
+    /// counts. Bounded by number and not by time, because more writes mean more to compact for each.
     Overwrite,
     /// Random keys that exist.
     Readrandom,
@@ -34,7 +39,7 @@ pub enum Workload {
     Readwhilewriting,
     /// Finds a random place and reads ten entries.
     Seekrandom,
-    /// Deletes every other key in stretches of a thousand, and scans over what is gone.
+    /// Deletes every other thousand of keys, and scans over each when it is gone.
     Deletescan,
     /// YCSB A: half reads, half updates, of keys by a zipfian distribution.
     YcsbA,
@@ -56,6 +61,7 @@ impl Workload {
             Self::Fillseq => "fillseq",
             Self::Fillrandom => "fillrandom",
             Self::Load => "load",
+            Self::Warm => "warm",
             Self::Overwrite => "overwrite",
             Self::Readrandom => "readrandom",
             Self::Readmissing => "readmissing",
@@ -79,6 +85,7 @@ pub struct Plan {
     pub key_bytes: usize,
     pub value_bytes: usize,
     pub seconds: f64,
+    pub overwrite_rounds: u64,
     pub threads: usize,
     pub seed: u64,
 }
@@ -291,8 +298,10 @@ pub fn run(workload: Workload, plan: &Plan, engine: &dyn Engine, dir: &Path) -> 
             | Workload::YcsbC
             | Workload::Readwhilewriting
     );
-    if workload == Workload::Load {
-        load(plan, engine)?;
+    match workload {
+        Workload::Load => load(plan, engine)?,
+        Workload::Warm => drop(engine.scan(&[], plan.entries as usize)?),
+        _ => {}
     }
     let inserted = AtomicU64::new(plan.entries);
     let before = Totals::now()?;
@@ -303,13 +312,13 @@ pub fn run(workload: Workload, plan: &Plan, engine: &dyn Engine, dir: &Path) -> 
         let mut client = Client::new(plan, engine, started, number);
         let c = &mut client;
         match workload {
-            Workload::Load => {}
+            Workload::Load | Workload::Warm => {}
             Workload::Fillseq => c.each(0..entries, |c, n| c.put(n))?,
             Workload::Fillrandom => c.each(0..entries, |c, _| {
                 let n = c.random.below(entries);
                 c.put(n)
             })?,
-            Workload::Overwrite => c.repeat(until, |c| {
+            Workload::Overwrite => c.each(0..entries * plan.overwrite_rounds, |c, _| {
                 let n = c.random.below(entries);
                 c.put(n)
             })?,
@@ -325,23 +334,15 @@ pub fn run(workload: Workload, plan: &Plan, engine: &dyn Engine, dir: &Path) -> 
                 let n = c.random.below(entries);
                 c.scan(n, SEEK)
             })?,
-            Workload::Deletescan => {
-                let mut gone = 0;
-                c.repeat(until, |c| {
-                    if gone < entries {
-                        let from = gone;
-                        gone += 2000;
-                        for n in from..(from + 1000).min(entries) {
-                            c.plan.write_key(Plan::present(n), &mut c.key);
-                            c.user_bytes += c.plan.key_bytes as u64;
-                            c.engine.delete(&c.key)?;
-                        }
-                        return c.scan(from, SEEK);
-                    }
-                    let n = c.random.below(entries / 2000 + 1) * 2000;
-                    c.scan(n, SEEK)
-                })?;
-            }
+            Workload::Deletescan => c.each(0..entries.div_ceil(STRETCH), |c, stretch| {
+                let from = stretch * STRETCH;
+                for n in from..(from + STRETCH / 2).min(entries) {
+                    c.plan.write_key(Plan::present(n), &mut c.key);
+                    c.user_bytes += c.plan.key_bytes as u64;
+                    c.engine.delete(&c.key)?;
+                }
+                c.scan(from, SEEK)
+            })?,
             Workload::YcsbA | Workload::YcsbB | Workload::YcsbC | Workload::YcsbF => {
                 let zipf = zipf.as_ref().expect("made above for these workloads");
                 let reads = match workload {

@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
-use super::Test;
+use super::audience::Audience;
+use super::commands::{Command as Measured, Data};
 use crate::failure::{Failure, Outcome, fail};
 use crate::load::engine::{self, Address, Plan};
-use crate::load::mix::{self, Keys, Mix};
+use crate::load::mix::{Keys, Mix};
 use crate::process;
 
 /// No point takes longer, however slow the server.
@@ -40,35 +41,62 @@ pub(super) struct Seen {
 }
 
 impl Load {
-    pub(super) fn run(&self, test: Test, pipeline: usize, requests: u64) -> Outcome<Seen> {
-        match self.generator {
-            Generator::RedisBenchmark => self.redis_benchmark(test, pipeline, requests),
-            Generator::Own => self.own(test.name(), self.connections, pipeline, requests, Keys::Random),
+    /// Sends what is measured; commands that `redis-benchmark` cannot send come from our own generator.
+    pub(super) fn run(&self, command: &Measured, pipeline: usize, requests: u64) -> Outcome<Seen> {
+        let ours = self.generator == Generator::Own || command.data != Data::Strings;
+        if !ours {
+            return self.redis_benchmark(command, pipeline, requests);
         }
+        let mix = Mix::of(command.name, command.template, self.value_size)?;
+        let audience = match command.subscribers {
+            0 => None,
+            size => Some(Audience::gather(self.port, size)?),
+        };
+        let seen = self.own(mix, self.connections, pipeline, requests, (Keys::Random, self.keyspace))?;
+        if let Some(audience) = audience {
+            audience.expect(seen.requests, self.value_size)?;
+        }
+        Ok(seen)
     }
 
-    /// Writes every key of the keyspace once.
-    pub(super) fn preload(&self) -> Outcome {
-        self.own("set", 8, 64, self.keyspace, Keys::Sequential).map(|_| ())
+    /// Sends what must precede `requests` of a command.
+    pub(super) fn prepare(&self, command: &Measured, requests: u64) -> Outcome {
+        let Some(before) = command.before else { return Ok(()) };
+        let mix = Mix::of(before, before, self.value_size)?;
+        self.own(mix, 8, 64, requests, (Keys::Random, self.keyspace)).map(|_| ())
+    }
+
+    /// Makes the data; returns how many keys it has.
+    pub(super) fn preload(&self, data: Data) -> Outcome<u64> {
+        let Some((making, commands, keys)) = data.making(self.keyspace) else { return Ok(0) };
+        self.fill(&making, commands, data.range(commands))?;
+        Ok(keys)
+    }
+
+    /// Sends `making` so many times; its `{rand}` counts from 0 and begins again at `range`.
+    pub(super) fn fill(&self, making: &str, commands: u64, range: u64) -> Outcome {
+        let mix = Mix::of("preload", making, self.value_size)?;
+        self.own(mix, 8, 16, commands, (Keys::Sequential, range)).map(|_| ())
     }
 
     fn own(
         &self,
-        mix: &str,
+        mix: Mix,
         connections: usize,
         pipeline: usize,
         requests: u64,
-        keys: Keys,
+        (keys, keyspace): (Keys, u64),
     ) -> Outcome<Seen> {
+        let name = mix.commands[0].name.clone();
         let plan = Plan {
             address: Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))),
             password: None,
             connections,
             threads: 1,
             pipeline,
-            mix: Mix::parse(mix, self.value_size)?,
+            mix,
             keys,
-            keyspace: self.keyspace,
+            keyspace,
             rate: None,
             duration: LIMIT,
             requests,
@@ -77,10 +105,10 @@ impl Load {
         };
         let report = engine::run(&plan, |_, _| {})?;
         if let Some(error) = report.first_error {
-            fail!("{mix} was answered with {error}");
+            fail!("{name} was answered with {error}");
         }
         if report.unanswered > 0 {
-            fail!("{} commands of {mix} were not answered", report.unanswered);
+            fail!("{} commands of {name} were not answered", report.unanswered);
         }
         let all = report.overall();
         Ok(Seen {
@@ -92,10 +120,9 @@ impl Load {
     }
 
     /// The same command over the same keys: `redis-benchmark` puts twelve random digits where we say so.
-    fn redis_benchmark(&self, test: Test, pipeline: usize, requests: u64) -> Outcome<Seen> {
-        let template = mix::named(test.name()).unwrap_or_default();
+    fn redis_benchmark(&self, command: &Measured, pipeline: usize, requests: u64) -> Outcome<Seen> {
         let value = "x".repeat(self.value_size);
-        let words = template.split_whitespace().map(|word| {
+        let words = command.template.split_whitespace().map(|word| {
             word.replace("{key}", "key:__rand_int__")
                 .replace("{rand}", "__rand_int__")
                 .replace("{value}", &value)

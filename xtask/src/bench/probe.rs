@@ -84,6 +84,24 @@ pub(super) fn resident(pid: u32) -> Outcome<u64> {
     Ok(field(&status, "VmRSS:") * 1024)
 }
 
+/// Resident memory of the server when it gives back no more of it: what was written has gone to the disk by then, and the
+/// allocator has returned what it keeps for a while, which takes ten seconds.
+pub(super) fn resident_at_rest(server: u32) -> Outcome<u64> {
+    const LOOK: Duration = Duration::from_millis(500);
+    const AT_REST: Duration = Duration::from_secs(12);
+    const LIMIT: Duration = Duration::from_secs(90);
+    let start = Instant::now();
+    let (mut least, mut since) = (resident(server)?, start);
+    while since.elapsed() < AT_REST && start.elapsed() < LIMIT && !process::interrupted() {
+        thread::sleep(LOOK);
+        let now = resident(server)?;
+        if now < least - least / 200 {
+            (least, since) = (now, Instant::now());
+        }
+    }
+    resident(server)
+}
+
 fn field(status: &str, name: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Case, Memory, Sample};
 use crate::failure::Outcome;
-use crate::process;
+use crate::{markdown, process, workspace};
 
 /// The median of per-pair ratios, with the least and the greatest.
 struct Ratio {
@@ -68,7 +68,7 @@ pub(super) fn speed(cases: &[Case], ours: &str) -> Outcome<String> {
         writeln!(
             out,
             "| {} | {} | {:.0} | {:.0} | {} | {:.0} | {:.0} | {} | {:.2} / {:.2} | {:.2} / {:.2} | {:.3} / {:.3} |",
-            case.test.name().to_uppercase(),
+            case.command.name.to_uppercase(),
             case.pipeline,
             cpu.0,
             cpu.1,
@@ -109,17 +109,26 @@ pub(super) fn memory(rows: &[Memory], ours: &str) -> Outcome<String> {
     Ok(out)
 }
 
-/// When, where and on which commit the figures came about.
-pub(super) fn provenance(root: &Path) -> String {
+/// Puts `text` into a page of the documentation, between the markers of `section`, under the command that made it and its
+/// circumstances.
+pub(super) fn publish(page: &Path, section: &str, text: &str) -> Outcome {
+    let root = workspace::root()?;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let text =
+        format!("`cargo xtask {}`; {}.\n\n{}", args.join(" "), circumstances(&root), text.trim_start());
+    markdown::replace_section(&root.join(page), section, &text)
+}
+
+/// The version of the Redis server that stands beside.
+pub(super) fn redis_version() -> String {
     let said = process::output(Command::new("redis-server").arg("--version"), Duration::from_secs(30));
     let said = said.unwrap_or_default();
-    let redis =
-        said.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("of unknown version");
-    format!("{}, Redis {redis}", circumstances(root))
+    let version = said.split_whitespace().find_map(|word| word.strip_prefix("v="));
+    version.unwrap_or("of unknown version").to_owned()
 }
 
 /// When, where and on which commit something was measured.
-pub(super) fn circumstances(root: &Path) -> String {
+fn circumstances(root: &Path) -> String {
     let ask = |program: &str, args: &[&str]| {
         let mut command = Command::new(program);
         let said = process::output(command.current_dir(root).args(args), Duration::from_secs(30));

@@ -17,7 +17,8 @@ use crate::failure::{Outcome, While, fail};
 const BASELINE: &str = "baseline";
 const CANDIDATE: &str = "candidate";
 
-/// Adds the samples of earlier sittings to `cases`; returns how many pairs they were.
+/// Adds the samples of earlier sittings to `cases`; returns how many pairs the row with most of them has. A sitting may
+/// have measured some of the commands only.
 pub(super) fn read(path: &Path, cases: &mut [Case]) -> Outcome<u32> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -27,10 +28,10 @@ pub(super) fn read(path: &Path, cases: &mut [Case]) -> Outcome<u32> {
     for line in text.lines() {
         add(line, cases).while_doing(|| format!("reading `{line}` in {}", path.display()))?;
     }
-    let pairs = cases.first().map_or(0, |case| case.baseline.len());
-    if cases.iter().any(|case| (case.baseline.len(), case.candidate.len()) != (pairs, pairs)) {
-        fail!("{} holds other commands than those asked for, or a pair that is not whole", path.display());
+    if let Some(case) = cases.iter().find(|case| case.baseline.len() != case.candidate.len()) {
+        fail!("{} holds a pair of {} that is not whole", path.display(), case.command.name);
     }
+    let pairs = cases.iter().map(|case| case.baseline.len()).max().unwrap_or(0);
     Ok(u32::try_from(pairs)?)
 }
 
@@ -40,7 +41,7 @@ fn add(line: &str, cases: &mut [Case]) -> Outcome {
         fail!("a sample has nine fields");
     };
     let pipeline: usize = pipeline.parse()?;
-    let Some(case) = cases.iter_mut().find(|case| case.test.name() == test && case.pipeline == pipeline)
+    let Some(case) = cases.iter_mut().find(|case| case.command.name == test && case.pipeline == pipeline)
     else {
         return Ok(());
     };
@@ -79,7 +80,7 @@ fn line(case: &Case, server: &str, sample: &Sample) -> String {
     let Sample { seen, used } = sample;
     format!(
         "{} {} {server} {} {} {} {} {} {}\n",
-        case.test.name(),
+        case.command.name,
         case.pipeline,
         seen.requests,
         seen.per_second,
@@ -92,11 +93,16 @@ fn line(case: &Case, server: &str, sample: &Sample) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Test;
     use super::*;
+    use crate::bench::commands;
 
     fn case() -> Case {
-        Case { test: Test::Set, pipeline: 16, baseline: Vec::new(), candidate: Vec::new() }
+        Case {
+            command: commands::named("set").expect("measured"),
+            pipeline: 16,
+            baseline: Vec::new(),
+            candidate: Vec::new(),
+        }
     }
 
     #[test]

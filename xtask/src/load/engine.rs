@@ -192,6 +192,8 @@ struct Connection {
     input: Vec<u8>,
     /// Send (or intended) times in nanoseconds since the start, and commands, of what is unanswered.
     in_flight: VecDeque<(u64, usize)>,
+    /// How many replies to the first of these have come: several commands that go together are one here.
+    answered: u32,
 }
 
 impl<'a> Worker<'a> {
@@ -331,14 +333,20 @@ impl<'a> Worker<'a> {
         // Replies to one pipeline took equally long, and recording them together costs as much as recording one.
         let mut alike = ((0, 0), 0);
         while let Some((length, is_error)) = replies::first(&connection.input[read..])? {
-            let Some((sent, command)) = connection.in_flight.pop_front() else {
+            let Some(&(sent, command)) = connection.in_flight.front() else {
                 fail!("the server sent a reply to nothing");
             };
-            if alike.0 != (sent, command) {
-                self.report.record(alike.0, now, alike.1);
-                alike = ((sent, command), 0);
+            connection.answered += 1;
+            if connection.answered == self.plan.mix.commands[command].replies {
+                connection.answered = 0;
+                connection.in_flight.pop_front();
+                if alike.0 != (sent, command) {
+                    self.report.record(alike.0, now, alike.1);
+                    alike = ((sent, command), 0);
+                }
+                alike.1 += 1;
+                replies += 1;
             }
-            alike.1 += 1;
             if is_error {
                 self.report.errors += 1;
                 let text = &connection.input[read..read + length];
@@ -346,7 +354,6 @@ impl<'a> Worker<'a> {
                 self.report.first_error.get_or_insert_with(first);
             }
             read += length;
-            replies += 1;
         }
         self.report.record(alike.0, now, alike.1);
         connection.input.drain(..read);
@@ -381,6 +388,7 @@ impl Connection {
             wants_write: false,
             input: Vec::new(),
             in_flight: VecDeque::new(),
+            answered: 0,
         })
     }
 

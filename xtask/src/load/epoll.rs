@@ -5,19 +5,19 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-pub(super) struct Epoll {
+pub(crate) struct Epoll {
     fd: OwnedFd,
     events: Vec<libc::epoll_event>,
 }
 
 /// What is possible on a socket.
-pub(super) struct Ready {
-    pub(super) token: usize,
-    pub(super) writable: bool,
+pub(crate) struct Ready {
+    pub(crate) token: usize,
+    pub(crate) writable: bool,
 }
 
 impl Epoll {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: epoll_create1 takes one flag and returns a new descriptor or -1.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if fd < 0 {
@@ -29,12 +29,12 @@ impl Epoll {
     }
 
     /// Watches `socket` for replies, under `token`.
-    pub(super) fn add(&self, socket: &impl AsRawFd, token: usize) -> io::Result<()> {
+    pub(crate) fn add(&self, socket: &impl AsRawFd, token: usize) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, socket.as_raw_fd(), token, false)
     }
 
     /// Watches `socket` for room to write too, or no longer.
-    pub(super) fn want_write(&self, socket: &impl AsRawFd, token: usize, wanted: bool) -> io::Result<()> {
+    pub(crate) fn want_write(&self, socket: &impl AsRawFd, token: usize, wanted: bool) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, socket.as_raw_fd(), token, wanted)
     }
 
@@ -47,7 +47,7 @@ impl Epoll {
     }
 
     /// Waits for at most `limit` and returns what is ready, which may be nothing.
-    pub(super) fn wait(&mut self, limit: Duration) -> io::Result<impl Iterator<Item = Ready>> {
+    pub(crate) fn wait(&mut self, limit: Duration) -> io::Result<impl Iterator<Item = Ready>> {
         let limit = libc::timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(limit.subsec_nanos()),

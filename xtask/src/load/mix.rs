@@ -46,6 +46,8 @@ pub(crate) struct Mix {
 pub(crate) struct Template {
     pub(crate) name: String,
     weight: u64,
+    /// How many replies answer it: more than one where it is several commands (`MULTI ; INCR {key} ; EXEC`).
+    pub(super) replies: u32,
     bytes: Vec<u8>,
     slots: Vec<Slot>,
 }
@@ -54,6 +56,8 @@ pub(crate) struct Template {
 enum Slot {
     /// The twelve digits of a key number or of `{rand}`.
     Digits(usize),
+    /// Twelve digits of a number below one of its own, of `{below:100}`.
+    Below(usize, u64),
     /// The nine digits of `{int}`.
     Integer(usize),
 }
@@ -92,6 +96,11 @@ impl Mix {
         Ok(Self { commands, total_weight })
     }
 
+    /// A mix of one command (or several that go together, with ` ; ` between them), written out.
+    pub(crate) fn of(name: &str, template: &str, value_size: usize) -> Outcome<Self> {
+        Ok(Self { commands: vec![Template::new(name, template, 1, value_size)?], total_weight: 1 })
+    }
+
     /// Picks a command by weight.
     pub(super) fn choose(&self, rng: &mut Rng) -> usize {
         if self.commands.len() == 1 {
@@ -110,28 +119,38 @@ impl Mix {
 
 impl Template {
     fn new(name: &str, template: &str, weight: u64, value_size: usize) -> Outcome<Self> {
+        let mut made =
+            Self { name: name.to_owned(), weight, replies: 0, bytes: Vec::new(), slots: Vec::new() };
+        for command in template.split(" ; ") {
+            made.add(command, value_size)?;
+        }
+        Ok(made)
+    }
+
+    /// Appends one command to what is sent.
+    fn add(&mut self, command: &str, value_size: usize) -> Outcome {
         let mut args = Vec::new();
         let mut marks = Vec::new();
-        for word in template.split_whitespace() {
+        for word in command.split_whitespace() {
             args.push(fill(word, value_size, args.len(), &mut marks)?);
         }
-        let mut bytes = Vec::new();
-        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-        encode(&mut bytes, &args);
         // Where an argument stands in the whole is known once what precedes it is encoded: its header and all before.
         let mut start_of = Vec::new();
-        let mut at = format!("*{}\r\n", args.len()).len();
+        let mut at = self.bytes.len() + format!("*{}\r\n", args.len()).len();
         for arg in &args {
             at += format!("${}\r\n", arg.len()).len();
             start_of.push(at);
             at += arg.len() + 2;
         }
-        let place = |(arg, slot): (usize, Slot)| match slot {
+        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        encode(&mut self.bytes, &args);
+        self.replies += 1;
+        self.slots.extend(marks.into_iter().map(|(arg, slot)| match slot {
             Slot::Digits(offset) => Slot::Digits(start_of[arg] + offset),
+            Slot::Below(offset, end) => Slot::Below(start_of[arg] + offset, end),
             Slot::Integer(offset) => Slot::Integer(start_of[arg] + offset),
-        };
-        let slots = marks.into_iter().map(place).collect();
-        Ok(Self { name: name.to_owned(), weight, bytes, slots })
+        }));
+        Ok(())
     }
 
     /// Appends the command with fresh numbers below `keyspace`; `next` is the state of sequential keys.
@@ -153,6 +172,9 @@ impl Template {
                         Keys::Sequential => next.fetch_add(1, Ordering::Relaxed) % keyspace,
                     };
                     digits(&mut out[start + at..start + at + KEY_DIGITS], number);
+                }
+                Slot::Below(at, end) => {
+                    digits(&mut out[start + at..start + at + KEY_DIGITS], rng.below(end));
                 }
                 Slot::Integer(at) => {
                     digits(&mut out[start + at..start + at + 9], 100_000_000 + rng.below(900_000_000));
@@ -192,7 +214,15 @@ fn fill(word: &str, value_size: usize, arg: usize, marks: &mut Vec<(usize, Slot)
                 out.extend((0..value_size).map(letter));
             }
             other => {
-                fail!("`{{{other}}}` is no placeholder: there are {{key}}, {{value}}, {{rand}} and {{int}}")
+                let end =
+                    other.strip_prefix("below:").and_then(|end| end.parse().ok()).filter(|&end| end > 0);
+                let Some(end) = end else {
+                    fail!(
+                        "`{{{other}}}` is no placeholder: there are {{key}}, {{value}}, {{rand}}, {{int}} and {{below:100}}"
+                    )
+                };
+                marks.push((arg, Slot::Below(out.len(), end)));
+                out.extend_from_slice(&[b'0'; KEY_DIGITS]);
             }
         }
         rest = &rest[open + length + 1..];
@@ -224,6 +254,33 @@ mod tests {
         assert_eq!(sent("get"), "*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000041\r\n");
         assert_eq!(sent("GET a{rand}b{rand}=3").len(), "*2\r\n$3\r\nGET\r\n$26\r\n".len() + 28);
         assert!(sent("EXPIRE {key} {int}").contains("$9\r\n"));
+    }
+
+    #[test]
+    fn commands_that_go_together_are_patched_each_and_answered_together() {
+        let mix = Mix::of("two", "MULTI ; INCR {key} ; EXEC", 3).expect("parses");
+        let mut out = Vec::new();
+        mix.commands[0].write(&mut out, Keys::Sequential, 1000, &AtomicU64::new(41), &mut Rng::new(1));
+        let sent = String::from_utf8(out).expect("text");
+        assert_eq!(
+            sent,
+            "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$16\r\nkey:000000000041\r\n*1\r\n$4\r\nEXEC\r\n"
+        );
+        assert_eq!(mix.commands[0].replies, 3);
+    }
+
+    #[test]
+    fn a_number_may_have_a_bound_of_its_own() {
+        let mix = Mix::of("own", "GET {below:7}", 3).expect("parses");
+        let mut rng = Rng::new(1);
+        for _ in 0..100 {
+            let mut out = Vec::new();
+            mix.commands[0].write(&mut out, Keys::Sequential, 1000, &AtomicU64::new(41), &mut rng);
+            let sent = String::from_utf8(out).expect("text");
+            let number = sent.trim_end().rsplit("\r\n").next().unwrap_or_default();
+            assert!(number.len() == KEY_DIGITS && number.parse::<u64>().expect("a number") < 7, "{sent:?}");
+        }
+        assert!(Mix::of("none", "GET {below:0}", 3).is_err());
     }
 
     #[test]

@@ -1,0 +1,357 @@
+//! When two replies count as equal, and the list of true differences.
+//!
+//! As a rule replies are equal when they are the same in type, order and every byte. What is compared otherwise stands in
+//! [`EXCEPTIONS`], each with its reason. Error texts are the same but for control characters in what they repeat, which
+//! KVDB shows as spaces.
+
+use super::reply::{Reply, number_text};
+use super::template::Word;
+
+/// How the replies to a command are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// The same in every byte.
+    Exact,
+    /// An array as a multiset.
+    Unordered,
+    /// An array of names and values, or a map, as a multiset of pairs.
+    UnorderedPairs,
+    /// Strings that are numbers, as numbers.
+    Numbers,
+    /// Integers may be this far apart, as long as none is negative.
+    Near(i64),
+    /// Names and values of what is the server's own are left out, and moments are not compared.
+    StreamInfo,
+    /// The third of the four fields of every entry is a time that may differ.
+    PendingEntries,
+    /// Names of encodings that stand for each other.
+    Encoding,
+    /// What a whole iteration returns, as a set; cursors are not compared.
+    Scan,
+    /// Any choice of those that are there, as many as were asked for.
+    RandomChoice,
+    /// As a choice, and the same elements are removed from the other side.
+    RandomRemoval,
+    /// The server chooses the ID: the other is given the same.
+    ChosenId,
+    /// The consumer that the command names is made first, on both sides.
+    KnownConsumer,
+}
+
+impl Rule {
+    /// Whether one look at two replies is enough, so that the command may stand in a transaction.
+    pub(super) fn needs_replies_only(self) -> bool {
+        !matches!(
+            self,
+            Self::Scan | Self::RandomChoice | Self::RandomRemoval | Self::ChosenId | Self::KnownConsumer
+        )
+    }
+}
+
+/// Commands whose replies are not compared byte by byte, and why.
+pub(super) const EXCEPTIONS: &[(&[&str], Rule, &str)] = &[
+    (
+        &["KEYS", "SMEMBERS", "HKEYS", "HVALS", "SINTER", "SUNION", "SDIFF"],
+        Rule::Unordered,
+        "Redis replies in the order of a hash table, which it does not promise",
+    ),
+    (
+        &["HGETALL"],
+        Rule::UnorderedPairs,
+        "Redis replies in the order of a hash table, which it does not promise",
+    ),
+    (
+        &[
+            "ZADD",
+            "ZINCRBY",
+            "ZSCORE",
+            "ZMSCORE",
+            "ZRANGE",
+            "ZREVRANGE",
+            "ZRANGEBYSCORE",
+            "ZREVRANGEBYSCORE",
+            "ZPOPMIN",
+            "ZPOPMAX",
+            "BZPOPMIN",
+            "BZPOPMAX",
+            "ZMPOP",
+            "BZMPOP",
+            "ZUNION",
+            "ZINTER",
+            "ZDIFF",
+        ],
+        Rule::Numbers,
+        "KVDB prints scores as Redis 7.2 does, with the fewest digits; 7.0 prints seventeen",
+    ),
+    (
+        &["TTL", "EXPIRETIME", "OBJECT IDLETIME"],
+        Rule::Near(2),
+        "seconds are counted from when the command came, and it came to one server later",
+    ),
+    (&["PTTL", "PEXPIRETIME"], Rule::Near(2000), "as with TTL, in milliseconds"),
+    (
+        &["XINFO"],
+        Rule::StreamInfo,
+        "times pass, the radix tree is Redis' own, and 7.2 tells more times than 7.0",
+    ),
+    (&["XPENDING"], Rule::PendingEntries, "the time since an entry was delivered passes"),
+    (
+        &["OBJECT ENCODING"],
+        Rule::Encoding,
+        "KVDB names the encodings of Redis 7.2, which has listpacks for short lists and for small sets, and \
+         makes a sorted set for as many elements as the command names; and it goes by what \
+         a string is, where Redis remembers how it was made",
+    ),
+    (
+        &["SCAN", "HSCAN", "SSCAN", "ZSCAN"],
+        Rule::Scan,
+        "cursors and the order of an iteration are the server's own",
+    ),
+    (
+        &["RANDOMKEY", "SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER"],
+        Rule::RandomChoice,
+        "any choice is right that is one of what is there",
+    ),
+    (
+        &["XCLAIM", "XAUTOCLAIM", "XREADGROUP"],
+        Rule::KnownConsumer,
+        "KVDB makes the consumer as Redis 7.2 does; 7.0 makes it when it gets its first entry",
+    ),
+    (&["SPOP"], Rule::RandomRemoval, "any choice is right that is one of what is there"),
+];
+
+/// For a type: what KVDB may call what Redis 7.0 calls otherwise.
+const ENCODINGS: &[(&str, &str, &str)] = &[
+    ("string", "embstr", "raw"),
+    ("list", "listpack", "quicklist"),
+    ("set", "listpack", "hashtable"),
+    ("zset", "skiplist", "listpack"),
+    // SORT leaves a sorted set of Redis in another form than it found it in.
+    ("zset", "listpack", "skiplist"),
+];
+
+/// Whether two names of an encoding stand for each other in a value of this type.
+pub(super) fn same_encoding(kind: &Reply, ours: &Reply, theirs: &Reply) -> bool {
+    let is_row = |(of, a, b): &(&str, &str, &str)| {
+        [kind, ours, theirs].map(Reply::bytes) == [of, a, b].map(|text| Some(text.as_bytes()))
+    };
+    ours == theirs || ENCODINGS.iter().any(is_row)
+}
+
+/// The command in capitals, and its first argument after it when it has subcommands.
+fn names_of(command: &[Word]) -> (String, String) {
+    let upper =
+        |word: Option<&Word>| String::from_utf8_lossy(word.map_or(&[], Vec::as_slice)).to_ascii_uppercase();
+    let name = upper(command.first());
+    let with_first = format!("{name} {}", upper(command.get(1)));
+    (name, with_first)
+}
+
+pub(super) fn rule_of(command: &[Word]) -> Rule {
+    let (name, with_first) = names_of(command);
+    if name == "XADD" && command.iter().any(|word| word == b"*") {
+        return Rule::ChosenId;
+    }
+    let found = EXCEPTIONS
+        .iter()
+        .find(|(names, ..)| names.iter().any(|listed| *listed == name || *listed == with_first));
+    found.map_or(Rule::Exact, |(_, rule, _)| *rule)
+}
+
+/// Whether the replies are equal by the rule; those of rules that need more than replies are compared as they are.
+pub(super) fn agree(rule: Rule, ours: &Reply, theirs: &Reply) -> bool {
+    if ours == theirs {
+        return true;
+    }
+    if let (Reply::Error(ours), Reply::Error(theirs)) = (ours, theirs) {
+        return printable(ours) == printable(theirs) || is_newer_text(ours, theirs);
+    }
+    match rule {
+        Rule::Near(distance) => match (ours, theirs) {
+            (Reply::Integer(ours), Reply::Integer(theirs)) => {
+                *ours >= 0 && *theirs >= 0 && (ours - theirs).abs() <= distance
+            }
+            _ => false,
+        },
+        Rule::Encoding => {
+            ENCODINGS.iter().any(|(kind, ..)| same_encoding(&Reply::Simple((*kind).to_owned()), ours, theirs))
+        }
+        _ => normal(rule, ours) == normal(rule, theirs),
+    }
+}
+
+/// How errors begin that Redis 7.2 and KVDB word in one way, and Redis 7.0 in another.
+const NEWER_TEXTS: &[(&str, &str)] = &[
+    ("ERR Unbalanced 'xread' list of streams", "ERR Unbalanced XREAD list of streams"),
+    ("ERR Unbalanced 'xreadgroup' list of streams", "ERR Unbalanced XREAD list of streams"),
+    (
+        "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        "ERR The ID specified in XSETID is smaller than the target stream top item",
+    ),
+];
+
+fn is_newer_text(ours: &str, theirs: &str) -> bool {
+    NEWER_TEXTS.iter().any(|(new, old)| ours.starts_with(new) && theirs.starts_with(old))
+}
+
+fn printable(error: &str) -> String {
+    let text: String = error.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim_end().to_owned()
+}
+
+/// The reply without what the rule leaves open.
+pub(super) fn normal(rule: Rule, reply: &Reply) -> Reply {
+    let reply = reply.clone();
+    match rule {
+        Rule::Unordered => sorted(reply),
+        Rule::UnorderedPairs => match reply {
+            Reply::Array(flat) if flat.len() % 2 == 0 => {
+                sorted(Reply::Array(flat.chunks(2).map(|pair| Reply::Array(pair.to_vec())).collect()))
+            }
+            Reply::Map(mut pairs) => {
+                pairs.sort();
+                Reply::Map(pairs)
+            }
+            other => other,
+        },
+        Rule::Numbers => reply.map_leaves(&number),
+        Rule::StreamInfo => without(reply, OWN_OF_STREAMS).map_leaves(&without_moment),
+        Rule::PendingEntries => without_times(reply),
+        _ => reply,
+    }
+}
+
+fn sorted(reply: Reply) -> Reply {
+    match reply {
+        Reply::Array(mut elements) => {
+            elements.sort();
+            Reply::Array(elements)
+        }
+        Reply::Set(mut elements) => {
+            elements.sort();
+            Reply::Set(elements)
+        }
+        other => other,
+    }
+}
+
+fn number(leaf: Reply) -> Reply {
+    match &leaf {
+        Reply::Bulk(bytes) => match str::from_utf8(bytes).ok().and_then(number_text) {
+            Some(text) => Reply::Bulk(text.into_bytes()),
+            None => leaf,
+        },
+        _ => leaf,
+    }
+}
+
+/// What XINFO tells and every server has its own of.
+const OWN_OF_STREAMS: &[&str] =
+    &["idle", "inactive", "seen-time", "active-time", "radix-tree-keys", "radix-tree-nodes"];
+
+/// Replaces a moment in Unix milliseconds of this century.
+fn without_moment(leaf: Reply) -> Reply {
+    match leaf {
+        Reply::Integer(number) if (1_000_000_000_000..4_000_000_000_000).contains(&number) => {
+            Reply::Integer(0)
+        }
+        other => other,
+    }
+}
+
+fn without(reply: Reply, names: &[&str]) -> Reply {
+    let is_named =
+        |reply: &Reply| reply.bytes().is_some_and(|bytes| names.iter().any(|name| name.as_bytes() == bytes));
+    match reply {
+        Reply::Array(elements) => {
+            let mut kept = Vec::new();
+            let mut elements = elements.into_iter();
+            while let Some(element) = elements.next() {
+                if is_named(&element) {
+                    elements.next();
+                } else {
+                    kept.push(without(element, names));
+                }
+            }
+            Reply::Array(kept)
+        }
+        Reply::Map(pairs) => {
+            let kept = pairs.into_iter().filter(|(name, _)| !is_named(name));
+            Reply::Map(kept.map(|(name, value)| (name, without(value, names))).collect())
+        }
+        other => other,
+    }
+}
+
+fn without_times(reply: Reply) -> Reply {
+    let Reply::Array(entries) = reply else { return reply };
+    let entries = entries.into_iter().map(|entry| match entry {
+        Reply::Array(mut fields) if fields.len() == 4 => {
+            fields.remove(2);
+            Reply::Array(fields)
+        }
+        other => other,
+    });
+    Reply::Array(entries.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<Word> {
+        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    fn bulks(texts: &[&str]) -> Reply {
+        Reply::Array(texts.iter().map(|text| Reply::Bulk(text.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn rules_are_found_by_name_in_any_case_and_by_subcommand() {
+        assert_eq!(rule_of(&words("smembers k")), Rule::Unordered);
+        assert_eq!(rule_of(&words("Object Encoding k")), Rule::Encoding);
+        assert_eq!(rule_of(&words("OBJECT HELP")), Rule::Exact);
+        assert_eq!(rule_of(&words("XADD k * f v")), Rule::ChosenId);
+        assert_eq!(rule_of(&words("XADD k 1-1 f v")), Rule::Exact);
+        assert_eq!(rule_of(&[]), Rule::Exact);
+    }
+
+    #[test]
+    fn each_rule_leaves_open_what_it_says_and_no_more() {
+        let (ab, ba, bb) = (bulks(&["a", "b"]), bulks(&["b", "a"]), bulks(&["b", "b"]));
+        assert!(
+            agree(Rule::Unordered, &ab, &ba)
+                && !agree(Rule::Exact, &ab, &ba)
+                && !agree(Rule::Unordered, &ab, &bb)
+        );
+        let (pairs, turned) = (bulks(&["a", "1", "b", "2"]), bulks(&["b", "2", "a", "1"]));
+        assert!(agree(Rule::UnorderedPairs, &pairs, &turned));
+        assert!(!agree(Rule::UnorderedPairs, &pairs, &bulks(&["a", "2", "b", "1"])));
+        assert!(agree(Rule::Numbers, &bulks(&["m", "0.1"]), &bulks(&["m", "0.10000000000000001"])));
+        assert!(!agree(Rule::Numbers, &bulks(&["m", "0.1"]), &bulks(&["m", "0.2"])));
+        assert!(agree(Rule::Near(2), &Reply::Integer(5), &Reply::Integer(7)));
+        assert!(!agree(Rule::Near(2), &Reply::Integer(-1), &Reply::Integer(-2)));
+        assert!(agree(Rule::StreamInfo, &bulks(&["a", "1", "idle", "5"]), &bulks(&["a", "1", "idle", "6"])));
+        assert!(!agree(Rule::StreamInfo, &bulks(&["a", "1", "idle", "5"]), &bulks(&["a", "2", "idle", "5"])));
+        let (listpack, quicklist) = (Reply::Bulk(b"listpack".to_vec()), Reply::Bulk(b"quicklist".to_vec()));
+        assert!(
+            agree(Rule::Encoding, &listpack, &quicklist) && !agree(Rule::Encoding, &quicklist, &listpack)
+        );
+        let kind = |text: &str| Reply::Simple(text.to_owned());
+        assert!(same_encoding(&kind("list"), &listpack, &quicklist));
+        assert!(!same_encoding(&kind("set"), &listpack, &quicklist));
+        let error = |text: &str| Reply::Error(text.to_owned());
+        assert!(!agree(Rule::Unordered, &error("ERR a"), &error("ERR b")));
+        assert!(agree(Rule::Exact, &error("ERR a b  "), &error("ERR a\tb")));
+        let (new, old) = NEWER_TEXTS[0];
+        assert!(
+            agree(Rule::Exact, &error(new), &error(old)) && !agree(Rule::Exact, &error(old), &error(new))
+        );
+    }
+
+    #[test]
+    fn every_exception_has_a_reason() {
+        assert!(EXCEPTIONS.iter().all(|(names, _, reason)| !names.is_empty() && reason.len() > 10));
+    }
+}
