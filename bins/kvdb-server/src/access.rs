@@ -51,9 +51,7 @@ impl Node {
         self.note_denied(account, client.or(looked_up.as_deref()), context, spec, args, denied);
         Err(Refused::Denied(denied, denied.sentence(account.name(), spec)))
     }
-}
 
-impl Node {
     /// Counts and logs what the user of a client was denied.
     pub fn note_denied(
         &self,

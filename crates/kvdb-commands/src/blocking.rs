@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use kvdb_resp::{OwnedArgs, Protocol, Reply};
 use kvdb_store::types::List;
-use kvdb_store::{Env, Place, ReadCx, Scratch, Sleeper, Store};
+use kvdb_store::{Env, Guards, Place, ReadCx, Scratch, Sleeper, Store};
 use parking_lot::Mutex;
 
 use crate::acl::{Account, Denied};
@@ -165,6 +165,34 @@ impl Sleeping {
         if let Some(wake) = wake {
             wake();
         }
+    }
+}
+
+/// Takes the latches of a run that may change keys, once nobody waits for one of these keys who has not tried again since it
+/// was changed: those come first.
+///
+/// # Errors
+/// A busy script has one of the latches.
+#[inline]
+pub fn latch_in_turn<'s, K: Iterator<Item = (u16, Place)>>(
+    store: &'s Arc<Store>,
+    env: Env,
+    scratch: &mut Scratch,
+    latch: impl Fn() -> Option<Guards<'s>>,
+    keys: impl Fn() -> K,
+) -> Result<Guards<'s>, CommandError> {
+    loop {
+        let guards = latch().ok_or(errors::BUSY_SCRIPT)?;
+        if !guards.has_sleepers() {
+            return Ok(guards);
+        }
+        let before = scratch.ready.len();
+        scratch.ready.extend(keys().filter(|&(db, place)| guards.unserved(db, place)));
+        if scratch.ready.len() == before {
+            return Ok(guards);
+        }
+        drop(guards);
+        serve(store, Env { located: None, ..env }, scratch);
     }
 }
 

@@ -187,18 +187,15 @@ fn attempt(
     beside: Beside,
 ) -> Result<Outcome, Failed> {
     let mark = reply.len();
-    let mut guards = loop {
-        let guards = take_latches(spec, store, db, env.located, &beside, args)?;
-        if !is_first || !guards.has_sleepers() || !spec.is_write() {
-            break guards;
-        }
-        let waited_for = unserved(spec, store, &guards, db, args);
-        if waited_for.is_empty() {
-            break guards;
-        }
-        drop(guards);
-        scratch.ready.extend(waited_for);
-        blocking::serve(store, Env { located: None, ..env }, scratch);
+    let places = || spec.key_positions(args).into_iter().map(|at| store.place(&args[at]));
+    let latches = || match &beside {
+        Beside::Nothing => latch(spec, store, db, env.located, args),
+        more => more.latch(store, places()),
+    };
+    let mut guards = if is_first && spec.is_write() {
+        blocking::latch_in_turn(store, env, scratch, latches, || places().map(|place| (db, place)))?
+    } else {
+        latches().ok_or(errors::BUSY_SCRIPT)?
     };
     for keys in spec.keys {
         for at in keys.positions(args) {
@@ -266,35 +263,6 @@ fn attempt(
             Err(Failed { error, depends_on })
         }
     }
-}
-
-#[inline]
-fn take_latches<'s>(
-    spec: &CommandSpec,
-    store: &'s Store,
-    db: u16,
-    located: Option<Located>,
-    beside: &Beside,
-    args: Args<'_>,
-) -> Result<Guards<'s>, CommandError> {
-    let guards = match beside {
-        Beside::Nothing => latch(spec, store, db, located, args),
-        more => more.latch(store, spec.key_positions(args).into_iter().map(|at| store.place(&args[at]))),
-    };
-    guards.ok_or(errors::BUSY_SCRIPT)
-}
-
-/// The keys of a command that others wait for who have not tried again since they were changed: they come first.
-#[cold]
-fn unserved(
-    spec: &CommandSpec,
-    store: &Store,
-    guards: &Guards<'_>,
-    db: u16,
-    args: Args<'_>,
-) -> Vec<(u16, Place)> {
-    let places = spec.key_positions(args).into_iter().map(|at| store.place(&args[at]));
-    places.filter(|&place| guards.unserved(db, place)).map(|place| (db, place)).collect()
 }
 
 /// Begins a run again that lacks something, or says what has to be loaded before.

@@ -159,18 +159,9 @@ pub fn run(
     let (keyed, mut rest) = first_part(queue);
     let mut beside = Beside::Nothing;
     let mut done = loop {
-        let mut guards = run.latch(queue, watches, store, &beside).ok_or(errors::BUSY_SCRIPT)?;
-        if guards.has_sleepers() {
-            // As one command does: those come first who wait for what has just been changed.
-            let keys = run.keys(queue).into_iter().map(|(db, key)| (db, store.place(key)));
-            let waited_for: Vec<_> = keys.filter(|&(db, place)| guards.unserved(db, place)).collect();
-            if !waited_for.is_empty() {
-                drop(guards);
-                scratch.ready.extend(waited_for);
-                blocking::serve(store, run.env, scratch);
-                continue;
-            }
-        }
+        let latches = || run.latch(queue, watches, store, &beside);
+        let keys = || run.keys(queue).into_iter().map(|(db, key)| (db, store.place(key)));
+        let mut guards = blocking::latch_in_turn(store, run.env, scratch, latches, keys)?;
         if watches.is_some_and(|watches| watches.are_touched(&guards, env.now)) {
             return Ok(Outcome::Touched(store.appended()));
         }

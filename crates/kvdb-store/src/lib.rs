@@ -70,6 +70,7 @@ pub mod reach;
 pub mod read;
 mod readers;
 pub mod row;
+mod several;
 pub mod shard;
 pub mod sleepers;
 pub mod slot;

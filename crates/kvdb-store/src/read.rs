@@ -7,6 +7,7 @@ use crate::key::Place;
 use crate::news::Told;
 use crate::object::Object;
 use crate::row::Type;
+use crate::several::look_up_all;
 use crate::shard::Shard;
 use crate::store::{Guards, Store};
 use crate::types::Layout;
@@ -135,22 +136,14 @@ impl<'r> ReadCx<'r> {
         keys: impl Iterator<Item = &'k [u8]> + Clone,
         types: &[Type],
     ) -> Vec<Option<Object<'_>>> {
-        let mut found = Vec::new();
-        for key in keys.clone() {
-            let kind = self.get(key).map(|object| object.kind());
-            found.push(kind.is_some());
-            if kind.is_some_and(|kind| !types.contains(&kind)) {
-                break;
-            }
-        }
+        let found = look_up_all(keys.clone(), types, |key| self.get(key).map(|object| object.kind()));
         keys.zip(found).map(|(key, found)| if found { self.again(key) } else { None }).collect()
     }
 
     /// The object of a key that was there a moment ago in this run.
     fn again(&self, key: &[u8]) -> Option<Object<'_>> {
         let place = self.env.place(self.store, key);
-        let table = self.guards.shard(place).table(self.db, place);
-        table.find(place.tag(), key).map(|at| Object(table.at(at)))
+        self.guards.shard(place).object(self.db, place, key)
     }
 
     /// Uses a key now, even in a run whose lookups do not count as use; counts as a hit or a miss. Tells whether it is

@@ -11,6 +11,7 @@ use kvdb_ttl::{ExpiryIndex, is_dead};
 use crate::entry::{Entry, NewValue, ValueRef};
 use crate::io::Waiter;
 use crate::key::{Place, SLOTS_PER_SHARD};
+use crate::object::Object;
 use crate::pins::ShardPins;
 use crate::readers::ShardReaders;
 use crate::sleepers::ShardSleepers;
@@ -313,6 +314,13 @@ impl Shard {
     #[inline]
     pub fn table(&self, db: u16, place: Place) -> &SlotTable {
         self.dbs[usize::from(db)].table(place.table())
+    }
+
+    /// The object of a key at its place.
+    #[inline]
+    pub fn object(&self, db: u16, place: Place, key: &[u8]) -> Option<Object<'_>> {
+        let table = self.table(db, place);
+        table.find(place.tag(), key).map(|at| Object(table.at(at)))
     }
 
     /// The table in which a place belongs, for change.

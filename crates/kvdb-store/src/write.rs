@@ -14,6 +14,7 @@ use crate::key::{Located, Place};
 use crate::object::{Object, canonical_int};
 use crate::reach::Lack;
 use crate::row::{self, Body, CHUNK_BYTES, CHUNK_THRESHOLD, Meta, Type};
+use crate::several::look_up_all;
 use crate::store::{Guards, Store, expires_counter, forget, keys_counter};
 use crate::types::Layout;
 use crate::usage::scatter;
@@ -202,18 +203,10 @@ impl<'r> WriteCx<'r> {
         keys: impl Iterator<Item = &'k [u8]> + Clone,
         types: &[Type],
     ) -> Vec<Option<Object<'_>>> {
-        let mut found = Vec::new();
-        for key in keys.clone() {
-            let kind = self.lookup(key).map(|object| object.kind());
-            found.push(kind.is_some());
-            if kind.is_some_and(|kind| !types.contains(&kind)) {
-                break;
-            }
-        }
+        let found = look_up_all(keys.clone(), types, |key| self.lookup(key).map(|object| object.kind()));
         let again = |key: &[u8]| {
             let place = self.env.place(self.store, key);
-            let table = self.guards.shard(place).table(self.db, place);
-            table.find(place.tag(), key).map(|at| Object(table.at(at)))
+            self.guards.shard(place).object(self.db, place, key)
         };
         keys.zip(found).map(|(key, found)| if found { again(key) } else { None }).collect()
     }

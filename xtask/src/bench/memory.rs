@@ -18,41 +18,39 @@ struct Holding {
     each: u64,
 }
 
-const fn small(name: &'static str, command: &'static str, element: &'static str) -> Holding {
-    Holding { name, command, element, each: 10 }
-}
-
-const fn hundred(name: &'static str, command: &'static str, element: &'static str) -> Holding {
-    Holding { name, command, element, each: 100 }
-}
-
-const fn large(name: &'static str, command: &'static str) -> Holding {
-    Holding { name, command, element: "", each: 0 }
+const fn holding(each: u64, name: &'static str, command: &'static str, element: &'static str) -> Holding {
+    Holding { name, command, element, each }
 }
 
 const HOLDINGS: &[Holding] = &[
-    small("hashes of 10", "HSET h:{rand}", "field:# {value}"),
-    hundred("hashes of 100", "HSET h:{rand}", "field:# {value}"),
-    large("one hash", "HSET h field:{rand} {value}"),
-    small("lists of 10", "RPUSH l:{rand}", "{value}"),
-    hundred("lists of 100", "RPUSH l:{rand}", "{value}"),
-    large("one list", "RPUSH l {value}"),
-    small("sets of 10", "SADD s:{rand}", "member:#"),
-    hundred("sets of 100", "SADD s:{rand}", "member:#"),
-    large("one set", "SADD s member:{rand}"),
-    small("sets of 10 integers", "SADD s:{rand}", "1#"),
-    large("one set of integers", "SADD s {int}"),
-    small("sorted sets of 10", "ZADD z:{rand}", "{int} member:#"),
-    hundred("sorted sets of 100", "ZADD z:{rand}", "{int} member:#"),
-    large("one sorted set", "ZADD z {int} member:{rand}"),
-    hundred("streams of 100", "XADD x:{rand} * field {value}", ""),
-    large("one stream", "XADD x * field {value}"),
-    small(
+    holding(10, "hashes of 10", "HSET h:{rand}", "field:# {value}"),
+    holding(100, "hashes of 100", "HSET h:{rand}", "field:# {value}"),
+    holding(0, "one hash", "HSET h field:{rand} {value}", ""),
+    holding(10, "lists of 10", "RPUSH l:{rand}", "{value}"),
+    holding(100, "lists of 100", "RPUSH l:{rand}", "{value}"),
+    holding(0, "one list", "RPUSH l {value}", ""),
+    holding(10, "sets of 10", "SADD s:{rand}", "member:#"),
+    holding(100, "sets of 100", "SADD s:{rand}", "member:#"),
+    holding(0, "one set", "SADD s member:{rand}", ""),
+    holding(10, "sets of 10 integers", "SADD s:{rand}", "1#"),
+    holding(0, "one set of integers", "SADD s {int}", ""),
+    holding(10, "sorted sets of 10", "ZADD z:{rand}", "{int} member:#"),
+    holding(100, "sorted sets of 100", "ZADD z:{rand}", "{int} member:#"),
+    holding(0, "one sorted set", "ZADD z {int} member:{rand}", ""),
+    holding(100, "streams of 100", "XADD x:{rand} * field {value}", ""),
+    holding(0, "one stream", "XADD x * field {value}", ""),
+    holding(
+        10,
         "geographic sets of 10",
         "GEOADD g:{rand}",
         "13.{below:1000000000000} 52.{below:1000000000000} member:#",
     ),
-    large("one geographic set", "GEOADD g 13.{below:1000000000000} 52.{below:1000000000000} member:{rand}"),
+    holding(
+        0,
+        "one geographic set",
+        "GEOADD g 13.{below:1000000000000} 52.{below:1000000000000} member:{rand}",
+        "",
+    ),
 ];
 
 /// Bytes of a value.

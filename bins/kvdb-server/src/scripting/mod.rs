@@ -196,20 +196,11 @@ pub fn run(
         // Here already, since it has to outlive the latches.
         let running;
         let places: SmallVec<[Place; 8]> = declared.iter().map(|key| store.place(key)).collect();
-        let guards =
-            if everything { store.latch_all_unless_busy() } else { store.latch_unless_busy(&places) };
-        let mut guards = guards.ok_or(errors::BUSY_SCRIPT)?;
-        if guards.has_sleepers() {
-            // Those come first who wait for what has just been changed, as for a command.
-            let (db, is_due) = (session.db, |place: &&Place| guards.unserved(session.db, **place));
-            let waited_for: Vec<_> = places.iter().filter(is_due).map(|&place| (db, place)).collect();
-            if !waited_for.is_empty() {
-                drop(guards);
-                scratch.ready.extend(waited_for);
-                blocking::serve(store, env, scratch);
-                continue;
-            }
-        }
+        let latches = || {
+            if everything { store.latch_all_unless_busy() } else { store.latch_unless_busy(&places) }
+        };
+        let keys = || places.iter().map(|&place| (session.db, place));
+        let mut guards = blocking::latch_in_turn(store, env, scratch, latches, keys)?;
         for key in declared {
             if key.len() > MAX_KEY_BYTES {
                 return Err(errors::KEY_TOO_LONG);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kvdb_commands::CommandSpec;
+use smallvec::SmallVec;
 
 use crate::stats::WorkerStats;
 
@@ -86,7 +87,7 @@ impl Tally {
             self.count(&String::from_utf8_lossy(code));
         }
         let index = |line: &Line| stats.index_of(line.spec);
-        let calls: Vec<(usize, u64)> = self
+        let calls: SmallVec<[(usize, u64); 8]> = self
             .commands
             .iter()
             .filter(|line| line.calls > 0)

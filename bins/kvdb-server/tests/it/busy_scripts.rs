@@ -72,7 +72,7 @@ fn a_script_that_wants_all_latches_gives_way_to_a_busy_one() {
     // Until the endless script has begun, on the other worker, this one is served.
     let refused = loop {
         match clients[1].run_args(&["EVAL", "return redis.call('GET', 'k')", "0"]) {
-            Value::Null => {},
+            Value::Null => {}
             reply => break reply,
         }
     };

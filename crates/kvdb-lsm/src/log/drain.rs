@@ -211,10 +211,10 @@ impl Drain {
         self.done = 0;
         self.out_start = self.framer.offset();
         self.written = self.framed;
+        shared.marks.written.raise(self.written);
         if group <= SMALL_GROUP && shared.policy() == SyncPolicy::Always {
             self.lay_ahead(shared);
         }
-        shared.marks.written.raise(self.written);
         if self.out_start - self.hinted >= WRITEBACK_BYTES && shared.policy() == SyncPolicy::No {
             shared.wake.poke();
         }
