@@ -85,9 +85,10 @@ impl WorkerStats {
         Self { commands: (0..command_count()).map(|_| CommandCounts::default()).collect(), ..Self::default() }
     }
 
-    /// The index of a subcommand.
+    /// The index of a command or subcommand.
     pub fn index_of(&self, spec: &'static CommandSpec) -> usize {
-        INDEX.get(&std::ptr::from_ref(spec).addr()).copied().unwrap_or(0)
+        let index = INDEX.get(&std::ptr::from_ref(spec).addr());
+        *index.expect("a command is a row of the table, of which there is one")
     }
 
     /// Counts a run that was timed on its own; `track` says whether its time is kept.
@@ -252,4 +253,18 @@ pub fn totals<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Totals {
         sum.writes += worker.writes.load(Ordering::Relaxed);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_counted_under_its_name() {
+        let stats = WorkerStats::new();
+        for (index, spec) in table::all().enumerate() {
+            let (found, row) = table::find(spec.name.as_bytes()).expect("it is in the table");
+            assert_eq!((found, stats.index_of(row), command_name(index)), (index, index, spec.name));
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use crate::families;
 use crate::spec::CommandSpec;
 
-/// All commands, family by family.
-pub const FAMILIES: &[&[CommandSpec]] = &[
+/// All commands, family by family. A static and not a constant: a row is known by its address, and each place that names a
+/// constant may have a copy of it.
+pub static FAMILIES: &[&[CommandSpec]] = &[
     families::string::COMMANDS,
     families::string_range::COMMANDS,
     families::string_number::COMMANDS,
