@@ -4,20 +4,22 @@
 //! once from the worker's buffer, the rest is kept here with a mark and leaves when the [gate](crate::gate) is told that
 //! the log has got so far. Replies leave in the order of their commands, so one that waits holds those behind it.
 
+mod outbox;
+mod stream;
+
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use kvdb_commands::ReplyMode;
 use kvdb_commands::acl::Account;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::ReadBuf;
 
-use crate::attendant::{receive_now, send_now};
+pub use self::stream::Stream;
+
+use self::outbox::Outbox;
 use crate::gate::Gate;
 use crate::turn::{Conn, Park, Turn, turn};
 use crate::worker::{READ_BUFFER, Worker};
@@ -31,125 +33,6 @@ const JOINED_MAX: usize = 4096;
 
 /// How a TLS handshake begins: a record of that type, version 3. No request begins so.
 const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
-
-/// The socket of a client.
-pub enum Stream {
-    /// TCP.
-    Tcp(TcpStream),
-    /// A unix socket.
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
-            Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
-        }
-    }
-
-    /// As [`receive_now`].
-    fn receive_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(s) => receive_now(s, buffer),
-            Self::Unix(s) => receive_now(s, buffer),
-        }
-    }
-
-    /// As [`send_now`].
-    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(s) => send_now(s, bytes),
-            Self::Unix(s) => send_now(s, bytes),
-        }
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(s) => s.try_write(bytes),
-            Self::Unix(s) => s.try_write(bytes),
-        }
-    }
-
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(s) => s.poll_write_ready(cx),
-            Self::Unix(s) => s.poll_write_ready(cx),
-        }
-    }
-}
-
-/// Replies that have not been sent.
-///
-/// # Invariants
-///
-/// * The ends of `marks` ascend, and so do their sequences; the last end is `bytes.len()` when there is a mark.
-/// * `head <= bytes.len()`, and no end is below it.
-#[derive(Default)]
-struct Outbox {
-    bytes: Vec<u8>,
-    /// Bytes before this have been sent. They are moved out only when they are most of what is there, so that a large
-    /// reply which leaves in small pieces is not moved once for each.
-    head: usize,
-    /// Bytes up to an end may leave when the sequence is safe; bytes before the first mark may leave now.
-    marks: VecDeque<(u64, usize)>,
-}
-
-impl Outbox {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.head
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The bytes to send next, `n` of them.
-    fn front(&self, n: usize) -> &[u8] {
-        &self.bytes[self.head..self.head + n]
-    }
-
-    fn push(&mut self, bytes: &[u8], gate: u64, settled: u64) {
-        self.bytes.extend_from_slice(bytes);
-        let gate = gate.max(self.marks.back().map_or(0, |(last, _)| *last));
-        if gate > settled {
-            match self.marks.back_mut() {
-                Some((last, end)) if *last == gate => *end = self.bytes.len(),
-                _ => self.marks.push_back((gate, self.bytes.len())),
-            }
-        } else if let Some((_, end)) = self.marks.back_mut() {
-            *end = self.bytes.len();
-        }
-    }
-
-    /// Takes away the marks that are safe now; tells how many bytes they, or the lack of marks, set free. Bytes that were
-    /// set free before and are still here are the caller's to know.
-    fn free(&mut self, settled: u64) -> usize {
-        let mut free = self.head;
-        while let Some(&(gate, end)) = self.marks.front()
-            && gate <= settled
-        {
-            free = end;
-            self.marks.pop_front();
-        }
-        if self.marks.is_empty() { self.len() } else { free - self.head }
-    }
-
-    fn sent(&mut self, n: usize) {
-        self.head += n;
-        if self.head <= self.bytes.len() / 2 {
-            return;
-        }
-        self.bytes.drain(..self.head);
-        for (_, end) in &mut self.marks {
-            *end -= self.head;
-        }
-        self.head = 0;
-        if self.bytes.is_empty() && self.bytes.capacity() > KEPT_BUFFER {
-            self.bytes = Vec::new();
-        }
-    }
-}
 
 /// What a connection's task does next.
 pub enum Step {
@@ -387,7 +270,7 @@ impl Connection {
         if state.blocked > 0 || state.closing {
             state.conn.info.wake();
         }
-        !state.outbox.marks.is_empty()
+        state.outbox.waits()
     }
 
     /// What is needed to finish a command elsewhere: database, protocol, and whether its lookups count.
@@ -510,9 +393,7 @@ impl State {
         if self.partial.is_empty() && self.partial.capacity() > 0 {
             self.partial = Vec::new();
         }
-        if self.outbox.bytes.is_empty() && self.outbox.bytes.capacity() > KEPT_BUFFER {
-            self.outbox.bytes = Vec::new();
-        }
+        self.outbox.shrink();
     }
 
     /// Sends a reply, or keeps it until it may leave.
@@ -553,10 +434,12 @@ impl State {
             }
         }
         self.outbox.push(rest, depends_on, settled);
-        if self.outbox.marks.is_empty() {
+        if self.outbox.waits() {
+            if !connection.gated.replace(true) {
+                gate.wait(connection.clone());
+            }
+        } else {
             self.blocked = self.outbox.len();
-        } else if !connection.gated.replace(true) {
-            gate.wait(connection.clone());
         }
         self.conn.info.output_bytes.store(self.outbox.len(), Ordering::Relaxed);
     }
