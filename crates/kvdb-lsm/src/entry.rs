@@ -102,6 +102,9 @@ pub(crate) struct Bounds<'a> {
 }
 
 impl Bounds<'_> {
+    /// Every key.
+    pub(crate) const ALL: Self = Self { lower: Bound::Unbounded, upper: Bound::Unbounded };
+
     /// Whether `key` lies before the range.
     #[inline]
     pub(crate) fn is_before(&self, key: &[u8]) -> bool {

@@ -6,7 +6,6 @@
 //! table. Order is made only when somebody asks for it, and kept until the partition is repacked.
 
 use std::hint::black_box;
-use std::ops::Bound;
 
 use super::arena::{Addr, Arena, Header};
 use super::index::{Index, Stored};
@@ -187,8 +186,7 @@ impl Partition {
     ) -> (bool, Option<Made>) {
         let made = |order| Some(Made { order, at: self.changes });
         if let Some(order) = &self.order {
-            let everything = (range.lower, range.upper) == (Bound::Unbounded, Bound::Unbounded);
-            let sorted = order.sort(&self.arena, everything);
+            let sorted = order.sort(&self.arena, range == Bounds::ALL);
             let walk = order.walk(sorted.as_ref(), &self.arena, range, direction);
             let done = self.copy(walk, range, direction, at, run);
             return (done, sorted.and_then(|sorted| made(Ordered::Further(sorted))));
@@ -256,12 +254,11 @@ impl Partition {
             let key = self.arena.key(*addr);
             !range.is_before(key) && !range.is_after(key)
         };
-        let enough = self.parts.load(Ordering::Relaxed) >= PARTS;
-        let mut keys: Vec<Addr> =
-            if enough { Vec::new() } else { self.index.iter().filter(inside).collect() };
-        let whole = enough || keys.len() >= self.index.len() / 4;
+        let mut whole = range == Bounds::ALL || self.parts.load(Ordering::Relaxed) >= PARTS;
+        let mut keys: Vec<Addr> = if whole { Vec::new() } else { self.index.iter().filter(inside).collect() };
+        whole |= keys.len() >= self.index.len() / 4;
         if whole {
-            keys.clear();
+            keys = Vec::with_capacity(self.index.len());
             keys.extend(self.index.iter());
             self.parts.store(0, Ordering::Relaxed);
         } else {
@@ -283,11 +280,14 @@ impl Partition {
         let mut samples = keys.iter().step_by(step).map(|&addr| self.arena.key(addr));
         let first = samples.next().unwrap_or_default();
         let shared = &first[..samples.fold(first.len(), |len, key| len.min(common_prefix(first, key)))];
-        let behind = |&addr: &Addr| Some((prefix(self.arena.key(addr).strip_prefix(shared)?), addr));
-        keys.iter()
-            .map(behind)
-            .collect::<Option<_>>()
-            .unwrap_or_else(|| keys.iter().map(|&addr| (prefix(self.arena.key(addr)), addr)).collect())
+        let behind = |shared: &[u8]| {
+            let mut prefixed = Vec::with_capacity(keys.len());
+            for &addr in keys {
+                prefixed.push((prefix(self.arena.key(addr).strip_prefix(shared)?), addr));
+            }
+            Some(prefixed)
+        };
+        behind(shared).or_else(|| behind(&[])).expect("every key begins with nothing")
     }
 
     /// Copies what is alive into a new arena. Without a view only the newest versions are.
