@@ -99,9 +99,9 @@ impl Memtable {
             if word.load(Ordering::Relaxed) & bit == 0 {
                 word.fetch_or(bit, Ordering::Relaxed);
             }
-            let is_full = self.partitions[partition].write().line_up(hash, key, seq, value);
+            let is_full = self.partitions[partition].write().line_up(hash, key, seq, value, newest_view);
             if is_full {
-                self.change(partition, |partition| partition.file_all(newest_view));
+                self.change(partition, Partition::file_all);
             }
             seq += 1;
         }
@@ -152,8 +152,7 @@ impl Memtable {
     /// Files every write of a partition, so that its keys can be walked and counted.
     fn file_all(&self, number: usize) {
         if !self.partitions[number].read().is_filed() {
-            // Which views are live is not known here, so every version is kept.
-            self.change(number, |partition| partition.file_all(Seq::MAX));
+            self.change(number, Partition::file_all);
         }
     }
 
@@ -254,6 +253,22 @@ mod tests {
         assert!(memtable.allocated() < 8 * (64 << 10), "{}", memtable.allocated());
         let exact: usize = memtable.partitions.iter().map(|p| p.read().allocated()).sum();
         assert_eq!(memtable.allocated(), exact);
+    }
+
+    #[test]
+    fn scans_between_overwrites_keep_no_versions_that_no_view_sees() {
+        let memtable = Arc::new(Memtable::new(Partitioning::default()));
+        for seq in 1..=500u64 {
+            insert(&memtable, seq, b"k", Some(&[seq as u8; 2000]), 0);
+            assert_eq!(scan(&memtable, KeyRange::all(), seq), [(b"k".to_vec(), seq)]);
+        }
+        assert!(memtable.allocated() < 16 << 10, "{}", memtable.allocated());
+        // With a view, its version and the newest: those between are no view's.
+        for seq in 501..=1000u64 {
+            insert(&memtable, seq, b"k", Some(&[seq as u8; 2000]), 500);
+            assert_eq!(scan(&memtable, KeyRange::all(), 500), [(b"k".to_vec(), 500)]);
+        }
+        assert!(memtable.allocated() < 32 << 10, "{}", memtable.allocated());
     }
 
     #[test]

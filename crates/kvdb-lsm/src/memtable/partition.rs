@@ -72,9 +72,17 @@ impl Partition {
     }
 
     /// Adds a version to those that are to be filed; returns whether it is time to file them.
+    /// `newest_view` is the newest live view, 0 for none: what it sees is kept.
     #[inline]
-    pub(super) fn line_up(&mut self, hash: u64, key: &[u8], seq: Seq, value: Option<&[u8]>) -> bool {
-        self.tail.push(Stored::of(hash), key, seq, value)
+    pub(super) fn line_up(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        seq: Seq,
+        value: Option<&[u8]>,
+        newest_view: Seq,
+    ) -> bool {
+        self.tail.push(Stored::of(hash), key, seq, value, newest_view)
     }
 
     /// Whether every write is filed.
@@ -82,10 +90,11 @@ impl Partition {
         self.tail.is_empty()
     }
 
-    /// Files the writes that are lined up. A version that is not the newest any more is kept if
-    /// `newest_view`, 0 for none, can see it: it may be larger than that of any live view.
-    pub(super) fn file_all(&mut self, newest_view: Seq) {
+    /// Files the writes that are lined up. A version that is not the newest any more is kept if a
+    /// view can see it that lies before one of the writes.
+    pub(super) fn file_all(&mut self) {
         let tail = std::mem::take(&mut self.tail);
+        let newest_view = tail.newest_view();
         self.fetch(&tail);
         for write in tail.writes() {
             self.file(write.hash, tail.key(write), write.seq, tail.value(write), newest_view);

@@ -28,28 +28,44 @@ pub(super) struct Write {
 
 /// # Invariants
 /// The writes are in the order in which they came, which for one key may differ from that of their
-/// sequences.
+/// sequences. Every live view that lies before one of them is at most `newest_view`.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     writes: Vec<Write>,
     bytes: Vec<u8>,
+    newest_view: Seq,
 }
 
 impl Tail {
-    /// Lines a write up; returns whether it is time to file.
+    /// Lines a write up; returns whether it is time to file. `newest_view` is the newest view that
+    /// lies before it, 0 for none.
     #[inline]
-    pub(super) fn push(&mut self, hash: Stored, key: &[u8], seq: Seq, value: Option<&[u8]>) -> bool {
+    pub(super) fn push(
+        &mut self,
+        hash: Stored,
+        key: &[u8],
+        seq: Seq,
+        value: Option<&[u8]>,
+        newest_view: Seq,
+    ) -> bool {
         let small = |len: usize| u32::try_from(len).expect("a batch is shorter than 4 GiB");
         let (start, key_len) = (small(self.bytes.len()), small(key.len()));
         let value_len = value.map(|value| small(value.len()));
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value.unwrap_or_default());
         self.writes.push(Write { hash, seq, start, key_len, value_len });
+        self.newest_view = self.newest_view.max(newest_view);
         self.writes.len() >= WRITES || self.bytes.len() >= BYTES
     }
 
     pub(super) const fn is_empty(&self) -> bool {
         self.writes.is_empty()
+    }
+
+    /// The newest view that lies before one of the writes, 0 for none; it may be gone by now. Views
+    /// that were made since see nothing but the newest versions.
+    pub(super) const fn newest_view(&self) -> Seq {
+        self.newest_view
     }
 
     /// The writes in the order in which they came.
@@ -79,5 +95,6 @@ impl Tail {
         self.writes.clear();
         self.bytes.clear();
         self.bytes.shrink_to(2 * BYTES);
+        self.newest_view = 0;
     }
 }
