@@ -29,7 +29,8 @@ const SAMPLES: usize = 64;
 /// Every write is in `tail` or filed. Of what is filed, `index` has one slot per key, which leads to
 /// the newest version; `prev` leads to strictly older versions of the same key. `dead` is the
 /// footprint of the records no slot leads to. If `order` exists it names every filed key once.
-/// `changes` rises whenever a new order would differ.
+/// `changes` rises with every change of the keys, their records or `order`: with whatever makes an
+/// order outdated that a scan is making.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
     tail: Tail,
@@ -211,6 +212,8 @@ impl Partition {
         if made.at != self.changes {
             return;
         }
+        // What other scans are making goes with the order before this one.
+        self.changes += 1;
         match (made.order, &mut self.order) {
             (Ordered::Anew(keys), order) => *order = Some(Order::new(keys)),
             (Ordered::Further(sorted), Some(order)) => order.keep(sorted),
@@ -349,4 +352,53 @@ fn chain_footprint(arena: &Arena, mut addr: Addr) -> usize {
         addr = header.prev;
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound;
+
+    use super::*;
+    use crate::entry::NEWEST;
+
+    /// Keys that do not come in order.
+    fn key(n: u32) -> [u8; 4] {
+        n.wrapping_mul(0x9e37_79b9).to_be_bytes()
+    }
+
+    fn file(partition: &mut Partition, keys: std::ops::Range<u32>) {
+        for n in keys {
+            let key = key(n);
+            partition.line_up(key_hash(&key), &key, u64::from(n) + 1, None, 0);
+        }
+        partition.file_all();
+    }
+
+    /// The order that a scan of a range makes.
+    fn scan(partition: &Partition, range: Bounds<'_>) -> Made {
+        let (_, made) = partition.fill(range, Direction::Forward, NEWEST, &mut Run::default());
+        made.expect("there was something to sort")
+    }
+
+    #[test]
+    fn of_two_orders_made_at_once_one_is_kept() {
+        let from = key(0);
+        let behind = Bounds { lower: Bound::Included(&from), ..Bounds::ALL };
+        for ranges in [[Bounds::ALL, behind], [behind, Bounds::ALL]] {
+            let mut partition = Partition::default();
+            file(&mut partition, 0..64);
+            let order = scan(&partition, Bounds::ALL);
+            partition.keep(order);
+            file(&mut partition, 64..80);
+            // One makes a single run of all keys, the other a second run of the few that came.
+            for made in ranges.map(|range| scan(&partition, range)) {
+                partition.keep(made);
+            }
+            let order = partition.order.as_ref().expect("an order was kept");
+            let walk = order.walk(None, &partition.arena, Bounds::ALL, Direction::Forward);
+            let keys: Vec<&[u8]> = walk.map(|addr| partition.arena.key(addr)).collect();
+            assert_eq!(keys.len(), 80);
+            assert!(keys.is_sorted_by(|a, b| a < b), "a key comes twice or out of order");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use kvdb_lsm::{Db, ReadView};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
 /// Runs `body` in many orders, a third of them random, the others with one or two switches, but
@@ -176,6 +177,35 @@ fn a_compaction_and_a_freeze_do_not_undo_each_other() {
     });
     println!("{} results", seen.len());
     assert!(seen.len() >= 10, "only {} different results: nothing was explored", seen.len());
+}
+
+#[test]
+fn scans_at_once_leave_an_order_in_which_each_key_comes_once() {
+    explore(2000, || {
+        let mut options = small(&SimVfs::new());
+        options.partitioning.count = 1;
+        let db = Arc::new(Db::open(options).expect("open"));
+        let mut batch = WriteBatch::new();
+        let mut write = |keys: &mut dyn Iterator<Item = u32>| {
+            batch.clear();
+            keys.for_each(|n| batch.put(format!("k{n:03}").as_bytes(), b""));
+            db.append(&batch).expect("append");
+        };
+        // An order of many keys, and a few that are not in it.
+        write(&mut (0..80).filter(|n| n % 5 > 0));
+        assert_eq!(db.iter_all(&db.view()).count(), 64);
+        write(&mut (0..80).step_by(5));
+        let view = db.view();
+        let part = thread::spawn({
+            let iter = db.iter((Bound::Included(&b"k040"[..]), Bound::Unbounded), &view);
+            move || iter.count()
+        });
+        assert_eq!(db.iter_all(&view).count(), 80);
+        assert_eq!(part.join().expect("the scan ended well"), 40);
+        assert_eq!(db.iter_all(&view).count(), 80, "a key comes twice");
+        db.flush().expect("flush");
+        db.stats().table_entries
+    });
 }
 
 #[test]
