@@ -86,7 +86,8 @@ impl TableBuilder {
         }
     }
 
-    /// Adds an entry. Keys ascend strictly.
+    /// Adds an entry. Keys ascend strictly: one that does not is refused, since this is the last
+    /// look at it before it is durable, and a table out of order would lose keys silently.
     pub(crate) fn add(&mut self, entry: Entry<'_>) -> io::Result<()> {
         self.add_with_deadline(entry, None)
     }
@@ -94,7 +95,10 @@ impl TableBuilder {
     /// Adds an entry that its owner takes for dead after `deadline`. What a deadline counts is the
     /// owner's business; the smallest and the largest are noted in the properties.
     pub(crate) fn add_with_deadline(&mut self, entry: Entry<'_>, deadline: Option<u64>) -> io::Result<()> {
-        debug_assert!(self.properties.entries == 0 || self.block.last_key() < entry.key);
+        if self.properties.entries > 0 && self.block.last_key() >= entry.key {
+            let why = "the keys of the table do not ascend, which is a fault of this program";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         if self.block.is_empty() && self.properties.entries > 0 {
             // The shortest key above the block before and not above this entry.
             let shared = common_prefix(self.block.last_key(), entry.key);

@@ -262,6 +262,24 @@ fn properties_tell_of_tombstones_deadlines_and_sizes() {
 }
 
 #[test]
+fn keys_that_do_not_ascend_are_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("table");
+    let file = OsVfs.create(&path).expect("create");
+    // A block for each key: the last one counts across blocks too.
+    let mut builder = TableBuilder::new(file, NUMBER, TableOptions { block_bytes: 1, ..OPTIONS });
+    let mut add = |key: &[u8]| builder.add(Entry { key, seq: 1, content: Content::Value(b"") });
+    for key in [&b""[..], b"b", b"ba"] {
+        add(key).expect("add");
+        let error = add(key).expect_err("it is there already");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    }
+    assert!(add(b"b").is_err() && add(b"").is_err());
+    add(b"c").expect("add");
+    assert_eq!(builder.finish().expect("finish").properties.entries, 4);
+}
+
+#[test]
 fn long_keys_count_against_the_size_of_a_table() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("table");
