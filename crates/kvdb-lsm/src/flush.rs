@@ -8,7 +8,7 @@
 //! 2. write the large values to blob files, and sync these and their directory; write the tables, which
 //!    refer to them, and sync these and their directory;
 //! 3. append the edit to the manifest and sync it;
-//! 4. only now remove the log segments that the edit made obsolete.
+//! 4. only now free the memtable, and remove the log segments that the edit made obsolete.
 //!
 //! Without a log the first step is the owner's, and the edit says up to which index its log has been
 //! applied.
@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::version::VersionEdit;
 
 /// Flushes one frozen memtable: the oldest, because flushed writes must be a prefix.
-pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
+pub(crate) fn flush(core: &Core, frozen: Arc<Frozen>) -> Result<(), Error> {
     core.journal.sync()?;
     let mut outputs = outputs(core, frozen.memtable.allocated());
     let mut cursor = frozen.memtable.cursor(KeyRange::all(), NEWEST);
@@ -33,6 +33,7 @@ pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
         outputs.add(entry)?;
         cursor.advance();
     }
+    drop(cursor);
     outputs.finish()?;
 
     let mut counters = core.state.load().totals.as_ref().clone();
@@ -46,13 +47,17 @@ pub(crate) fn flush(core: &Core, frozen: &Arc<Frozen>) -> Result<(), Error> {
         counters: Some(counters),
         ..VersionEdit::default()
     };
-    let installed = core.install(edit, &outputs.files(), Some(frozen));
+    let installed = core.install(edit, &outputs.files(), Some(&frozen));
     if installed.is_ok() || core.stop_reason().is_some() {
         outputs.keep();
     }
     installed?;
     core.activity.flushed(outputs.bytes());
-    core.journal.remove_before(frozen.cut.next_segment);
+    let next_segment = frozen.cut.next_segment;
+    // Writes go on already, and take memory of their own.
+    drop(frozen);
+    core.free_memtables();
+    core.journal.remove_before(next_segment);
     // Only the pressure is computed from it.
     let _ = core.measure_disk();
     Ok(())

@@ -4,7 +4,7 @@
 //! or a compaction). An edit becomes durable in the manifest first, then visible; what it made
 //! obsolete is removed when the last reader has let go of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::background::{Failures, Signals};
@@ -12,21 +12,21 @@ use super::files::TABLE_DIR;
 use super::gate::Gate;
 use super::journal::Journal;
 use super::options::Options;
+use super::retired::{Retired, RetiredFile};
 use super::state::{Frozen, State};
 use super::stats::{Activity, LevelStats};
 use super::views::Views;
 use crate::batch::Seq;
-use crate::blob::BlobFile;
 use crate::cache::BlockCache;
 use crate::compaction;
 use crate::compression::Compression;
 use crate::error::Error;
 use crate::memtable::Memtable;
-use crate::runtime::{Limiter, Member, Memory, Runtime};
+use crate::runtime::{Limiter, Member, Memory, MemtableBytes, Runtime};
 use crate::sabotage::{self, Bug};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
-use crate::table::{PartitionLimits, Table, TableOptions};
+use crate::table::{PartitionLimits, TableOptions};
 use crate::version::{
     Features, FileMeta, LAST_LEVEL, LEVELS, Manifest, ManifestError, NewFiles, Snapshot, Version,
     VersionEdit, manifest_name, write_current,
@@ -47,33 +47,6 @@ pub(crate) struct Installer {
     pub(super) fresh_len: u64,
     /// Rows may have been dropped for reasons that were appended up to this sequence.
     pub(super) dropped_for: Seq,
-}
-
-/// Something that no new reader can see, kept until the old readers are gone.
-#[derive(Debug)]
-enum Retired {
-    Memtable(Arc<Memtable>),
-    Table(Arc<Table>),
-    Blob(Arc<BlobFile>),
-}
-
-impl Retired {
-    fn is_unused(&self) -> bool {
-        match self {
-            Self::Memtable(memtable) => Arc::strong_count(memtable) == 1,
-            Self::Table(table) => Arc::strong_count(table) == 1,
-            Self::Blob(file) => Arc::strong_count(file) == 1,
-        }
-    }
-
-    /// The file that goes with it.
-    fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Memtable(_) => None,
-            Self::Table(table) => Some(table.path()),
-            Self::Blob(file) => Some(file.path()),
-        }
-    }
 }
 
 /// # Invariants
@@ -109,7 +82,7 @@ pub(crate) struct Core {
     swap: Mutex<()>,
     next_file: AtomicU64,
     stopped: OnceLock<Arc<str>>,
-    retired: Mutex<Vec<Retired>>,
+    retired: Retired,
 }
 
 impl Core {
@@ -147,7 +120,7 @@ impl Core {
             free_bytes: AtomicU64::new(u64::MAX),
             swap: Mutex::new(()),
             stopped: OnceLock::new(),
-            retired: Mutex::default(),
+            retired: Retired::default(),
         }
     }
 
@@ -272,11 +245,18 @@ impl Core {
         Ok(())
     }
 
+    /// What the memtables take.
+    pub(super) fn memtable_bytes(&self, state: &State) -> MemtableBytes {
+        MemtableBytes {
+            active: state.active.allocated(),
+            frozen: state.frozen_bytes(),
+            retired: self.retired.memtable_bytes(state),
+        }
+    }
+
     /// Tells the runtime what the memtables take.
     pub(super) fn report_memory(&self) {
-        let state = self.state.load();
-        let active = state.active.allocated();
-        self.memory.report(&self.member, active, active + state.frozen_bytes());
+        self.memory.report(&self.member, self.memtable_bytes(&self.state.load()));
     }
 
     /// The bytes that compactions have to rewrite before the levels are in order and no blob file is
@@ -379,37 +359,35 @@ impl Core {
     }
 
     fn retire(&self, edit: &VersionEdit, current: &Version, next: &Version, flushed: Option<&Arc<Frozen>>) {
-        let mut retired = self.retired.lock();
-        for (level, file) in current.files() {
-            let stays = edit.added.iter().any(|(_, meta)| meta.number == file.meta.number);
-            if !stays && edit.removed.contains(&(level, file.meta.number)) {
-                retired.push(Retired::Table(Arc::clone(&file.table)));
-            }
-        }
-        let gone = current.blobs().files().filter(|file| next.blobs().get(file.number()).is_none());
-        retired.extend(gone.map(|file| Retired::Blob(Arc::clone(file))));
         if let Some(frozen) = flushed {
-            retired.push(Retired::Memtable(Arc::clone(&frozen.memtable)));
+            self.retired.add_memtable(&frozen.memtable);
+        }
+        let stays = |number| edit.added.iter().any(|(_, meta)| meta.number == number);
+        let tables = current.files().filter(|(level, file)| {
+            let number = file.meta.number;
+            !stays(number) && edit.removed.contains(&(*level, number))
+        });
+        self.retired.add_files(tables.map(|(_, file)| RetiredFile::Table(Arc::clone(&file.table))));
+        let blobs = current.blobs().files().filter(|file| next.blobs().get(file.number()).is_none());
+        self.retired.add_files(blobs.map(|file| RetiredFile::Blob(Arc::clone(file))));
+    }
+
+    /// Frees the flushed memtables that no reader uses any more.
+    pub(crate) fn free_memtables(&self) {
+        if self.retired.free_memtables() {
+            self.report_memory();
         }
     }
 
-    /// Frees what no reader uses any more, and removes the files among it.
+    /// Lets go of everything that no reader uses any more.
     pub(crate) fn sweep(&self) {
-        let unused: Vec<Retired> = {
-            let mut retired = self.retired.lock();
-            retired.extract_if(.., |thing| thing.is_unused()).collect()
-        };
-        for thing in unused {
-            if let Some(path) = thing.path() {
-                // What cannot be removed now is removed as a stranger at the next opening.
-                let _ = self.options.vfs.remove(path);
-            }
-        }
+        self.free_memtables();
+        self.retired.remove_files(&*self.options.vfs);
     }
 
     /// Whether something waits for [`Core::sweep`].
     pub(crate) fn has_retired(&self) -> bool {
-        !self.retired.lock().is_empty()
+        !self.retired.is_empty()
     }
 
     /// Begins a new manifest when the current one has grown too long.

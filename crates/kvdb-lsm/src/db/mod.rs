@@ -17,6 +17,7 @@ pub(crate) mod outputs;
 mod pressure;
 mod read_only;
 mod reads;
+mod retired;
 pub(crate) mod state;
 mod stats;
 mod views;
@@ -334,12 +335,14 @@ impl Db {
         let level = |level: usize| state.version.level(level);
         let (hits, misses) = core.cache.hits_and_misses();
         let (views, oldest_view) = core.views.count_and_oldest();
+        let memtables = core.memtable_bytes(&state);
         let mut stats = DbStats {
             log: core.journal.stats(),
-            active_bytes: state.active.allocated(),
+            active_bytes: memtables.active,
             active_keys: state.active.keys(),
             frozen: state.frozen.len(),
-            frozen_bytes: state.frozen_bytes(),
+            frozen_bytes: memtables.frozen,
+            retired_bytes: memtables.retired,
             tables: std::array::from_fn::<_, LEVELS, _>(|n| level(n).len()),
             table_bytes: std::array::from_fn::<_, LEVELS, _>(|n| {
                 level(n).iter().map(|file| file.meta.size).sum()

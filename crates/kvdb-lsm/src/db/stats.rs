@@ -117,6 +117,9 @@ pub struct DbStats {
     pub frozen: usize,
     /// Their memory, in bytes.
     pub frozen_bytes: usize,
+    /// The memory of flushed memtables that readers, views above all, hold on to, in bytes. It makes
+    /// no append be refused.
+    pub retired_bytes: usize,
     /// Tables by level.
     pub tables: [usize; LEVELS],
     /// Bytes of tables by level.

@@ -62,11 +62,13 @@ impl Core {
     /// Flushes the frozen memtables, oldest first. `flushing` is held.
     fn flush_frozen(&self) -> Result<(), Error> {
         loop {
+            // Those that a reader held on to when they had been flushed.
+            self.free_memtables();
             let oldest = self.state.load().frozen.last().map(Arc::clone);
             let Some(oldest) = oldest else {
                 return Ok(());
             };
-            flush::flush(self, &oldest)?;
+            flush::flush(self, oldest)?;
         }
     }
 

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 
 pub(crate) use self::clock::thread_time;
 pub(crate) use self::limiter::{Limiter, Purpose};
-pub(crate) use self::memory::{Member, Memory};
+pub(crate) use self::memory::{Member, Memory, MemtableBytes};
 pub(crate) use self::paced::PacedFile;
 pub(crate) use self::pool::{Background, Outcome, Pool};
 use crate::cache::BlockCache;
@@ -128,10 +128,11 @@ impl Runtime {
         self.shared.limiter.set_rate(rate);
     }
 
-    /// The memory that the memtables of all databases take, in bytes.
+    /// The memory that the memtables of all databases take, in bytes; with the flushed ones that
+    /// readers hold on to, which no limit counts.
     #[must_use]
     pub fn memtable_bytes(&self) -> usize {
-        self.shared.memory.used()
+        self.shared.memory.used() + self.shared.memory.retired()
     }
 
     /// A view of the block cache in which a database meets only its own blocks.

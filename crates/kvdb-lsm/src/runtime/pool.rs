@@ -173,8 +173,8 @@ fn finish(tasks: &mut Tasks, kind: Kind, outcome: Outcome, now: Duration) {
         (_, Outcome::Done) => {}
     }
     if kind != Kind::Sweep {
-        // Work leaves something behind.
-        tasks.sweep.wanted = true;
+        // Work leaves something behind, whatever an earlier sweep has to wait for.
+        (tasks.sweep.wanted, tasks.sweep.not_before) = (true, None);
     }
 }
 
@@ -260,5 +260,9 @@ mod tests {
         let mut tasks = Tasks::default();
         finish(&mut tasks, Kind::Sweep, Outcome::Done, Duration::ZERO);
         assert_eq!(tasks, Tasks::default());
+        finish(&mut tasks, Kind::Sweep, Outcome::More, Duration::ZERO);
+        assert_eq!((tasks.sweep.wanted, tasks.sweep.not_before), (true, Some(RETRY)));
+        finish(&mut tasks, Kind::Compaction, Outcome::Done, Duration::ZERO);
+        assert_eq!((tasks.sweep.wanted, tasks.sweep.not_before), (true, None));
     }
 }

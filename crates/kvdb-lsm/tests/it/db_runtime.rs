@@ -4,8 +4,11 @@
 use crate::db_support::{History, Model, random_batch, small};
 use crate::support::{Rng, cases};
 use kvdb_lsm::batch::WriteBatch;
+use kvdb_lsm::filter::{CompactionFilter, Judge};
 use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
-use kvdb_lsm::{AppendError, Db, Options, Pressure, Runtime, RuntimeOptions};
+use kvdb_lsm::{AppendError, Db, DbStats, Options, Pressure, Runtime, RuntimeOptions};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 fn shared(vfs: &SimVfs, runtime: &Runtime) -> Options {
     Options { runtime: Some(runtime.clone()), ..small(vfs) }
@@ -91,6 +94,106 @@ fn the_largest_memtable_gives_way_and_the_limit_holds_for_all() {
     assert!(small.stats().refused_appends > 0);
     small.flush().expect("flush");
     put(&large, 0, 1).expect("there is room again");
+}
+
+/// A filter that holds work up, until what [`brake`] gave with it is dropped.
+struct Brake {
+    compactions: Mutex<Receiver<()>>,
+    flushes: Mutex<Receiver<()>>,
+}
+
+/// The brake of the compactions, and that of the flushes, which are held up before their first row.
+fn brake() -> (Sender<()>, Sender<()>, Arc<Brake>) {
+    let (compaction, compactions) = channel();
+    let (flush, flushes) = channel();
+    (
+        compaction,
+        flush,
+        Arc::new(Brake { compactions: Mutex::new(compactions), flushes: Mutex::new(flushes) }),
+    )
+}
+
+struct EverythingLives;
+
+impl Judge for EverythingLives {}
+
+impl CompactionFilter for Brake {
+    fn begin(&self) -> Box<dyn Judge> {
+        let _ = self.compactions.lock().expect("nobody panics while holding it").recv();
+        Box::new(EverythingLives)
+    }
+
+    fn class(&self, _key: &[u8]) -> Option<u32> {
+        let _ = self.flushes.lock().expect("nobody panics while holding it").recv();
+        None
+    }
+}
+
+const BUFFER: usize = 128 << 10;
+/// What memtables may take with the options of [`braked`].
+const MEMTABLES: usize = 3 * BUFFER;
+
+fn braked(runtime: &Runtime, brake: &Arc<Brake>) -> Options {
+    let mut options = shared(&SimVfs::new(), runtime);
+    (options.write_buffer_bytes, options.max_frozen) = (BUFFER, 1);
+    (options.wal_limit_bytes, options.segment_bytes) = (1 << 40, 1 << 20);
+    (options.table_bytes, options.blob_threshold) = (64 << 10, 0);
+    options.filter = Some(Arc::clone(brake) as _);
+    options
+}
+
+fn memtable_bytes(stats: &DbStats) -> usize {
+    stats.active_bytes + stats.frozen_bytes + stats.retired_bytes
+}
+
+#[test]
+fn memtables_are_freed_while_a_compaction_takes_long() {
+    let (compaction, _, brake) = brake();
+    let options = RuntimeOptions { flush_threads: 1, compaction_threads: 1, ..RuntimeOptions::default() };
+    let runtime = Runtime::new(options);
+    let db = Db::open(Options { background: true, ..braked(&runtime, &brake) }).expect("open");
+    // Dropped before the database is, which waits for the compaction.
+    let compaction = compaction;
+    let mut n = 0;
+    while n < 20 * BUFFER as u64 / 1000 {
+        match put(&db, n, 1000) {
+            Ok(_) => n += 1,
+            Err(AppendError::Backlog | AppendError::Full(_)) => std::thread::yield_now(),
+            Err(other) => panic!("{other}"),
+        }
+        if n % 16 == 0 {
+            let stats = db.stats();
+            assert!(memtable_bytes(&stats) <= MEMTABLES + 2 * BUFFER, "{stats:?}");
+        }
+    }
+    while db.stats().retired_bytes > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(db.stats().compactions, 0);
+    drop(compaction);
+    db.close().expect("close");
+}
+
+#[test]
+fn a_view_keeps_flushed_memtables_and_refuses_nobody() {
+    let (_, _, brake) = brake();
+    let runtime = Runtime::new(RuntimeOptions { memtable_bytes: 2 * MEMTABLES, ..RuntimeOptions::default() });
+    let db = Db::open(braked(&runtime, &brake)).expect("open");
+    let mut views = Vec::new();
+    while db.stats().retired_bytes < 3 * MEMTABLES {
+        for n in 0..100 {
+            put(&db, n, 1000).expect("views refuse nobody");
+        }
+        views.push(db.view());
+        db.flush().expect("flush");
+    }
+    assert!(!matches!(db.pressure(), Pressure::Hard(_)));
+    let stats = db.stats();
+    assert_eq!(runtime.memtable_bytes(), memtable_bytes(&stats));
+    views.clear();
+    assert_eq!(db.stats().retired_bytes, stats.retired_bytes, "a reader frees nothing");
+    assert!(!db.flush_if_due().expect("flush"));
+    assert_eq!((db.stats().retired_bytes, runtime.memtable_bytes()), (0, 0));
 }
 
 /// A database with threads.
