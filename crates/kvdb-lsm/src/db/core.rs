@@ -462,7 +462,8 @@ impl Core {
         self.installer.lock().snapshot.flushed_seq
     }
 
-    /// The memory that all memtables may take together.
+    /// The memory that the memtables which are not in tables yet may take together, in bytes. At or
+    /// below it every thread may append one more batch.
     pub(crate) const fn memory_limit(&self) -> usize {
         self.options.write_buffer_bytes.saturating_mul(self.options.max_frozen.saturating_add(2))
     }

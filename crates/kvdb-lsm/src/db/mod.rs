@@ -214,7 +214,7 @@ impl Db {
         let state = core.state.load();
         let buffer = core.options.write_buffer_bytes;
         let before = state.active.allocated();
-        let is_behind = before >= buffer && before + state.frozen_bytes() > core.memory_limit();
+        let is_behind = before + state.frozen_bytes() > core.memory_limit();
         if is_behind || core.memory.is_exhausted() {
             core.signals.request_flush();
             core.activity.refused();

@@ -29,7 +29,7 @@ pub struct Options {
     /// The memtable is flushed when it takes this much memory, in bytes.
     pub write_buffer_bytes: usize,
     /// How many further memtables' worth of memory writes may take while flushes fall behind;
-    /// beyond, appends are refused.
+    /// beyond, appends are refused. One batch of each thread may reach beyond.
     pub max_frozen: usize,
     /// The memtable is flushed when the log takes this much space, in bytes: keys that are
     /// overwritten fill the log but not the memtable.

@@ -175,6 +175,28 @@ fn memtables_are_freed_while_a_compaction_takes_long() {
 }
 
 #[test]
+fn memory_of_memtables_is_refused_beyond_the_limit_whichever_they_are() {
+    let (_, flush, brake) = brake();
+    let runtime = Runtime::new(RuntimeOptions::default());
+    let db = Db::open(braked(&runtime, &brake)).expect("open");
+    let refused = |from: u64| (from..10_000).find_map(|n| put(&db, n, 1000).err());
+    std::thread::scope(|scope| {
+        let flush = flush;
+        assert_eq!(refused(0), Some(AppendError::Backlog));
+        assert!(db.stats().active_bytes > MEMTABLES);
+        scope.spawn(|| db.flush().expect("flush"));
+        while db.stats().frozen == 0 {
+            std::thread::yield_now();
+        }
+        // A new memtable makes no room.
+        assert_eq!(put(&db, 0, 1000), Err(AppendError::Backlog));
+        assert!(memtable_bytes(&db.stats()) < MEMTABLES + BUFFER / 2);
+        drop(flush);
+    });
+    put(&db, 0, 1000).expect("there is room again");
+}
+
+#[test]
 fn a_view_keeps_flushed_memtables_and_refuses_nobody() {
     let (_, _, brake) = brake();
     let runtime = Runtime::new(RuntimeOptions { memtable_bytes: 2 * MEMTABLES, ..RuntimeOptions::default() });
