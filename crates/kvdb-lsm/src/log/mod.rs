@@ -48,6 +48,7 @@ use crate::vfs::create_dir_durably;
 use crate::wal::format::segment_path;
 use crate::wal::recovery;
 use drain::Drain;
+use options::SHORT_WRITE;
 use order::Order;
 use parking_lot::{Mutex, RwLock};
 use segments::{Origin, Segment, Segments};
@@ -240,7 +241,7 @@ impl Log {
     }
 
     /// As [`Self::write_out`], for a thread that others wait for: where writing would have to wait for the disk, since a
-    /// segment ends, or for the log's thread, it is left to that one, and listeners hear of it.
+    /// segment ends, or for a thread that waits for it, it is left to the log's thread, and listeners hear of it.
     ///
     /// # Errors
     /// As [`Self::write_out`].
@@ -257,10 +258,13 @@ impl Log {
         if flags & AWAY != 0 {
             return Ok(());
         }
-        let mut drain = shared.drain.lock();
+        let Some(mut drain) = shared.drain.try_lock_for(SHORT_WRITE) else {
+            // Whoever writes has come to the end of a segment, and waits for the disk.
+            shared.leave_to_thread();
+            return Ok(());
+        };
         if self.written() < up_to && !shared.advance_to_cut(&mut drain)? {
-            shared.flags.fetch_or(AWAY, Ordering::AcqRel);
-            shared.wake.poke();
+            shared.leave_to_thread();
         }
         Ok(())
     }

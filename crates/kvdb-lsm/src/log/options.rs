@@ -44,6 +44,8 @@ pub(super) const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const SLOW_SYNC: Duration = Duration::from_secs(2);
 /// The time between two attempts to get space on a full disk.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// The time that a write may take for which somebody waits who may not wait for the disk.
+pub(super) const SHORT_WRITE: Duration = Duration::from_micros(200);
 /// Written bytes that are handed to the system for writeback together.
 pub(super) const WRITEBACK_BYTES: u64 = 4 << 20;
 

@@ -5,7 +5,7 @@ use super::options::{LogOptions, SLOW_SYNC, SyncPolicy};
 use super::order::Order;
 use super::progress::{FullReason, LogError, LogProgress, LogState};
 use super::segments::{self, Segments};
-use super::state::{Counters, Halt, Marks, NO_SPARE, POISONED, REFUSED, SLOW, STALLED, Wake};
+use super::state::{AWAY, Counters, Halt, Marks, NO_SPARE, POISONED, REFUSED, SLOW, STALLED, Wake};
 use super::worker::Clock;
 use crate::apart::Apart;
 use crate::vfs::VfsFile;
@@ -92,6 +92,12 @@ impl Shared {
     pub(super) fn disk_has_room(&self, len: u64) -> bool {
         let len = framed_bound(len).saturating_add(self.options.segment_bytes);
         segments::has_room(&self.options, len)
+    }
+
+    /// Leaves what was appended to the log's thread, for one that may not wait: listeners hear of it.
+    pub(super) fn leave_to_thread(&self) {
+        self.flags.fetch_or(AWAY, Ordering::AcqRel);
+        self.wake.poke();
     }
 
     pub(super) fn check_poison(&self) -> Result<(), Halt> {

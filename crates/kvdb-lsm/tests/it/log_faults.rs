@@ -5,7 +5,7 @@ use crate::support::{Rng, batch, cases, open, options};
 use kvdb_lsm::batch::{Seq, WriteBatch};
 use kvdb_lsm::log::{FullReason, Log, LogError, LogOptions, LogState, SyncPolicy};
 use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 const POLICIES: [SyncPolicy; 3] = [SyncPolicy::Always, SyncPolicy::EverySec, SyncPolicy::No];
@@ -420,6 +420,36 @@ fn appends_and_writes_go_on_during_a_sync_and_are_refused_when_it_hangs() {
     log.append(&small, |_| ()).expect("appended");
     log.sync().expect("synced");
     assert_eq!((log.durable(), log.state()), (log.appended(), LogState::Open));
+}
+
+#[test]
+fn who_may_not_wait_does_not_wait_for_one_who_goes_over_to_the_next_segment() {
+    let gate = Arc::new(hanging::Gate::default());
+    let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
+    let options = LogOptions { vfs, manual: false, ..options(&SimVfs::new(), SyncPolicy::No) };
+    let (log, ..) = open(options).expect("fresh");
+    let (tell, told) = mpsc::channel();
+    log.add_listener(Box::new(move |progress| tell.send(progress.written).expect("the test listens")));
+    let (first, ()) = log.append(&batch(0), |_| ()).expect("appended");
+    log.rotate(|_| ()).expect("rotated");
+    let (second, ()) = log.append(&batch(1), |_| ()).expect("appended");
+    gate.close(true);
+    let far = Duration::from_secs(20);
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| log.sync());
+        gate.wait_for_a_sync();
+        let (done, returned) = mpsc::channel();
+        let log = &log;
+        scope.spawn(move || done.send(log.write_soon(second)));
+        let returned = returned.recv_timeout(far);
+        let written = log.written();
+        gate.close(false);
+        assert_eq!(returned, Ok(Ok(())), "it waits for the disk");
+        assert_eq!(written, first);
+        assert_eq!(syncing.join().expect("no panic"), Ok(second));
+    });
+    while told.recv_timeout(far).expect("the thread of the log tells") < second {}
+    log.close().expect("closed");
 }
 
 #[test]
