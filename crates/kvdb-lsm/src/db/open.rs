@@ -27,6 +27,11 @@ use crate::version::{
 };
 use crate::vfs::{Vfs, create_dir_durably};
 
+/// The bounds of what may wait to be written to the log, in bytes, which otherwise goes by the size of
+/// a memtable. Less would refuse what a single write takes, more only waits longer.
+const LEAST_BUFFERED: usize = 1 << 20;
+const MOST_BUFFERED: usize = 64 << 20;
+
 /// Keeps other processes out for as long as it lives.
 pub(super) type Lock = Box<dyn Send + Sync>;
 
@@ -276,6 +281,8 @@ fn open_log(
     let mut log_options = LogOptions::new(Arc::clone(&options.vfs), &dir);
     log_options.policy = options.sync;
     log_options.segment_bytes = options.segment_bytes;
+    // What waits to be written takes memory as a memtable does.
+    log_options.max_buffered_bytes = options.write_buffer_bytes.clamp(LEAST_BUFFERED, MOST_BUFFERED);
     // A flush writes at most about a memtable, and frees the segments it came from.
     log_options.reserve_bytes = options.write_buffer_bytes as u64;
     log_options.min_segment = snapshot.min_segment;

@@ -175,8 +175,9 @@ impl Log {
         }
         let mut order = shared.order.lock();
         if !batch.is_empty() {
-            if !order.has_room(shared.options.max_buffered_bytes) {
+            if !order.has_room(shared.marks.written.bytes(), shared.options.max_buffered_bytes) {
                 drop(order);
+                shared.leave_to_thread();
                 return Err(shared.refuse(FullReason::Backlog));
             }
             if order.needs_cut(size) {

@@ -61,8 +61,8 @@ pub struct LogOptions {
     /// The size to which segments are preallocated and after which the next one is begun, in
     /// bytes. A batch that is larger gets a segment of its own.
     pub segment_bytes: u64,
-    /// Appended bytes that may wait for being written: while there are more, appends are refused.
-    /// One batch may reach beyond.
+    /// Appended bytes that may wait for being written: while there are as many, appends are refused,
+    /// and the log's thread writes. One batch may reach beyond.
     pub max_buffered_bytes: usize,
     /// The largest batch accepted, in bytes; at most 4 GiB.
     pub max_batch_bytes: usize,

@@ -88,11 +88,12 @@ impl Order {
         self.used + need > self.capacity && (!self.segment_is_empty() || self.capacity == 0)
     }
 
-    /// Whether the buffer takes a further batch: less than `limit` bytes wait in it. The batch
-    /// itself does not count, or a large one would depend on what happens to stand before it.
+    /// Whether there is room for a further batch: of all bytes appended, of which so many are
+    /// `written`, less than `limit` wait, here or taken already. The batch itself does not count, or a
+    /// large one would depend on what happens to stand before it.
     #[inline]
-    pub(super) const fn has_room(&self, limit: usize) -> bool {
-        self.buf.len() < limit
+    pub(super) const fn has_room(&self, written: u64, limit: usize) -> bool {
+        self.position - written < limit as u64
     }
 
     /// Begins a new segment here; returns its number.

@@ -5,6 +5,7 @@ use crate::db_support::{History, Model, random_batch, small};
 use crate::support::{Rng, cases};
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::filter::{CompactionFilter, Judge};
+use kvdb_lsm::log::FullReason;
 use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
 use kvdb_lsm::{AppendError, Db, DbStats, Options, Pressure, Runtime, RuntimeOptions};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -216,6 +217,19 @@ fn a_view_keeps_flushed_memtables_and_refuses_nobody() {
     assert_eq!(db.stats().retired_bytes, stats.retired_bytes, "a reader frees nothing");
     assert!(!db.flush_if_due().expect("flush"));
     assert_eq!((db.stats().retired_bytes, runtime.memtable_bytes()), (0, 0));
+}
+
+#[test]
+fn what_waits_for_the_log_takes_no_more_than_a_memtable_or_one_batch() {
+    let options = Options { write_buffer_bytes: 2 << 20, ..small(&SimVfs::new()) };
+    let db = Db::open(options).expect("open");
+    let mut large = WriteBatch::new();
+    large.put(b"key", &vec![7; 3 << 20]);
+    for _ in 0..3 {
+        db.append(&large).expect("a batch of any size");
+        assert_eq!(db.append(&large), Err(AppendError::Full(FullReason::Backlog)));
+        db.log().write_out(db.log().appended()).expect("written");
+    }
 }
 
 /// A database with threads.

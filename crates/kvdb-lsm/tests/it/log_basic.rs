@@ -103,6 +103,22 @@ fn a_large_batch_behind_a_small_one_is_taken() {
 }
 
 #[test]
+fn a_backlog_is_written_by_the_thread_of_the_log() {
+    let options = LogOptions { manual: false, ..options(&SimVfs::new(), SyncPolicy::No) };
+    let (log, ..) = open(options).expect("fresh");
+    let mut large = WriteBatch::new();
+    large.put(b"k", &[9; 300 << 10]);
+    for _ in 0..5 {
+        // Nobody writes by himself.
+        while let Err(error) = log.append(&large, |_| ()) {
+            assert_eq!(error, LogError::Full(FullReason::Backlog));
+            std::thread::yield_now();
+        }
+    }
+    log.close().expect("closed");
+}
+
+#[test]
 fn a_listener_that_panics_harms_nobody_else() {
     let vfs = SimVfs::new();
     let options = LogOptions { manual: false, ..options(&vfs, SyncPolicy::Always) };

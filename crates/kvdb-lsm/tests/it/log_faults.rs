@@ -453,6 +453,29 @@ fn who_may_not_wait_does_not_wait_for_one_who_goes_over_to_the_next_segment() {
 }
 
 #[test]
+fn what_is_taken_and_not_written_is_a_backlog_as_well() {
+    let gate = Arc::new(hanging::Gate::default());
+    let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
+    let options = LogOptions { vfs, ..options(&SimVfs::new(), SyncPolicy::No) };
+    let (log, ..) = open(options).expect("fresh");
+    log.append(&batch(0), |_| ()).expect("appended");
+    log.rotate(|_| ()).expect("rotated");
+    let mut large = WriteBatch::new();
+    large.put(b"k", &[9; 300 << 10]);
+    log.append(&large, |_| ()).expect("appended");
+    gate.close(true);
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| log.sync());
+        gate.wait_for_a_sync();
+        let refused = log.append(&batch(1), |_| ());
+        gate.close(false);
+        assert_eq!(refused, Err(LogError::Full(FullReason::Backlog)));
+        syncing.join().expect("no panic").expect("synced");
+    });
+    log.append(&batch(1), |_| ()).expect("appended");
+}
+
+#[test]
 fn what_is_written_is_synced_by_the_second_on_a_full_disk_too() {
     let vfs = SimVfs::new();
     let (log, ..) = open(options(&vfs, SyncPolicy::EverySec)).expect("fresh");
