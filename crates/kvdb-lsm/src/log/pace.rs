@@ -33,19 +33,25 @@ impl Pace {
         if shared.policy() != SyncPolicy::Always {
             return;
         }
-        let deadline = self.ended + (self.took / PATIENCE).min(PATIENCE_AT_MOST);
-        loop {
-            let pending = pending(shared);
-            let left = deadline.saturating_sub(shared.clock.now());
-            if pending == 0 || pending >= self.expected || left.is_zero() {
-                return;
-            }
+        let mut requested = false;
+        while let Some(patience) = self.patience(pending(shared), shared.clock.now()) {
             // Whoever appends next is to wake this thread again.
-            shared.wake.take_sync();
-            if !shared.wake.wait(Some(left)) {
-                return;
+            requested |= shared.wake.take_sync();
+            if !shared.wake.wait(Some(patience)) {
+                break;
             }
         }
+        if requested {
+            // The sync to come may no longer be one that the policy asks for.
+            shared.wake.return_sync();
+        }
+    }
+
+    /// How long to wait at `now` for more than the `pending` sequence numbers; `None` to begin.
+    fn patience(&self, pending: u64, now: Duration) -> Option<Duration> {
+        let deadline = self.ended + (self.took / PATIENCE).min(PATIENCE_AT_MOST);
+        let left = deadline.saturating_sub(now);
+        (pending > 0 && pending < self.expected && !left.is_zero()).then_some(left)
     }
 
     /// Runs a sync and notes what it was like.
@@ -64,4 +70,48 @@ impl Pace {
 /// How many sequence numbers wait for a sync.
 fn pending(shared: &Shared) -> u64 {
     shared.marks.appended.seq().saturating_sub(shared.marks.durable.seq())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::WriteBatch;
+    use crate::log::{Log, LogOptions};
+    use crate::vfs::SimVfs;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_sync_waits_for_as_many_as_the_last_one_had_and_not_for_long() {
+        let (ms, us) = (Duration::from_millis, Duration::from_micros);
+        let pace = Pace { ended: ms(100), took: ms(1), expected: 5 };
+        assert_eq!(pace.patience(2, ms(100)), Some(us(500)));
+        assert_eq!(pace.patience(4, us(100_400)), Some(us(100)));
+        assert_eq!(pace.patience(4, us(100_500)), None);
+        assert_eq!(pace.patience(5, ms(100)), None, "all are here");
+        assert_eq!(pace.patience(0, ms(100)), None, "there is nothing to sync");
+        let slow = Pace { took: ms(900), ..pace };
+        assert_eq!(slow.patience(1, ms(100)), Some(PATIENCE_AT_MOST));
+        assert_eq!(Pace::default().patience(1, ms(0)), None, "nobody waits on a log at rest");
+    }
+
+    #[test]
+    fn a_request_is_kept_over_the_wait() {
+        let mut options = LogOptions::new(Arc::new(SimVfs::new()), "/log");
+        (options.policy, options.manual) = (SyncPolicy::Always, true);
+        let (log, _) = Log::open(options, |_, _| Ok(())).expect("open");
+        let mut batch = WriteBatch::new();
+        batch.put(b"key", b"value");
+        log.append(&batch, |_| ()).expect("append");
+        log.request_sync();
+        let pace = Pace { ended: Duration::ZERO, took: Duration::from_secs(1), expected: 2 };
+        std::thread::scope(|scope| {
+            // It waits until the clock, which stands, is moved on.
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(5));
+                log.shared.clock.set(Duration::from_secs(1));
+            });
+            pace.gather(&log.shared);
+        });
+        assert!(log.shared.wake.take_sync(), "under another policy nobody would sync now");
+    }
 }

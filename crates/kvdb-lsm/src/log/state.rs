@@ -140,6 +140,11 @@ impl Wake {
         self.sync.swap(false, Ordering::AcqRel)
     }
 
+    /// Takes back a [`Wake::take_sync`] of the thread itself, which is awake.
+    pub(super) fn return_sync(&self) {
+        self.sync.store(true, Ordering::Release);
+    }
+
     /// Tells the thread to end.
     pub(super) fn stop(&self) {
         *self.stop.lock() = true;

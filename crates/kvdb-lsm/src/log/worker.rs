@@ -120,7 +120,6 @@ fn write_and_sync(shared: &Shared) {
         return;
     }
     let now = shared.clock.now();
-    let requested = shared.wake.take_sync();
     {
         let mut agenda = shared.clock.agenda.lock();
         if flags & STALLED != 0 {
@@ -129,6 +128,7 @@ fn write_and_sync(shared: &Shared) {
             }
             agenda.last_retry = Some(now);
         }
+        let requested = shared.wake.take_sync();
         let due = match shared.policy() {
             SyncPolicy::Always => true,
             SyncPolicy::EverySec => now >= agenda.last_sync + SYNC_INTERVAL,
