@@ -2,7 +2,8 @@
 //!
 //! Lua's matcher backtracks: a pattern like `.-.-.-x` takes time that grows with a power of the subject's length, in C
 //! code that no hook interrupts, and one with thousands of optional items recurses as deep. This one asks its owner
-//! every [`STEPS_PER_POLL`] steps whether to go on, and refuses to nest deeper than [`MAX_DEPTH`].
+//! every [`STEPS_PER_POLL`] steps whether to go on, and refuses to nest deeper than [`MAX_DEPTH`]. A step looks at one
+//! byte of the subject or of a set; what looks at many at once counts them all.
 
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ pub(super) const MAX_CAPTURES: usize = 32;
 const MAX_DEPTH: u32 = 200;
 
 /// Character comparisons between two questions whether to go on: a fraction of a millisecond.
-const STEPS_PER_POLL: u32 = 100_000;
+const STEPS_PER_POLL: usize = 100_000;
 
 /// What a pattern has captured: part of the subject, or a position in it, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub(super) struct Matcher<'a, P> {
     anchored: bool,
     captures: Vec<Open>,
     depth: u32,
-    steps: u32,
+    steps: usize,
     poll: P,
 }
 
@@ -122,9 +123,10 @@ where
         Ok(Some(Match { range: start..end, captures: captures.collect::<Result<_, E>>()? }))
     }
 
-    fn step(&mut self) -> Result<(), E> {
-        self.steps += 1;
-        if self.steps == STEPS_PER_POLL {
+    /// Counts steps, and asks whether to go on when there were many.
+    pub(super) fn spend(&mut self, steps: usize) -> Result<(), E> {
+        self.steps += steps;
+        if self.steps >= STEPS_PER_POLL {
             self.steps = 0;
             (self.poll)().map_err(PatternError::Stopped)?;
         }
@@ -144,7 +146,7 @@ where
 
     fn run_items(&mut self, mut s: usize, mut p: usize) -> Result<Option<usize>, E> {
         loop {
-            self.step()?;
+            self.spend(1)?;
             match self.pattern[p..] {
                 [] => return Ok(Some(s)),
                 [b'(', b')', ..] => return self.open(s, p + 2, End::Position),
@@ -180,7 +182,7 @@ where
             let end = self.item_end(p)?;
             match self.pattern.get(end) {
                 Some(b'?') => {
-                    if self.single(s, p, end)
+                    if self.single(s, p, end)?
                         && let Some(found) = self.run(s + 1, end + 1)?
                     {
                         return Ok(Some(found));
@@ -191,7 +193,7 @@ where
                 Some(b'+') => return self.greedy(s, p, end, 1),
                 Some(b'-') => return self.lazy(s, p, end),
                 _ => {
-                    if !self.single(s, p, end) {
+                    if !self.single(s, p, end)? {
                         return Ok(None);
                     }
                     (s, p) = (s + 1, end);
@@ -203,8 +205,7 @@ where
     /// As many of the item as there are, then fewer and fewer, down to `least`.
     fn greedy(&mut self, s: usize, p: usize, end: usize, least: usize) -> Result<Option<usize>, E> {
         let mut count = 0;
-        while self.single(s + count, p, end) {
-            self.step()?;
+        while self.single(s + count, p, end)? {
             count += 1;
         }
         loop {
@@ -227,7 +228,7 @@ where
             if let Some(found) = self.run(s, end + 1)? {
                 return Ok(Some(found));
             }
-            if !self.single(s, p, end) {
+            if !self.single(s, p, end)? {
                 return Ok(None);
             }
             s += 1;
@@ -260,39 +261,41 @@ where
     }
 
     /// `%bxy`: from an x to the y that closes it.
-    fn balance(&self, s: usize, p: usize) -> Result<Option<usize>, E> {
+    fn balance(&mut self, s: usize, p: usize) -> Result<Option<usize>, E> {
         let [open, close, ..] = self.pattern[p..] else {
             return Err(PatternError::Malformed("unbalanced pattern"));
         };
-        if self.subject.get(s) != Some(&open) {
+        let subject = self.subject;
+        if subject.get(s) != Some(&open) {
             return Ok(None);
         }
         let mut depth = 1;
-        for (offset, &byte) in self.subject[s + 1..].iter().enumerate() {
+        let closes = |&byte: &u8| {
             if byte == close {
                 depth -= 1;
-                if depth == 0 {
-                    return Ok(Some(s + offset + 2));
-                }
             } else if byte == open {
                 depth += 1;
             }
-        }
-        Ok(None)
+            depth == 0
+        };
+        let inside = subject[s + 1..].iter().position(closes);
+        self.spend(inside.unwrap_or(subject.len() - s))?;
+        Ok(inside.map(|len| s + len + 2))
     }
 
     /// `%1`: what the first capture holds, again.
-    fn back_reference(&self, s: usize, digit: u8) -> Result<Option<usize>, E> {
+    fn back_reference(&mut self, s: usize, digit: u8) -> Result<Option<usize>, E> {
         let index = usize::from(digit).wrapping_sub(usize::from(b'1'));
         let Some(&Open { start, end: End::At(end) }) = self.captures.get(index) else {
             return Err(PatternError::Malformed("invalid capture index"));
         };
+        self.spend(end - start)?;
         let text = &self.subject[start..end];
         Ok(self.subject[s..].starts_with(text).then_some(s + text.len()))
     }
 
     /// Where the single-character item that begins at `p` ends.
-    fn item_end(&self, p: usize) -> Result<usize, E> {
+    fn item_end(&mut self, p: usize) -> Result<usize, E> {
         match self.pattern[p..] {
             [b'%'] => Err(PatternError::Malformed("malformed pattern (ends with '%')")),
             [b'%', ..] => Ok(p + 2),
@@ -307,24 +310,27 @@ where
                     match self.pattern.get(at) {
                         None => return Err(PatternError::Malformed("malformed pattern (missing ']')")),
                         Some(b'%') if at + 1 < self.pattern.len() => at += 2,
-                        Some(b']') if at > first => return Ok(at + 1),
+                        Some(b']') if at > first => break,
                         Some(_) => at += 1,
                     }
                 }
+                self.spend(at - p)?;
+                Ok(at + 1)
             }
             _ => Ok(p + 1),
         }
     }
 
     /// Whether the item from `p` to `end` takes the character at `s`.
-    fn single(&self, s: usize, p: usize, end: usize) -> bool {
-        let Some(&byte) = self.subject.get(s) else { return false };
-        match self.pattern[p] {
+    fn single(&mut self, s: usize, p: usize, end: usize) -> Result<bool, E> {
+        let Some(&byte) = self.subject.get(s) else { return Ok(false) };
+        self.spend(end - p)?;
+        Ok(match self.pattern[p] {
             b'.' => true,
             b'%' => class_holds(byte, self.pattern[p + 1]),
             b'[' => self.set_holds(byte, p, end - 1),
             literal => literal == byte,
-        }
+        })
     }
 
     /// Whether a byte is in the set between the bracket at `open` and the one at `close`.
@@ -433,6 +439,24 @@ mod tests {
             fault(&"a".repeat(300), &"a?".repeat(300)),
             PatternError::Malformed("pattern too complex")
         );
+    }
+
+    #[test]
+    fn what_looks_at_many_bytes_counts_them_all() {
+        const BYTES: usize = 2_000;
+        let set = format!("[{}]", "b".repeat(BYTES));
+        let repeated = format!("[{}]*b", "x-z".repeat(BYTES / 3));
+        let captured = format!("({}).-%1b", "a".repeat(BYTES / 2));
+        for (pattern, subject) in [("%ba)", "a"), (&*set, "a"), (&*repeated, "z"), (&*captured, "a")] {
+            let mut polls = 0;
+            let poll = || {
+                polls += 1;
+                Ok::<_, ()>(())
+            };
+            let found = Matcher::new(subject.repeat(BYTES).as_bytes(), pattern.as_bytes(), poll).search(0);
+            assert_eq!(found, Ok(None), "{pattern:.20}");
+            assert!(polls * STEPS_PER_POLL > BYTES * BYTES / 4, "{pattern:.20}: {polls}");
+        }
     }
 
     #[test]

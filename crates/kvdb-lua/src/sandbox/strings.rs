@@ -94,8 +94,9 @@ fn gsub_text(lua: &Lua, state: &RunState, args: MultiValue) -> mlua::Result<(BSt
         count += 1;
         let range = found.range.clone();
         out.extend_from_slice(&subject[at..range.start]);
-        append_template(lua, &template, &subject, found, &mut out)?;
-        state.check_room(lua, out.len())?;
+        let before = out.len();
+        append_template(lua, state, &template, &subject, found, &mut out)?;
+        matcher.spend(template.len() + out.len() - before).map_err(|error| raise(lua, error))?;
         at = range.end;
         if range.is_empty() {
             // An empty match is not found twice.
@@ -111,8 +112,10 @@ fn gsub_text(lua: &Lua, state: &RunState, args: MultiValue) -> mlua::Result<(BSt
     Ok((BString::from(out), count))
 }
 
+/// Appends a replacement, with what stands for captures in it.
 fn append_template(
     lua: &Lua,
+    state: &RunState,
     text: &[u8],
     subject: &[u8],
     found: Match,
@@ -126,18 +129,27 @@ fn append_template(
             out.push(byte);
             continue;
         }
-        match rest.next() {
-            Some(b'0') => out.extend_from_slice(&subject[whole.clone()]),
+        let range = match rest.next() {
+            Some(b'0') => whole.clone(),
             Some(digit @ b'1'..=b'9') => match captures.get(usize::from(digit - b'1')) {
-                Some(Capture::Text(range)) => out.extend_from_slice(&subject[range.clone()]),
-                Some(Capture::Position(position)) => out.extend_from_slice(position.to_string().as_bytes()),
+                Some(Capture::Text(range)) => range.clone(),
+                Some(Capture::Position(position)) => {
+                    out.extend_from_slice(position.to_string().as_bytes());
+                    continue;
+                }
                 None => return Err(error_here(lua, "invalid capture index")),
             },
             // Lua's strings end in a NUL, which is what a lone percent sign takes.
-            other => out.push(other.copied().unwrap_or(0)),
-        }
+            other => {
+                out.push(other.copied().unwrap_or(0));
+                continue;
+            }
+        };
+        // A short template may ask for the whole subject any number of times.
+        state.check_room(lua, out.len() + range.len())?;
+        out.extend_from_slice(&subject[range]);
     }
-    Ok(())
+    state.check_room(lua, out.len())
 }
 
 /// `string.rep`.

@@ -32,6 +32,8 @@ fn memory_is_bounded_and_its_end_can_be_caught() {
         "local t = {} for i = 1, 100 do t[i] = ('x'):rep(1000000) end return table.concat(t)",
         "return (('x'):rep(1000000):gsub('x', ('y'):rep(1000)))",
         "return (('x'):rep(1000000):gsub('', ('y'):rep(1000)))",
+        "return (('x'):rep(1000000):gsub('.*', ('%0'):rep(1000000)))",
+        "return (('x'):rep(1000000):gsub('(.*)', ('%1'):rep(1000000)))",
         "return (('x'):rep(100000):gsub('x', function() return ('y'):rep(1000) end))",
         "local t = {} for i = 1, 100 do t[i] = ('x'):rep(1000000) end return cjson.encode(t)",
         "local t = {} for i = 1, 100 do t[i] = ('x'):rep(1000000) end return cmsgpack.pack(t)",
