@@ -3,7 +3,7 @@
 //! Which clients have read which keys, the store knows. Here is who still wants to be told, in whose place, and which
 //! clients are told of every key with a prefix. Only clients that track, and what is told, come here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -35,8 +35,8 @@ struct State {
     clients: HashMap<u64, Tracked>,
     /// The clients of each prefix, in the order in which they came.
     prefixes: HashMap<Box<[u8]>, Vec<u64>>,
-    /// The longest prefix, in bytes: at least as long as any that is there.
-    longest: usize,
+    /// How many prefixes there are of each length: no others are looked up in a key.
+    lengths: BTreeMap<usize, usize>,
 }
 
 /// The clients that are told.
@@ -44,6 +44,7 @@ struct State {
 /// # Invariants
 ///
 /// * Each prefix has a client, and each of its clients tracks and has that prefix.
+/// * Each length has a prefix.
 #[derive(Default)]
 pub struct TrackingClients {
     state: Mutex<State>,
@@ -67,8 +68,11 @@ impl TrackingClients {
         let state = &mut *self.state.lock();
         state.forget(client.id);
         for prefix in &tracking.prefixes {
-            state.prefixes.entry(prefix.clone()).or_default().push(client.id);
-            state.longest = state.longest.max(prefix.len());
+            let clients = state.prefixes.entry(prefix.clone()).or_default();
+            if clients.is_empty() {
+                *state.lengths.entry(prefix.len()).or_default() += 1;
+            }
+            clients.push(client.id);
         }
         client.tracks(Some(tracking));
         state.clients.insert(client.id, Tracked { client, tracking: tracking.clone() });
@@ -109,10 +113,8 @@ impl TrackingClients {
         let state = self.state.lock();
         let mut by_prefix: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
         for key in keys {
-            for len in 0..=key.len().min(state.longest) {
-                if let Some((prefix, _)) = state.prefixes.get_key_value(&key[..len]) {
-                    by_prefix.entry(prefix).or_default().push(key);
-                }
+            for prefix in state.prefixes_of(key) {
+                by_prefix.entry(prefix).or_default().push(key);
             }
         }
         for (prefix, keys) in by_prefix {
@@ -131,6 +133,12 @@ impl TrackingClients {
 }
 
 impl State {
+    /// The prefixes that a key begins with.
+    fn prefixes_of<'s>(&'s self, key: &'s [u8]) -> impl Iterator<Item = &'s [u8]> {
+        let lengths = self.lengths.range(..=key.len()).map(|(&len, _)| len);
+        lengths.filter_map(move |len| self.prefixes.get_key_value(&key[..len])).map(|(prefix, _)| &**prefix)
+    }
+
     fn forget(&mut self, id: u64) -> Option<Tracked> {
         let tracked = self.clients.remove(&id)?;
         for prefix in &tracked.tracking.prefixes {
@@ -138,12 +146,11 @@ impl State {
                 clients.retain(|&other| other != id);
                 if clients.is_empty() {
                     self.prefixes.remove(prefix);
+                    self.lengths.entry(prefix.len()).and_modify(|prefixes| *prefixes -= 1);
                 }
             }
         }
-        if self.prefixes.is_empty() {
-            self.longest = 0;
-        }
+        self.lengths.retain(|_, prefixes| *prefixes > 0);
         Some(tracked)
     }
 }

@@ -1,10 +1,11 @@
 //! What happens at the limits on clients: their number, their buffers, their addresses, the process' descriptors.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::Instant;
 
 use kvdb_resp::Value;
 
-use crate::harness::{Client, Setup, error, int, ok, simple, wait_until};
+use crate::harness::{Client, PATIENCE, Server, Setup, bulk, error, int, ok, simple, wait_until};
 
 #[test]
 fn too_many_clients_are_told_so_until_one_leaves() {
@@ -32,6 +33,24 @@ fn too_many_clients_are_told_so_until_one_leaves() {
     clients.push(server.client());
     assert_eq!(clients[3].run("PING"), simple("PONG"));
     assert_eq!(server.stranger().rest(), "-ERR max number of clients reached\r\n");
+}
+
+#[test]
+fn a_long_key_is_compared_with_prefixes_of_their_length_alone() {
+    let server = Server::start();
+    let (mut keeper, mut client) = (server.client(), server.client());
+    keeper.run("HELLO 3");
+    let key = "k".repeat(1 << 20);
+    let track = |prefix: &str| format!("CLIENT TRACKING ON BCAST PREFIX {prefix}");
+    for prefix in [&key[1..], "other"] {
+        assert_eq!(keeper.run(&track(prefix)), ok());
+    }
+    let began = Instant::now();
+    assert_eq!(client.run(&format!("SET {key} v")), ok());
+    assert_eq!(keeper.reply(), Value::Push(vec![bulk("invalidate"), Value::Array(vec![bulk(&key)])]));
+    assert_eq!(client.run("SET other:key v"), ok());
+    assert_eq!(keeper.reply(), Value::Push(vec![bulk("invalidate"), Value::Array(vec![bulk("other:key")])]));
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
 
 /// An address of this machine that is not of its loopback interface: the one that it would send from.
