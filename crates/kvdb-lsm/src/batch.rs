@@ -25,6 +25,12 @@ pub const BATCH_HEADER_LEN: usize = 16;
 /// in the manifest, which have to fit into memory.
 pub const MAX_KEY_LEN: usize = 4 << 20;
 
+/// The most bytes of operations that a database takes in one batch.
+pub const MAX_BATCH_BYTES: usize = 1 << 30;
+
+/// The bytes that an empty batch keeps at the most.
+const KEPT_CAPACITY: usize = 16 << 20;
+
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const COUNTER: u8 = 3;
@@ -67,6 +73,10 @@ impl<'a> Op<'a> {
 /// An ordered set of operations that is applied as a whole or not at all.
 ///
 /// A batch is meant to be reused: [`WriteBatch::clear`] keeps its memory.
+///
+/// One that has passed [`MAX_BATCH_BYTES`] is refused by every database, and takes no more
+/// operations but counters: whoever adds a million elements to a key of a megabyte is told in the
+/// end, and memory has not run out before.
 ///
 /// # Invariants
 /// `ops` is a concatenation of well-formed operations; `count` is the number of them that take a
@@ -112,6 +122,9 @@ impl WriteBatch {
 
     /// Sets `key` to `value`.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
+        if self.is_too_large() {
+            return;
+        }
         self.ops.reserve(key.len() + value.len() + 1 + 2 * varint::MAX_LEN);
         self.ops.push(PUT);
         self.field(key);
@@ -130,6 +143,9 @@ impl WriteBatch {
         value_hint: usize,
         value: impl FnOnce(&mut FieldWriter<'_>),
     ) {
+        if self.is_too_large() {
+            return;
+        }
         self.ops.reserve(key_hint + value_hint + 1 + 2 * varint::MAX_LEN);
         self.ops.push(PUT);
         self.field_with(key_hint, key);
@@ -139,6 +155,9 @@ impl WriteBatch {
 
     /// Removes `key`.
     pub fn delete(&mut self, key: &[u8]) {
+        if self.is_too_large() {
+            return;
+        }
         self.ops.push(DELETE);
         self.field(key);
         self.count += 1;
@@ -146,6 +165,9 @@ impl WriteBatch {
 
     /// Removes a key composed in place; the hint is as for [`WriteBatch::put_with`].
     pub fn delete_with(&mut self, key_hint: usize, key: impl FnOnce(&mut FieldWriter<'_>)) {
+        if self.is_too_large() {
+            return;
+        }
         self.ops.push(DELETE);
         self.field_with(key_hint, key);
         self.count += 1;
@@ -164,8 +186,11 @@ impl WriteBatch {
         self.count += other.count;
     }
 
-    /// Empties the batch and keeps its memory.
+    /// Empties the batch and keeps its memory, unless that is a lot.
     pub fn clear(&mut self) {
+        if self.ops.capacity() > KEPT_CAPACITY {
+            self.ops = Vec::new();
+        }
         self.ops.clear();
         self.count = 0;
     }
@@ -182,17 +207,17 @@ impl WriteBatch {
         &self.ops
     }
 
+    /// Whether no database takes it any more.
+    #[inline]
+    #[must_use]
+    pub const fn is_too_large(&self) -> bool {
+        self.ops.len() > MAX_BATCH_BYTES
+    }
+
     /// Whether there is no operation.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.ops.is_empty()
-    }
-
-    /// The memory the batch holds, in bytes; a caller that reuses batches drops one that grew too
-    /// large.
-    #[must_use]
-    pub const fn capacity(&self) -> usize {
-        self.ops.capacity()
     }
 
     /// The operations in order.
@@ -427,6 +452,22 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(BatchView::decode(&bytes[..cut]).is_err());
         }
+    }
+
+    #[test]
+    fn a_batch_that_nobody_takes_grows_no_more() {
+        let len = MAX_BATCH_BYTES + 1;
+        // Only its length counts.
+        let mut batch = WriteBatch { ops: vec![0; len], count: 7 };
+        batch.put(b"k", b"v");
+        batch.delete(b"k");
+        batch.put_with(1, |key| key.push(b'k'), 0, |_| ());
+        batch.delete_with(1, |key| key.push(b'k'));
+        assert_eq!((batch.count(), batch.ops_bytes().len()), (7, len));
+        batch.add_counter(1, 1);
+        assert!(batch.ops_bytes().len() > len, "who undoes the batch undoes what was counted");
+        batch.clear();
+        assert_eq!(batch.ops.capacity(), 0);
     }
 
     proptest! {

@@ -12,9 +12,6 @@ use crate::batch::{Seq, WriteBatch};
 use crate::error::Error;
 use crate::log::{Log, LogState, LogStats, SegmentNumber};
 
-/// The largest batch taken without a log, in bytes; with one, the log decides.
-const MAX_BATCH_BYTES: usize = 1 << 30;
-
 /// A cut between two memtables.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
@@ -144,7 +141,7 @@ fn apply(applied: &mut Applied, batch: &WriteBatch, index: u64) -> Result<(Seq, 
     if index <= applied.index {
         return Err(AppendError::Invalid("the index of a batch is not above that of the batch before"));
     }
-    if batch.ops_bytes().len() > MAX_BATCH_BYTES {
+    if batch.is_too_large() {
         return Err(AppendError::TooLarge);
     }
     let first = applied.last_seq + 1;

@@ -1,6 +1,6 @@
 //! How a log is set up.
 
-use crate::batch::Seq;
+use crate::batch::{MAX_BATCH_BYTES, Seq};
 use crate::vfs::Vfs;
 use crate::wal::SegmentNumber;
 use std::fmt;
@@ -64,7 +64,7 @@ pub struct LogOptions {
     /// Appended bytes that may wait for being written: while there are as many, appends are refused,
     /// and the log's thread writes. One batch may reach beyond.
     pub max_buffered_bytes: usize,
-    /// The largest batch accepted, in bytes; at most 4 GiB.
+    /// The largest batch accepted, in bytes; at most [`MAX_BATCH_BYTES`].
     pub max_batch_bytes: usize,
     /// Space on the disk that no segment is preallocated from, in bytes: what the owner needs to
     /// write elsewhere what it wants removed here. Without it, a log could fill the disk and leave
@@ -90,7 +90,7 @@ impl LogOptions {
             policy: SyncPolicy::EverySec,
             segment_bytes: 64 << 20,
             max_buffered_bytes: 64 << 20,
-            max_batch_bytes: 1 << 30,
+            max_batch_bytes: MAX_BATCH_BYTES,
             reserve_bytes: 0,
             min_segment: 0,
             first_seq: 1,
