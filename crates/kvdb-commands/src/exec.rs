@@ -209,10 +209,10 @@ fn attempt(
             }
         }
     }
+    reply.limit(env.limits.max_reply_bytes);
     let (result, depends_on) = match spec.handler {
         Handler::Read(handler) => {
             let mut cx = ReadCx::new(store, guards, scratch, env, db);
-            reply.limit(env.limits.max_reply_bytes);
             let result = handler(&mut cx, args, reply);
             let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
             if env.keeps {
@@ -220,12 +220,7 @@ fn attempt(
             }
             (result, cx.finish())
         }
-        // What a change replies with is not limited: it is a value at the most, and the change has happened. A command
-        // that follows patterns may reply with one value any number of times, and looks for itself.
         Handler::Write(handler) => {
-            if spec.flags.has(Flags::MOVABLE_KEYS) {
-                reply.limit(env.limits.max_reply_bytes);
-            }
             let mut cx = WriteCx::new(store, guards, scratch, env, db);
             if spec.flags.has(Flags::BLOCKING) {
                 cx = cx.waiting();
@@ -234,6 +229,9 @@ fn attempt(
             note_reads(&mut cx, spec, args);
             if let (Ok(()), Some(deadline)) = (&result, cx.waits()) {
                 return Ok(sleep(spec, store, cx, args, reply.protocol(), deadline, is_first));
+            }
+            if reply.is_full() {
+                return Err(too_long(cx, reply, mark));
             }
             let lack = if result.is_err() { cx.lack() } else { None };
             // Looking at a key that was past its deadline has deleted it, and that is to be kept if the handler failed.
@@ -263,6 +261,15 @@ fn attempt(
             Err(Failed { error, depends_on })
         }
     }
+}
+
+/// Ends a run that may change and cannot reply: what it has taken out would be lost, so it has not happened.
+#[cold]
+fn too_long(cx: WriteCx<'_>, reply: &mut Reply<'_>, mark: usize) -> Failed {
+    let depends_on = cx.depends_on();
+    cx.abandon();
+    reply.truncate(mark);
+    Failed { error: errors::REPLY_TOO_LONG, depends_on }
 }
 
 /// Begins a run again that lacks something, or says what has to be loaded before.
@@ -434,6 +441,74 @@ mod tests {
         assert_eq!(result.expect_err("100 kB are too much").error, errors::REPLY_TOO_LONG);
         assert_eq!(out, b"+OK\r\n");
         assert!(out.capacity() < 20_000, "{} bytes were taken", out.capacity());
+        store.close();
+    }
+
+    /// Runs a command under a limit on replies, as often as keys have to be loaded for it.
+    fn replied(store: &Arc<Store>, words: &[impl AsRef<[u8]>], most: usize) -> Result<Vec<u8>, CommandError> {
+        let (_, spec) = crate::table::find(words[0].as_ref()).expect("the command is there");
+        let spec =
+            words.get(1).and_then(|name| crate::table::find_subcommand(spec, name.as_ref())).unwrap_or(spec);
+        let args = OwnedArgs::from_iter(words);
+        let mut env = Env::at(1_000);
+        env.limits.max_reply_bytes = most;
+        let mut out = Vec::new();
+        loop {
+            let mut reply = Reply::new(&mut out, Protocol::Resp2);
+            let result = run(spec, store, 0, env, &mut Scratch::default(), args.as_args(), &mut reply);
+            assert!(out.capacity() <= 4 * most, "{}: {} bytes were taken", spec.name, out.capacity());
+            match result {
+                Ok(Outcome::NeedIo(missing)) => load(store, &missing),
+                Ok(_) => return Ok(out),
+                Err(failed) => return Err(failed.error),
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_replied_with_has_not_happened() {
+        const MOST: usize = 10_000;
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        let value = "v".repeat(1_000);
+        for words in [
+            &["hset", "h", "f", &value][..],
+            &["xadd", "s", "1-1", "f", &value],
+            &["xgroup", "create", "s", "g", "0"],
+            &["xreadgroup", "group", "g", "c", "streams", "s", ">"],
+            &["sadd", "set", "m"],
+        ] {
+            replied(&store, words, MOST).expect("it is in order");
+        }
+        (0..100).for_each(|_| drop(replied(&store, &["rpush", "l", &value], MOST).expect("it is in order")));
+        let many = |words: &[&'static str], repeated: &[&'static str], count| {
+            let again = repeated.iter().flat_map(|&word| std::iter::repeat_n(word, count));
+            words.iter().copied().chain(again).collect::<Vec<&str>>()
+        };
+        let state = || {
+            let ask = |words: &[&str]| replied(&store, words, 1 << 20).expect("it reads");
+            let words: [&[&str]; 4] = [
+                &["hgetall", "h"],
+                &["hpttl", "h", "fields", "1", "f"],
+                &["xpending", "s", "g", "-", "+", "9"],
+                &["lrange", "l", "0", "-1"],
+            ];
+            words.map(ask)
+        };
+        let before = state();
+        for words in [
+            many(&["xread", "streams"], &["s", "0"], 100),
+            many(&["xreadgroup", "group", "g", "c", "streams"], &["s", "0"], 100),
+            many(&["xclaim", "s", "g", "d", "0"], &["1-1"], 100),
+            many(&["hgetex", "h", "fields", "100"], &["f"], 100),
+            many(&["hgetex", "h", "ex", "100", "fields", "100"], &["f"], 100),
+            vec!["lpop", "l", "50"],
+            vec!["lmpop", "1", "l", "left", "count", "50"],
+        ] {
+            let result = replied(&store, &words, MOST);
+            assert_eq!(result, Err(errors::REPLY_TOO_LONG), "{}", words[0]);
+            assert!(state() == before, "{} has changed something", words[0]);
+        }
         store.close();
     }
 

@@ -141,7 +141,7 @@ struct Run<'r> {
 /// Runs a transaction whose commands were all accepted, in a database. On an error nothing is in `reply`.
 ///
 /// # Errors
-/// When the log refuses the changes; then none of them has happened.
+/// When the log refuses the changes, or there is no room for a reply that comes with one; then none of them has happened.
 #[expect(clippy::too_many_arguments, reason = "they are what a run needs, and there are two callers")]
 pub fn run(
     transaction: &Transaction,
@@ -347,6 +347,8 @@ impl Run<'_> {
     ) -> Result<Option<Lack>, CommandError> {
         let mixed = queue.iter().any(is_on_session);
         let mut aside = Vec::new();
+        let mut aside_reply = Reply::new(&mut aside, reply.protocol());
+        aside_reply.limit(reply.room());
         let mut spans: Vec<Range<usize>> = Vec::new();
         let mut cx = WriteCx::new(store, guards, scratch, self.env, self.db);
         let mut ended = Vec::new();
@@ -354,10 +356,9 @@ impl Run<'_> {
             let may_run = around.may_run(queued);
             let began = around.moment(queued);
             let result = if mixed {
-                let from = aside.len();
-                let aside_reply = &mut Reply::new(&mut aside, reply.protocol());
-                let result = one(queued, may_run, &mut cx, self.store, aside_reply);
-                spans.push(from..aside.len());
+                let from = aside_reply.len();
+                let result = one(queued, may_run, &mut cx, self.store, &mut aside_reply);
+                spans.push(from..aside_reply.len());
                 result
             } else {
                 one(queued, may_run, &mut cx, self.store, reply)
@@ -367,6 +368,11 @@ impl Run<'_> {
             {
                 cx.abandon();
                 return Ok(Some(lack));
+            }
+            // What it has taken out would be lost.
+            if queued.spec.is_write() && result == Err(errors::REPLY_TOO_LONG) {
+                cx.abandon();
+                return Err(errors::REPLY_TOO_LONG);
             }
             ended.push((result.err(), took(began, queued, around)));
         }
@@ -438,9 +444,14 @@ fn one(
         result
     });
     cx.locate(None);
-    let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
+    let result = unless_full(result, reply);
     reply_failure(&result, mark, reply);
     result
+}
+
+/// What came of a command, whose reply may be too long.
+fn unless_full(result: CmdResult, reply: &Reply<'_>) -> CmdResult {
+    if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result }
 }
 
 /// Where a command has failed, the error is its reply.
@@ -459,6 +470,7 @@ fn settle(
     reply: &mut Reply<'_>,
     around: &mut dyn Around,
 ) {
+    let result = unless_full(result, reply);
     reply_failure(&result, mark, reply);
     let took = took(began, queued, around);
     around.ran(queued, result.as_ref().err(), took);

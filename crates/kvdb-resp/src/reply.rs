@@ -60,12 +60,19 @@ impl<'a> Reply<'a> {
         self.protocol = protocol;
     }
 
-    /// Allows about so many bytes from here on: a string that begins behind them is left out, and
-    /// [`is_full`](Self::is_full) tells. Whoever sets a limit has to ask, and to take back what is
-    /// no whole reply.
+    /// Allows about so many bytes from here on, and no more than were allowed before: a string that
+    /// begins behind them is left out, and [`is_full`](Self::is_full) tells. Whoever sets a limit has
+    /// to ask, and to take back what is no whole reply.
     #[inline]
     pub fn limit(&mut self, bytes: usize) {
-        self.full_at = self.out.len().saturating_add(bytes);
+        self.full_at = self.full_at.min(self.out.len().saturating_add(bytes));
+    }
+
+    /// How many bytes are still allowed.
+    #[inline]
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.full_at.saturating_sub(self.out.len())
     }
 
     /// Whether what was written has come to the [`limit`](Self::limit).
@@ -355,8 +362,10 @@ mod tests {
         let mut out = b"+OK\r\n".to_vec();
         let mut reply = Reply::new(&mut out, Protocol::Resp2);
         reply.limit(10);
+        reply.limit(1_000);
+        assert_eq!(reply.room(), 10);
         reply.bulk(b"four");
-        assert!(reply.is_full());
+        assert!(reply.is_full() && reply.room() == 0);
         reply.bulk(b"more");
         assert_eq!(out, b"+OK\r\n$4\r\nfour\r\n");
     }

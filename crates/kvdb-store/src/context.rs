@@ -52,8 +52,7 @@ pub struct ValueLimits {
     pub max_string_bytes: usize,
     /// The longest sparse HyperLogLog, in bytes (`hll-sparse-max-bytes`).
     pub hll_sparse_max_bytes: usize,
-    /// The longest reply of a command that only reads, in bytes (`client-output-buffer-limit`): a short request may ask
-    /// for one value a million times.
+    /// The longest reply, in bytes (`client-output-buffer-limit`): a short request may ask for one value a million times.
     pub max_reply_bytes: usize,
 }
 

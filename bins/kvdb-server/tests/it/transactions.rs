@@ -216,3 +216,31 @@ fn exchanging_databases_is_no_change_where_nothing_lives_before_and_after() {
     assert_eq!(other.run("SWAPDB 0 3"), ok());
     assert_eq!(one.pipeline(&["MULTI", "PING", "EXEC"])[2], nil());
 }
+
+#[test]
+fn what_the_commands_of_a_transaction_reply_has_one_limit() {
+    let server = Setup::new().with("client-output-buffer-limit", "normal 1mb 0 0").start();
+    let mut client = server.client();
+    let too_long = || error("ERR the reply is longer than client-output-buffer-limit allows");
+    let value = "v".repeat(10_000);
+    assert_eq!(client.run(&format!("SET k {value}")), ok());
+    for _ in 0..200 {
+        client.run(&format!("RPUSH l {value}"));
+    }
+    let mget = format!("MGET{}", " k".repeat(200));
+    // Beside a command about the connection, what is replied of keys is set aside first.
+    for (beside, reply) in [("PING", simple("PONG")), ("EXISTS k", int(1))] {
+        let replies = client.pipeline(&["MULTI", beside, &mget, "STRLEN k", "EXEC"]);
+        assert_eq!(replies[4], Value::Array(vec![reply, too_long(), int(10_000)]), "{beside}");
+    }
+    let echo = format!("ECHO {}", "e".repeat(600_000));
+    let replies = client.pipeline(&["MULTI", &echo, &echo, "PING", "KEYS *", "EXEC"]);
+    let replies = replies[5].as_elements().expect("EXEC answers an array");
+    assert_eq!(replies[1..3], [too_long(), simple("PONG")]);
+    // What was taken out and cannot be replied with would be lost.
+    for beside in ["PING", "EXISTS k"] {
+        let replies =
+            client.pipeline(&["MULTI", "INCR n", beside, "LPOP l 150", "EXEC", "LLEN l", "EXISTS n"]);
+        assert_eq!(replies[4..], [too_long(), int(200), int(0)], "{beside}");
+    }
+}

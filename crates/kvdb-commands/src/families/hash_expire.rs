@@ -2,7 +2,7 @@
 
 use kvdb_resp::{Args, Reply};
 use kvdb_store::types::hash::FieldDeadline;
-use kvdb_store::{ReadCx, WriteCx, text_of};
+use kvdb_store::{ReadCx, WriteCx};
 
 use super::expire::{Conditions, From, Unit};
 use super::hash::{ROW, edit, hash};
@@ -291,27 +291,20 @@ fn tell_deadlines(
 
 fn hgetdel(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let (names, now) = (fields(args, 2, 1)?, cx.now());
-    let values = edit(cx, &args[1], |hash| {
-        let take = |name: &[u8]| {
-            let value = hash.live(now).get(name).map(text_of);
+    let mut removed = false;
+    reply.array(names.len());
+    edit(cx, &args[1], |hash| {
+        for name in names {
+            let value = hash.live(now).get(name);
+            removed |= value.is_some();
+            reply_value(reply, value);
             hash.remove(name);
-            value
-        };
-        names.iter().map(take).collect::<Vec<_>>()
+        }
     })?;
-    if values.iter().any(Option::is_some) {
+    if removed {
         cx.notify_edit(events::HDEL, &args[1]);
     }
-    reply_bulks(reply, &values);
     Ok(())
-}
-
-fn reply_bulks(reply: &mut Reply<'_>, values: &[Option<Vec<u8>>]) {
-    reply.array(values.len());
-    values.iter().for_each(|value| match value {
-        Some(value) => reply.bulk(value),
-        None => reply.null(),
-    });
 }
 
 /// The options before FIELDS of HGETEX and HSETEX.
@@ -377,9 +370,18 @@ fn hgetex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
         return Ok(());
     }
     let mut event = None;
-    let values = edit(cx, &args[1], |hash| {
-        let touch = |name: &[u8]| {
-            let value = hash.live(now).get(name).map(text_of)?;
+    reply.array(names.len());
+    edit(cx, &args[1], |hash| {
+        for name in names {
+            // One field may be named many times.
+            if reply.is_full() {
+                break;
+            }
+            let value = hash.live(now).get(name);
+            reply_value(reply, value);
+            if value.is_none() {
+                continue;
+            }
             match options.deadline {
                 Some(FieldDeadline::At(at)) if at <= now => {
                     hash.remove(name);
@@ -395,14 +397,11 @@ fn hgetex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
                 }
                 _ => {}
             }
-            Some(value)
-        };
-        names.iter().map(touch).collect::<Vec<_>>()
+        }
     })?;
     if let Some(event) = event {
         cx.notify_edit(event, &args[1]);
     }
-    reply_bulks(reply, &values);
     Ok(())
 }
 

@@ -239,6 +239,9 @@ fn reply_claimed(
     let stream = stream(cx.get(key))?;
     reply.array(claimed.len());
     for &id in claimed {
+        if reply.is_full() {
+            return Err(errors::REPLY_TOO_LONG);
+        }
         match stream.and_then(|stream| stream.get(id)) {
             Some(entry) if !just_id => reply_entry(reply, &entry),
             _ => reply_id(reply, id),

@@ -209,6 +209,9 @@ pub fn read_behind(
             served.add(reply, key);
             reply_entries(reply, stream.range(from..=StreamId::MAX).take(count));
         }
+        if reply.is_full() {
+            break;
+        }
     }
     Ok(served.end(reply))
 }
@@ -278,6 +281,9 @@ pub fn read_in_group(
                 redeliver(cx, key, (group, consumer), id, reading.count, reply)?;
             }
         }
+        if reply.is_full() {
+            return Err(errors::REPLY_TOO_LONG);
+        }
     }
     Ok(served.end(reply))
 }
@@ -329,6 +335,9 @@ fn redeliver(
         && let Some(from) = behind.next()
     {
         for id in waits.waiting_from(from).take(count) {
+            if reply.is_full() {
+                break;
+            }
             match stream.get(id) {
                 Some(entry) => {
                     reply_entry(reply, &entry);
