@@ -71,6 +71,10 @@ fixed! {
     STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
     /// A key that is longer than keys may be.
     KEY_TOO_LONG = "ERR the key exceeds the maximum allowed size of 1048576 bytes";
+    /// A part of a value with a longer name than they may have.
+    NAME_TOO_LONG = "ERR a field, member, group or consumer exceeds the maximum allowed size of 1048576 bytes";
+    /// More would have to be written at once than can be.
+    CHANGE_TOO_LARGE = "ERR the change exceeds the maximum allowed size of 1073741824 bytes";
     /// A checkpoint that was asked for as a save is running.
     SAVE_RUNS = "ERR Background save already in progress";
     /// A checkpoint that was asked for as a rewrite of the log is running.

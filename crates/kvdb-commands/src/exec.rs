@@ -9,11 +9,24 @@ use kvdb_store::{
 use smallvec::SmallVec;
 
 use crate::blocking::{self, Sleeping, Wait};
-use crate::errors::{self, CommandError};
+use crate::errors::{self, CmdResult, CommandError};
 use crate::spec::{CommandSpec, Flags, Handler};
 
 /// The longest key, in bytes. Keys stand in the indexes of tables and in the manifest, which are held in memory.
 pub const MAX_KEY_BYTES: usize = 1 << 20;
+
+/// The longest name of a part of a value, in bytes: of a field, a member, a consumer or its group. Names stand in the keys
+/// of rows, behind that of the value.
+pub const MAX_NAME_BYTES: usize = 1 << 20;
+
+/// Whether parts of a value may have these names.
+///
+/// # Errors
+/// When one is too long.
+pub fn check_names<'n>(names: impl IntoIterator<Item = &'n [u8]>) -> CmdResult {
+    let fit = names.into_iter().all(|name| name.len() <= MAX_NAME_BYTES);
+    if fit { Ok(()) } else { Err(errors::NAME_TOO_LONG) }
+}
 
 /// How a keyed command ended.
 #[derive(Debug)]
@@ -380,6 +393,7 @@ fn latch<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::rdb;
     use kvdb_resp::{OwnedArgs, Protocol};
     use kvdb_store::testing;
 
@@ -510,6 +524,80 @@ mod tests {
             assert!(state() == before, "{} has changed something", words[0]);
         }
         store.close();
+    }
+
+    #[test]
+    fn a_part_of_a_value_has_a_name_that_fits_into_a_row() {
+        const MOST: usize = 4 << 20;
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        let ask = |words: &[&str]| replied(&store, words, MOST);
+        let long = "n".repeat(MAX_NAME_BYTES);
+        let longer = "n".repeat(MAX_NAME_BYTES + 1);
+        for words in [
+            &["xgroup", "create", "s", &long, "$", "mkstream"][..],
+            &["xgroup", "createconsumer", "s", &long, &long],
+            &["xadd", "s", "1-1", "f", "v"],
+            &["xreadgroup", "group", &long, &long, "streams", "s", ">"],
+            &["hset", "h", &long, "v"],
+            &["sadd", "set", &long],
+            &["zadd", "z", "1", &long],
+            &["rename", "h", &long],
+        ] {
+            ask(words).expect("the longest names are taken");
+        }
+        let before = ask(&["dump", "s"]);
+        for words in [
+            &["hset", "k", "f", "v", &longer, "v"][..],
+            &["hmset", "k", &longer, "v"],
+            &["hsetnx", "k", &longer, "v"],
+            &["hincrby", "k", &longer, "1"],
+            &["hincrbyfloat", "k", &longer, "1"],
+            &["hsetex", "k", "fields", "1", &longer, "v"],
+            &["sadd", "k", "m", &longer],
+            &["zadd", "k", "1", "m", "1", &longer],
+            &["zincrby", "k", "1", &longer],
+            &["geoadd", "k", "1", "1", &longer],
+            &["xgroup", "create", "k", &longer, "$", "mkstream"],
+            &["xgroup", "createconsumer", "s", &long, &longer],
+            &["xreadgroup", "group", &long, &longer, "streams", "s", ">"],
+            &["xclaim", "s", &long, &longer, "0", "1-1"],
+            &["xautoclaim", "s", &long, &longer, "0", "0"],
+        ] {
+            assert_eq!(ask(words), Err(errors::NAME_TOO_LONG), "{}", words[0]);
+        }
+        let mut set = vec![2];
+        rdb::write_length(&mut set, 1);
+        rdb::write_string(&mut set, longer.as_bytes());
+        let words = [&b"restore"[..], b"k", b"0", &rdb::seal(set)];
+        assert_eq!(replied(&store, &words, MOST), Err(errors::NAME_TOO_LONG));
+        assert_eq!(ask(&["exists", "k"]), Ok(b":0\r\n".to_vec()));
+        assert!(ask(&["dump", "s"]) == before);
+        store.close();
+    }
+
+    #[test]
+    fn a_value_that_is_too_large_for_one_change_stays_where_it_is() {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        let members: Vec<String> = (0..1_100).map(|member| member.to_string()).collect();
+        let add: Vec<&str> = ["sadd", "set"].into_iter().chain(members.iter().map(String::as_str)).collect();
+        replied(&store, &add, 1_000).expect("SADD succeeds");
+        // Each row begins with the key.
+        let long = "k".repeat(MAX_KEY_BYTES);
+        for words in [&["rename", "set", &long][..], &["renamenx", "set", &long], &["copy", "set", &long]] {
+            assert_eq!(replied(&store, words, 1_000), Err(errors::CHANGE_TOO_LARGE), "{}", words[0]);
+            assert_eq!(store.resident_keys(), 1, "nothing has left memory");
+        }
+        assert_eq!(replied(&store, &["scard", "set"], 1_000), Ok(b":1100\r\n".to_vec()));
+        replied(&store, &["rename", "set", "other"], 1_000).expect("a short name will do");
+        store.close();
+    }
+
+    #[test]
+    fn a_change_that_is_too_large_does_not_fail_the_log() {
+        let refusal = kvdb_store::Refusal::TooLarge.to_string();
+        assert_eq!(CommandError::new(refusal), errors::CHANGE_TOO_LARGE);
     }
 
     /// Another thread's read brings a block into the cache between the two looks at a key.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Bound;
 
-use kvdb_lsm::batch::WriteBatch;
+use kvdb_lsm::batch::{MAX_BATCH_BYTES, WriteBatch};
 
 use crate::carried::{Carried, CarriedValue};
 use crate::dead_rows::DeadRows;
@@ -256,6 +256,24 @@ impl WriteCx<'_> {
             self.scratch.batch.put(&row::dead_key(row_key), &[]);
             self.scratch.dead_parts.push(row_key.clone());
         }
+    }
+}
+
+impl Collection {
+    /// Whether a key can be given this whole value in one change. Meant to be asked before one is built: a value that turns
+    /// out to be too large for the log leaves memory with the change. The log has the last word, since the rows of a stream
+    /// may be many times what is in memory.
+    pub fn fits_a_change(&self, key: &[u8]) -> bool {
+        let row_bytes = key.len() + row::ELEMENT_OVERHEAD;
+        let about = self.len().saturating_mul(row_bytes).saturating_add(self.memory_bytes());
+        if about < MAX_BATCH_BYTES / 4 {
+            return true;
+        }
+        let mut bytes = 0_usize;
+        self.rows(&mut |element, value| {
+            bytes = bytes.saturating_add(row_bytes + element.len() + value.len());
+        });
+        bytes <= MAX_BATCH_BYTES
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kvdb_lsm::batch::{Seq, WriteBatch};
+use kvdb_lsm::batch::{MAX_BATCH_BYTES, Seq, WriteBatch};
 use kvdb_lsm::{AppendError, Db};
 
 /// Why a write cannot be taken now. The message is for the client.
@@ -16,6 +16,8 @@ pub enum Refusal {
     Unavailable(String),
     /// The log failed for good: the node has to be restarted.
     Stopped(String),
+    /// It changes more at once than a log takes; others are taken.
+    TooLarge,
 }
 
 impl fmt::Display for Refusal {
@@ -23,6 +25,9 @@ impl fmt::Display for Refusal {
         match self {
             Self::Unavailable(why) => write!(f, "MISCONF KVDB cannot log writes now: {why}. Reads go on."),
             Self::Stopped(why) => write!(f, "ERR the log has failed and the node is stopping: {why}"),
+            Self::TooLarge => {
+                write!(f, "ERR the change exceeds the maximum allowed size of {MAX_BATCH_BYTES} bytes")
+            }
         }
     }
 }
@@ -69,7 +74,8 @@ impl CommitLog for LocalLog {
 fn refusal(error: AppendError) -> Refusal {
     match error {
         AppendError::Stopped(why) => Refusal::Stopped(why.to_string()),
-        AppendError::Full(_) | AppendError::Backlog | AppendError::TooLarge | AppendError::Invalid(_) => {
+        AppendError::TooLarge => Refusal::TooLarge,
+        AppendError::Full(_) | AppendError::Backlog | AppendError::Invalid(_) => {
             Refusal::Unavailable(error.to_string())
         }
     }

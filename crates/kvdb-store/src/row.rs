@@ -216,6 +216,8 @@ pub fn write_element_prefix(out: &mut Vec<u8>, place: Place, space: u32, key: &[
 
 /// Bytes between the key of the meta row and the element.
 const ELEMENT_PREFIX_LEN: usize = 9;
+/// What an element costs in a batch beside the key that it is of, its own name and its value, at the most.
+pub(crate) const ELEMENT_OVERHEAD: usize = PREFIX_LEN + ELEMENT_PREFIX_LEN + 16;
 
 /// What the key of an element row has in common with those of all elements of its generation; `None` for other rows.
 pub(crate) fn element_prefix(row_key: &[u8]) -> Option<&[u8]> {

@@ -2,11 +2,12 @@
 
 use kvdb_resp::{Args, Reply};
 use kvdb_store::types::Collection;
-use kvdb_store::{Carried, Effect, Event, ReadCx, WriteCx};
+use kvdb_store::{Carried, CarriedValue, Effect, Event, ReadCx, WriteCx};
 
 use super::string_value::bytes;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
+use crate::exec::MAX_NAME_BYTES;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::number::parse_i64;
 use crate::values::rdb::{self, RdbError};
@@ -100,6 +101,30 @@ impl Options {
     }
 }
 
+/// Whether a collection may be the value of a key.
+fn check_collection(key: &[u8], collection: &Collection) -> CmdResult {
+    if !collection.fits_a_change(key) {
+        return Err(errors::CHANGE_TOO_LARGE);
+    }
+    // What has a long name is long.
+    if collection.memory_bytes() <= MAX_NAME_BYTES {
+        return Ok(());
+    }
+    let longest = match collection {
+        Collection::Hash(hash) => hash.live(0).iter().map(|(name, _)| name.len()).max(),
+        Collection::Set(set) => set.iter().map(|member| member.len()).max(),
+        Collection::SortedSet(set) => set.iter_unordered().map(|(member, _)| member.len()).max(),
+        Collection::Stream(stream) => {
+            let consumers = stream.groups().flat_map(|(_, group)| group.consumers());
+            let names =
+                consumers.map(|consumer| consumer.name()).chain(stream.groups().map(|(name, _)| name));
+            names.map(<[u8]>::len).max()
+        }
+        Collection::List(_) => None,
+    };
+    if longest > Some(MAX_NAME_BYTES) { Err(errors::NAME_TOO_LONG) } else { Ok(()) }
+}
+
 fn restore(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let (key, payload) = (&args[1], &args[3]);
     let options = Options::parse(args.tail(4))?;
@@ -109,6 +134,9 @@ fn restore(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
     let ttl = parse_i64(&args[2]).ok_or(errors::NOT_INTEGER)?;
     let ttl = u64::try_from(ttl).map_err(|_| errors::INVALID_TTL)?;
     let value = rdb::restore(payload, cx.limits().max_string_bytes, &cx.layout()).map_err(refusal)?;
+    if let CarriedValue::Collection(collection) = &value {
+        check_collection(key, collection)?;
+    }
     let deadline = match ttl {
         0 => None,
         moment if options.absolute => Some(moment),

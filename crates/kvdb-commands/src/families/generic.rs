@@ -1,7 +1,7 @@
 //! Keys of any type: deleting, looking, renaming, copying, and moving between databases.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Carried, Effect, Event, ReadCx, Usage, ValueRef, WriteCx};
+use kvdb_store::{Carried, Effect, Event, Object, ReadCx, Usage, ValueRef, WriteCx};
 
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
@@ -202,18 +202,28 @@ fn rename(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
     let (from, to) = (&args[1], &args[2]);
     cx.get(from).ok_or(errors::NO_SUCH_KEY)?;
     if from != to {
-        move_value(cx, from, to);
+        move_value(cx, from, to)?;
     }
     reply.ok();
     Ok(())
 }
 
 /// Gives a key the value of another one, which is there and goes.
-fn move_value(cx: &mut WriteCx<'_>, from: &[u8], to: &[u8]) {
-    let Some(carried) = cx.take(from) else { return };
+fn move_value(cx: &mut WriteCx<'_>, from: &[u8], to: &[u8]) -> CmdResult {
+    if let Some(object) = cx.get(from) {
+        check_size(object, to)?;
+    }
+    let Some(carried) = cx.take(from) else { return Ok(()) };
     replace_value(cx, to, carried);
     cx.notify(events::RENAME_FROM, from);
     cx.notify(events::RENAME_TO, to);
+    Ok(())
+}
+
+/// Whether a key can be given a copy of a value: all of its rows are written at once.
+fn check_size(object: Object<'_>, key: &[u8]) -> CmdResult {
+    let fits = object.collection().is_none_or(|collection| collection.fits_a_change(key));
+    if fits { Ok(()) } else { Err(errors::CHANGE_TOO_LARGE) }
 }
 
 /// Gives a key a value. What was there has gone before, and a key of the same name come to be.
@@ -238,7 +248,7 @@ fn renamenx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     cx.get(from).ok_or(errors::NO_SUCH_KEY)?;
     let renamed = cx.get(to).is_none();
     if renamed {
-        move_value(cx, from, to);
+        move_value(cx, from, to)?;
     }
     reply.integer(i64::from(renamed));
     Ok(())
@@ -268,14 +278,9 @@ fn copy(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
     if there != here && !cx.require(there, to) {
         return Err(errors::NEEDS_LOAD);
     }
-    let copied = match cx.lookup(from) {
-        Some(object) => {
-            let carried = object.copy();
-            put_in(cx, there, to, carried, replace)
-        }
-        None => false,
-    };
+    let copied = cx.lookup(from).is_some() && (replace || !is_there(cx, there, to));
     if copied {
+        put_copy(cx, from, there, to)?;
         notify_in(cx, there, events::COPY_TO, to);
     }
     reply.integer(i64::from(copied));
@@ -291,14 +296,9 @@ fn move_key(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     if !cx.require(there, key) {
         return Err(errors::NEEDS_LOAD);
     }
-    let moved = match cx.get(key) {
-        Some(object) => {
-            let carried = object.copy();
-            put_in(cx, there, key, carried, false)
-        }
-        None => false,
-    };
+    let moved = cx.get(key).is_some() && !is_there(cx, there, key);
     if moved {
+        put_copy(cx, key, there, key)?;
         cx.apply(key, Effect::Delete);
         cx.notify(events::MOVE_FROM, key);
         notify_in(cx, there, events::MOVE_TO, key);
@@ -307,17 +307,24 @@ fn move_key(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     Ok(())
 }
 
-/// Gives a key of a database this value unless the key is there and may not be replaced; tells whether it did. The
-/// selected database stays.
-fn put_in(cx: &mut WriteCx<'_>, db: u16, key: &[u8], carried: Carried, replace: bool) -> bool {
+/// Whether a key of a database is there. The selected database stays.
+fn is_there(cx: &mut WriteCx<'_>, db: u16, key: &[u8]) -> bool {
     let here = cx.db();
     cx.select(db);
-    let put = replace || cx.get(key).is_none();
-    if put {
-        replace_value(cx, key, carried);
-    }
+    let is_there = cx.get(key).is_some();
     cx.select(here);
-    put
+    is_there
+}
+
+/// Gives a key of a database a copy of the value of one of the selected database, which is there and stays.
+fn put_copy(cx: &mut WriteCx<'_>, from: &[u8], db: u16, to: &[u8]) -> CmdResult {
+    let Some(object) = cx.get(from) else { return Ok(()) };
+    check_size(object, to)?;
+    let (carried, here) = (object.copy(), cx.db());
+    cx.select(db);
+    replace_value(cx, to, carried);
+    cx.select(here);
+    Ok(())
 }
 
 /// A key that a command may look up in another database than the selected one, if its arguments are in order: it has to be

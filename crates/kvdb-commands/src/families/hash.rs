@@ -9,6 +9,7 @@ use kvdb_store::{Edit, Event, Object, ReadCx, ValueRef, WriteCx};
 use super::string_value::{bytes, reply_value};
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
+use crate::exec::check_names;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::extended::Extended;
 use crate::values::number::{parse_float, parse_i64};
@@ -203,6 +204,7 @@ fn put_all(cx: &mut WriteCx<'_>, args: Args<'_>, name: &str) -> Result<usize, Co
     if !args.len().is_multiple_of(2) {
         return Err(errors::wrong_arity(name));
     }
+    check_names((2..args.len()).step_by(2).map(|at| &args[at]))?;
     let added = edit(cx, &args[1], |hash| {
         (2..args.len())
             .step_by(2)
@@ -227,6 +229,7 @@ fn hmset(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
 
 fn hsetnx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let (name, value, now) = (&args[2], &args[3], cx.now());
+    check_names([name])?;
     let added = edit(cx, &args[1], |hash| {
         hash.live(now).get(name).is_none() && hash.put(name, value, FieldDeadline::Clear)
     })?;
@@ -335,6 +338,7 @@ fn hgetall(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
 
 fn hincrby(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let (name, now) = (&args[2], cx.now());
+    check_names([name])?;
     let increment = parse_i64(&args[3]).ok_or(errors::NOT_INTEGER)?;
     let sum = edit(cx, &args[1], |hash| {
         let old = match hash.live(now).get(name) {
@@ -353,6 +357,7 @@ fn hincrby(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
 
 fn hincrbyfloat(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let (name, now) = (&args[2], cx.now());
+    check_names([name])?;
     let increment = parse_float(&args[3]).ok_or(errors::NOT_FLOAT)?;
     if increment.is_infinite() {
         return Err(INCREMENT_INFINITE);

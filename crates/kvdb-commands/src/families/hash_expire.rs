@@ -9,6 +9,7 @@ use super::hash::{ROW, edit, hash};
 use super::string_value::reply_value;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
+use crate::exec::check_names;
 use crate::spec::{CommandSpec, Flags, Handler, KeySpec};
 use crate::values::number::parse_i64;
 
@@ -411,6 +412,7 @@ fn hsetex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
     let pairs = fields(args, options.fields_at, 2)?;
     let deadline = options.deadline.unwrap_or(FieldDeadline::Clear);
     let names = || (0..pairs.len()).step_by(2);
+    check_names(names().map(|at| &pairs[at]))?;
     let done = edit(cx, &args[1], |hash| {
         let live = hash.live(now);
         if options.present.is_some_and(|wanted| names().any(|at| live.get(&pairs[at]).is_some() != wanted)) {

@@ -7,6 +7,7 @@ use kvdb_store::{Edit, Object, ReadCx, WriteCx};
 use super::string_value::reply_value;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
+use crate::exec::check_names;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 
 /// What the rows of the families of sets have in common.
@@ -122,6 +123,7 @@ pub(super) fn reply_members(reply: &mut Reply<'_>, set: Option<&Set>) {
 }
 
 fn sadd(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
+    check_names(args.tail(2))?;
     let added = edit(cx, &args[1], |set| set.add_all(args.tail(2).iter()))?;
     if added > 0 {
         cx.notify(events::SADD, &args[1]);

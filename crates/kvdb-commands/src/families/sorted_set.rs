@@ -7,6 +7,7 @@ use kvdb_store::{Carried, CarriedValue, Edit, Effect, Event, Object, ReadCx, Wri
 use super::sorted_set_ends::{lex_range, score_range};
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
+use crate::exec::check_names;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::number::parse_f64;
 
@@ -237,6 +238,7 @@ pub(super) fn add(
     members: &[(f64, &[u8])],
     reply: &mut Reply<'_>,
 ) -> CmdResult {
+    check_names(members.iter().map(|&(_, member)| member))?;
     let (counted, changed, last) = edit(cx, key, |set| {
         let (mut counted, mut changed, mut last) = (0, false, None);
         for (at, &(score, member)) in members.iter().enumerate() {

@@ -8,6 +8,7 @@ use kvdb_store::types::stream::StreamId;
 use super::stream_reply::{INVALID_ID, ROW, edit_groups, no_group, parse_id, parse_ids, stream};
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
+use crate::exec::check_names;
 use crate::families::help;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::values::number::parse_i64;
@@ -161,6 +162,7 @@ fn create(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
         b"$" => found.map_or(StreamId::MIN, Stream::last_id),
         id => parse_id(id)?,
     };
+    check_names([group])?;
     if !edit_groups(cx, key, |stream| stream.create_group(group, id, options.entries_read))? {
         return Err(GROUP_EXISTS);
     }
@@ -197,6 +199,7 @@ fn destroy(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
 
 fn createconsumer(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     check_group(cx, args)?;
+    check_names([&args[4]])?;
     let now = cx.now();
     let created = edit_groups(cx, &args[2], |stream| stream.create_consumer(&args[3], &args[4], now))?;
     if created {

@@ -12,6 +12,7 @@ use super::stream_reply::{
 };
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
+use crate::exec::check_names;
 use crate::spec::{CommandSpec, Flags, Handler, KeySpec};
 use crate::values::number::parse_i64;
 use crate::values::stream_id::{self, parse_start};
@@ -215,6 +216,7 @@ fn xclaim(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
     let group = group.ok_or_else(|| no_key_or_group(key, name, ""))?;
     let (last_id, entries_read) = (group.last_id(), group.entries_read());
     let claiming = Claiming::parse(args.tail(4), now)?;
+    check_names([consumer])?;
     let (created, claimed) = edit_groups(cx, key, |stream| {
         if claiming.last_id > last_id {
             stream.set_group(name, claiming.last_id, entries_read);
@@ -267,6 +269,7 @@ fn xautoclaim(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Cm
     }
     let group = stream(cx.lookup(key))?.and_then(|stream| stream.group(name));
     group.ok_or_else(|| no_key_or_group(key, name, ""))?;
+    check_names([consumer])?;
     let min_idle = u64::try_from(min_idle).unwrap_or(0);
     let claim = Claim { min_idle, delivered_at: now, just_id, ..Claim::default() };
     let count = usize::try_from(count).unwrap_or(usize::MAX);

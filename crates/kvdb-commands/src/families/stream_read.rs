@@ -10,6 +10,7 @@ use super::stream_reply::{
 };
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
+use crate::exec::check_names;
 use crate::spec::{CommandSpec, Flags, Handler, KeyPlace, KeySpec};
 use crate::values::number::parse_timeout_milliseconds;
 
@@ -272,6 +273,7 @@ pub fn read_in_group(
             },
         });
     }
+    check_names([consumer])?;
     let mut served = Served::begin(reply);
     for (key, wanted) in reading.keys.iter().zip(wanted) {
         match wanted {
