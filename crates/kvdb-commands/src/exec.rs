@@ -518,6 +518,7 @@ mod tests {
             many(&["hgetex", "h", "ex", "100", "fields", "100"], &["f"], 100),
             vec!["lpop", "l", "50"],
             vec!["lmpop", "1", "l", "left", "count", "50"],
+            [&["sort", "l", "by", "nosort"], &["get", "none"].repeat(100)[..], &["store", "l"]].concat(),
         ] {
             let result = replied(&store, &words, MOST);
             assert_eq!(result, Err(errors::REPLY_TOO_LONG), "{}", words[0]);

@@ -239,9 +239,9 @@ impl<'a> Query<'a> {
     }
 }
 
-/// What many short keys name may be one long value, many times.
+/// What many short keys name may be one long value, many times; and what nothing names is many empty ones.
 fn check_size(most: usize, texts: &Texts) -> CmdResult {
-    if texts.bytes() > most { Err(errors::REPLY_TOO_LONG) } else { Ok(()) }
+    if texts.memory_bytes() > most { Err(errors::REPLY_TOO_LONG) } else { Ok(()) }
 }
 
 fn run(cx: &mut WriteCx<'_>, key: &[u8], query: &Query<'_>, reply: &mut Reply<'_>) -> CmdResult {

@@ -31,9 +31,10 @@ impl Texts {
         self.ends.len()
     }
 
-    /// Bytes of all of them.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.len()
+    /// Bytes of memory of all of them, about, and of a list that is made of them: also of those that are empty.
+    pub(super) fn memory_bytes(&self) -> usize {
+        const OF_EACH: usize = 16;
+        self.bytes.len() + OF_EACH * self.ends.len()
     }
 
     pub(super) fn get(&self, at: usize) -> &[u8] {
@@ -150,7 +151,7 @@ mod tests {
     fn texts_are_found_again() {
         let texts = texts(&["a", "", "bcd"]);
         assert_eq!(texts.iter().collect::<Vec<_>>(), [&b"a"[..], b"", b"bcd"]);
-        assert_eq!((texts.len(), texts.bytes()), (3, 4));
+        assert_eq!((texts.len(), texts.memory_bytes()), (3, 4 + 3 * 16));
     }
 
     #[test]
