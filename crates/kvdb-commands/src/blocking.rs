@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use kvdb_resp::{OwnedArgs, Protocol, Reply};
-use kvdb_store::types::List;
-use kvdb_store::{Env, Guards, Place, ReadCx, Scratch, Sleeper, Store};
+use kvdb_store::{Env, Guards, Place, Scratch, Sleeper, Store};
 use parking_lot::Mutex;
 
 use crate::acl::{Account, Denied};
@@ -108,17 +107,6 @@ impl Sleeping {
         Some((denied, errors::no_permission(&denied.sentence(account.name(), self.spec))))
     }
 
-    /// Whether a command that moves an element has one to move.
-    fn has_an_element(&self, store: &Arc<Store>, env: Env) -> bool {
-        if !matches!(self.spec.name, "blmove" | "brpoplpush") {
-            return false;
-        }
-        let source = &self.args.as_args()[1];
-        let mut scratch = Scratch::default();
-        let mut run = ReadCx::new(store, store.latch(store.place(source)), &mut scratch, env, self.db);
-        run.peek(source).is_some_and(|object| object.elements::<List>().is_some())
-    }
-
     /// Runs the command again, if it still waits.
     fn try_again(&self, store: &Arc<Store>, env: Env, scratch: &mut Scratch) {
         let mut state = self.state.lock();
@@ -144,16 +132,6 @@ impl Sleeping {
                 return;
             }
             Err(failed) if failed.error == errors::BUSY_SCRIPT => State::Held,
-            // A value of another type is no element: who waits for one goes on waiting. Only the group that a consumer reads
-            // for is gone with its stream, and an element that is there may have nowhere to go.
-            Err(failed)
-                if failed.error == errors::WRONG_TYPE
-                    && self.spec.name != "xreadgroup"
-                    && !self.has_an_element(store, env) =>
-            {
-                *state = State::Waiting(wake);
-                return;
-            }
             Err(failed) => {
                 reply.truncate(0);
                 reply.error(failed.error.text());

@@ -236,7 +236,7 @@ fn attempt(
         Handler::Write(handler) => {
             let mut cx = WriteCx::new(store, guards, scratch, env, db);
             if spec.flags.has(Flags::BLOCKING) {
-                cx = cx.waiting();
+                cx = cx.waiting(!is_first);
             }
             let result = handler(&mut cx, args, reply);
             note_reads(&mut cx, spec, args);

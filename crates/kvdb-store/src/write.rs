@@ -43,6 +43,7 @@ pub struct WriteCx<'r> {
     used: Option<(u16, Place)>,
     /// Whether, and until when, the command waits.
     pub(crate) wait: WaitState,
+    has_waited: bool,
     later_args: Vec<(usize, Vec<u8>)>,
     /// Whether what is changed now counts as unchanged for those who watch it.
     quiet: bool,
@@ -64,17 +65,23 @@ impl<'r> WriteCx<'r> {
             lack: None,
             used: None,
             wait: WaitState::Forbidden,
+            has_waited: false,
             later_args: Vec::new(),
             quiet: false,
             first_generation: None,
         }
     }
 
-    /// Lets the command wait where it finds nothing.
+    /// Lets the command wait where it finds nothing; it may have waited before.
     #[must_use]
-    pub fn waiting(mut self) -> Self {
-        self.wait = WaitState::Allowed;
+    pub fn waiting(mut self, has_waited: bool) -> Self {
+        (self.wait, self.has_waited) = (WaitState::Allowed, has_waited);
         self
+    }
+
+    /// Whether the command has waited, and runs again since one of its keys was changed.
+    pub fn has_waited(&self) -> bool {
+        self.has_waited
     }
 
     /// Waits for a change of the declared keys, until a moment in Unix milliseconds or for ever; the command then runs

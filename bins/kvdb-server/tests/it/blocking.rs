@@ -126,6 +126,46 @@ fn a_value_of_another_type_wakes_nobody_and_a_cold_list_serves() {
 }
 
 #[test]
+fn a_key_that_has_become_something_else_is_passed_over() {
+    let server = Setup::new().start();
+    let mut client = server.client();
+    let entry = Value::Array(vec![bulk("1-1"), array(&["f", "v"])]);
+    let cases = [
+        ("BLPOP a b 0", "RPUSH b 1", array(&["b", "1"])),
+        ("BRPOP a b 0", "RPUSH b 1", array(&["b", "1"])),
+        ("BLMPOP 0 2 a b LEFT", "RPUSH b 1", Value::Array(vec![bulk("b"), array(&["1"])])),
+        ("BZPOPMIN a b 0", "ZADD b 1 m", array(&["b", "m", "1"])),
+        ("BZPOPMAX a b 0", "ZADD b 1 m", array(&["b", "m", "1"])),
+        (
+            "BZMPOP 0 2 a b MIN",
+            "ZADD b 1 m",
+            Value::Array(vec![bulk("b"), Value::Array(vec![array(&["m", "1"])])]),
+        ),
+        (
+            "XREAD BLOCK 0 STREAMS a b $ $",
+            "XADD b 1-1 f v",
+            Value::Array(vec![Value::Array(vec![bulk("b"), Value::Array(vec![entry])])]),
+        ),
+    ];
+    for (command, change, reply) in cases {
+        let mut waiting = blocked(&server, command, 0);
+        client.pipeline(&["SET a text", change]);
+        assert_eq!(waiting.reply(), reply, "{command}");
+        // Who has not waited is told.
+        assert_eq!(
+            waiting.run(command),
+            error("WRONGTYPE Operation against a key holding the wrong kind of value")
+        );
+        client.run("DEL a b");
+    }
+    // An element that has nowhere to go is not taken.
+    let mut moving = blocked(&server, "BLMOVE a b LEFT LEFT 0", 0);
+    client.pipeline(&["SET a text", "DEL a", "SET b text", "RPUSH a 1"]);
+    assert_eq!(moving.reply(), error("WRONGTYPE Operation against a key holding the wrong kind of value"));
+    assert_eq!(client.run("LLEN a"), int(1));
+}
+
+#[test]
 fn many_workers_push_and_pop_and_nothing_is_lost() {
     const ELEMENTS: usize = 2_000;
     let server = Setup::new().with("workers", "3").with("appendfsync", "everysec").start();

@@ -3,6 +3,7 @@
 use kvdb_resp::{Args, Reply};
 use kvdb_store::WriteCx;
 use kvdb_store::types::list::End;
+use kvdb_store::types::{Elements, List};
 
 use super::list::{ROW, pop};
 use super::list_move::{ManyPop, move_element, parse_end};
@@ -88,6 +89,12 @@ pub(super) fn wait(cx: &mut WriteCx<'_>, deadline: Option<u64>, reply: &mut Repl
     }
 }
 
+/// Whether a command that has waited passes over a key: a value of another type is nothing to wait for, and other keys may
+/// have something.
+pub(super) fn is_passed_over<T: Elements>(cx: &mut WriteCx<'_>, key: &[u8]) -> bool {
+    cx.has_waited() && cx.get(key).is_some_and(|object| object.elements::<T>().is_none())
+}
+
 fn blpop(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     pop_first(cx, args, reply, End::Head)
 }
@@ -99,6 +106,9 @@ fn brpop(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
 fn pop_first(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>, end: End) -> CmdResult {
     let deadline = deadline(cx, &args[args.len() - 1])?;
     for key in args.slice(1..args.len() - 1) {
+        if is_passed_over::<List>(cx, key) {
+            continue;
+        }
         let found = pop(cx, key, end, 1, |_, values| {
             reply.array(2);
             reply.bulk(key);
@@ -130,7 +140,8 @@ fn move_or_wait(
     deadline: Option<u64>,
     reply: &mut Reply<'_>,
 ) -> CmdResult {
-    if !move_element(cx, source, target, reply)? && !cx.wait_until(deadline) {
+    let moved = !is_passed_over::<List>(cx, source.0) && move_element(cx, source, target, reply)?;
+    if !moved && !cx.wait_until(deadline) {
         reply.null();
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! Lists, several at a time: from one to another, and from the first that has something.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::types::Elements;
 use kvdb_store::types::list::End;
+use kvdb_store::types::{Elements, List};
 use kvdb_store::{WriteCx, text_of};
 
 use super::list::{ROW, edit, list, pop, popped_at, pushed_at, reply_popped};
+use super::list_blocking::is_passed_over;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::spec::{CommandSpec, Flags, Handler, KeySpec};
 use crate::values::number::parse_i64;
@@ -146,6 +147,9 @@ impl<'a> ManyPop<'a> {
     /// When a key before it holds a value of another type.
     pub fn run(&self, cx: &mut WriteCx<'_>, reply: &mut Reply<'_>) -> Result<bool, CommandError> {
         for key in self.keys {
+            if is_passed_over::<List>(cx, key) {
+                continue;
+            }
             let found = pop(cx, key, self.end, self.count, |count, values| {
                 reply.array(2);
                 reply.bulk(key);

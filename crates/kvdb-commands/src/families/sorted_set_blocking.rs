@@ -2,8 +2,9 @@
 
 use kvdb_resp::{Args, Reply};
 use kvdb_store::WriteCx;
+use kvdb_store::types::SortedSet;
 
-use super::list_blocking::{deadline, wait};
+use super::list_blocking::{deadline, is_passed_over, wait};
 use super::sorted_set::ROW;
 use super::sorted_set_pop::{End, parse_mpop, pop, pop_first_of, reply_key_and_pairs};
 use crate::errors::CmdResult;
@@ -58,6 +59,9 @@ fn bzpopmax(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
 fn pop_or_wait(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>, end: End) -> CmdResult {
     let deadline = deadline(cx, &args[args.len() - 1])?;
     for key in args.slice(1..args.len() - 1) {
+        if is_passed_over::<SortedSet>(cx, key) {
+            continue;
+        }
         if let Some((member, score)) = pop(cx, key, end, 1)?.and_then(|popped| popped.into_iter().next()) {
             reply.array(3);
             reply.bulk(key);

@@ -1,9 +1,10 @@
 //! Taking members off the ends of sorted sets.
 
 use kvdb_resp::{Args, Protocol, Reply};
-use kvdb_store::types::Elements;
+use kvdb_store::types::{Elements, SortedSet};
 use kvdb_store::{ValueRef, WriteCx, text_of};
 
+use super::list_blocking::is_passed_over;
 use super::set_algebra::NUMKEYS;
 use super::sorted_set::{ROW, sorted_set};
 use super::sorted_set_ends::{begin_scored, reply_scored};
@@ -101,6 +102,9 @@ pub(super) fn pop_first_of<'k>(
     count: usize,
 ) -> Result<Option<(&'k [u8], Popped)>, CommandError> {
     for key in keys {
+        if is_passed_over::<SortedSet>(cx, key) {
+            continue;
+        }
         if let Some(popped) = pop(cx, key, end, count)? {
             return Ok(Some((key, popped)));
         }

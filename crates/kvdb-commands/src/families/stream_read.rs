@@ -1,6 +1,7 @@
 //! Streams read onwards: what is behind an id, by one reader or by a group.
 
 use kvdb_resp::{Args, Protocol, Reply};
+use kvdb_store::types::Stream;
 use kvdb_store::types::stream::StreamId;
 use kvdb_store::{ReadCx, WriteCx};
 use smallvec::SmallVec;
@@ -173,14 +174,19 @@ impl Served {
     }
 }
 
-/// The ids behind which each stream is read: `$` is the last of those that are there now.
+/// The ids behind which each stream is read: `$` is the last of those that are there now. Of a command that has waited it
+/// was replaced, and keys that have become something else since then are passed over.
 ///
 /// # Errors
 /// When a key is of another type, or an id is none.
-pub fn starts(cx: &mut ReadCx<'_>, reading: &Reading<'_>) -> Result<Vec<StreamId>, CommandError> {
+pub fn starts(
+    cx: &mut ReadCx<'_>,
+    reading: &Reading<'_>,
+    has_waited: bool,
+) -> Result<Vec<StreamId>, CommandError> {
     let mut starts = Vec::with_capacity(reading.keys.len());
     for (key, id) in reading.keys.iter().zip(reading.ids) {
-        let stream = stream(cx.get(key))?;
+        let stream = if has_waited { None } else { stream(cx.get(key))? };
         starts.push(match id {
             b"$" => stream.map_or(StreamId::MIN, |stream| stream.last_id()),
             b">" => return Err(NEW_IN_XREAD),
@@ -190,21 +196,18 @@ pub fn starts(cx: &mut ReadCx<'_>, reading: &Reading<'_>) -> Result<Vec<StreamId
     Ok(starts)
 }
 
-/// Replies with the entries behind the ids, at most `count` of each stream; tells whether there are any. Where there are
-/// none, nothing is replied.
-///
-/// # Errors
-/// When a key is of another type.
+/// Replies with the entries behind the ids, at most `count` of each of the keys that are streams; tells whether there are
+/// any. Where there are none, nothing is replied.
 pub fn read_behind(
     cx: &mut ReadCx<'_>,
     keys: Args<'_>,
     starts: &[StreamId],
     count: usize,
     reply: &mut Reply<'_>,
-) -> Result<bool, CommandError> {
+) -> bool {
     let mut served = Served::begin(reply);
     for (key, &start) in keys.iter().zip(starts) {
-        let Some(stream) = stream(cx.get(key))? else { continue };
+        let Some(stream) = cx.get(key).and_then(|object| object.elements::<Stream>()) else { continue };
         if let Some(from) = start.next().filter(|&from| stream.last_entry().is_some_and(|last| last >= from))
         {
             served.add(reply, key);
@@ -214,13 +217,14 @@ pub fn read_behind(
             break;
         }
     }
-    Ok(served.end(reply))
+    served.end(reply)
 }
 
 fn xread(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let reading = Reading::parse(args, false, cx.now())?;
-    let starts = cx.read(|cx| starts(cx, &reading))?;
-    if cx.read(|cx| read_behind(cx, reading.keys, &starts, reading.count, reply))? {
+    let has_waited = cx.has_waited();
+    let starts = cx.read(|cx| starts(cx, &reading, has_waited))?;
+    if cx.read(|cx| read_behind(cx, reading.keys, &starts, reading.count, reply)) {
         return Ok(());
     }
     let first_id = args.len() - reading.ids.len();
