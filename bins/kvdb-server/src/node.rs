@@ -242,7 +242,7 @@ impl Node {
             return false;
         }
         // Those that write nothing here are still about what others see.
-        let tells_others = matches!(spec.name, "pfcount" | "publish" | "spublish");
+        let tells_others = matches!(spec.name, "publish" | "spublish");
         !self.paused_writes_only.load(Ordering::Relaxed) || spec.may_write() || tells_others
     }
 

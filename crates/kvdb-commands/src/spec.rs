@@ -67,9 +67,11 @@ impl Flags {
     pub const DENYOOM: Self = Self(1 << 6);
     /// May write although its handler is not a writer (FLUSHALL, SWAPDB).
     pub const WRITE: Self = Self(1 << 7);
-    /// Only reads although its handler could do more (SCAN, DBSIZE). A keyed command with this and a handler that writes
-    /// stores nothing but what it has found out (PFCOUNT): it replies also where the log takes no writes.
+    /// Only reads although its handler could do more: SCAN, DBSIZE; SORT_RO, which reaches for keys; XREAD, which waits. It
+    /// replies also where the log takes no writes.
     pub const READONLY: Self = Self(1 << 8);
+    /// Only reads, and stores what it has found out (PFCOUNT).
+    pub const REMEMBERS: Self = Self(1 << 9);
     /// Works on keys that can only be known by looking (not used for routing).
     pub const MOVABLE_KEYS: Self = Self(1 << 10);
     /// Allowed while another client's script is busy.
@@ -412,11 +414,10 @@ impl CommandSpec {
         self.may_write() && !self.flags.has(Flags::READONLY)
     }
 
-    /// Whether it may store anything at all, if only what it has found out. A command that reads keys which it cannot
-    /// declare (SORT_RO) is run as a writer is, to reach for them.
+    /// Whether it may store anything at all, if only what it has found out.
     pub fn may_write(&self) -> bool {
-        let only_reaches = self.flags.has(Flags::READONLY.with(Flags::MOVABLE_KEYS));
-        (matches!(self.handler, Handler::Write(_)) && !only_reaches)
+        (matches!(self.handler, Handler::Write(_)) && !self.flags.has(Flags::READONLY))
+            || self.flags.has(Flags::REMEMBERS)
             || self.flags.has(Flags::WRITE)
             || self.flags.has(Flags::SCRIPT_WRITES)
     }

@@ -75,6 +75,19 @@ fn a_pause_holds_writes_until_it_is_ended() {
     assert_eq!(operator.run("CLIENT UNPAUSE"), ok());
     assert_eq!(writer.reply(), bulk("v"));
 
+    // Reading streams changes nothing; counting a HyperLogLog may.
+    assert_eq!(operator.run("XADD s 1-1 f v"), bulk("1-1"));
+    assert_eq!(operator.run("XADD dead 1-1 f v"), bulk("1-1"));
+    assert_eq!(operator.pipeline(&["PEXPIRE dead 1", "CLIENT PAUSE 100000 WRITE"]), [int(1), ok()]);
+    writer.send("PFCOUNT none");
+    wait_until("the count is waiting", || operator.info("blocked_clients") == "1");
+    let entries = operator.run("XREAD BLOCK 0 STREAMS dead s 0 0");
+    assert_eq!(entries.as_elements().map(<[Value]>::len), Some(1), "{entries:?}");
+    let replies = operator.pipeline(&["MULTI", "XREAD STREAMS dead s 0 0", "EXEC"]);
+    assert_eq!(replies[2], Value::Array(vec![entries]));
+    assert_eq!(operator.run("CLIENT UNPAUSE"), ok());
+    assert_eq!(writer.reply(), int(0));
+
     // A pause ends by itself too.
     assert_eq!(operator.run("CLIENT PAUSE 50"), ok());
     assert_eq!(writer.run("GET k"), bulk("v"));

@@ -34,7 +34,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "pfcount",
         arity: -2,
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.with(Flags::REMEMBERS),
         keys: &[KeySpec::all(&["RW", "access"])],
         categories: &[],
         group: Group::HyperLogLog,
@@ -131,7 +131,7 @@ fn pfadd(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
 }
 
 /// Counting one sketch puts the cardinality into its header, as in Redis, so that counting it again before it changes
-/// looks at no register. That is a change of the key, but not of what it means: see [`Flags::READONLY`].
+/// looks at no register. That is a change of the key, but not of what it means: see [`Flags::REMEMBERS`].
 fn pfcount(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let cardinality = if args.len() == 2 {
         count_one(cx, &args[1])?
