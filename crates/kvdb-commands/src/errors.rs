@@ -6,8 +6,9 @@ use std::fmt;
 use crate::acl::{Reason, RuleError};
 
 /// An error reply: code, space, sentence. Never contains CR or LF by itself; the encoder replaces those of arguments.
+/// Arguments that it quotes need not be text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandError(Cow<'static, str>);
+pub struct CommandError(Cow<'static, [u8]>);
 
 /// What a handler returns: its reply has been written, or this error is to be.
 pub type CmdResult = Result<(), CommandError>;
@@ -15,28 +16,29 @@ pub type CmdResult = Result<(), CommandError>;
 impl CommandError {
     /// A fixed text.
     pub const fn fixed(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
+        Self(Cow::Borrowed(text.as_bytes()))
     }
 
     /// A composed text.
-    pub fn new(text: String) -> Self {
-        Self(Cow::Owned(text))
+    pub fn new(text: impl Into<Vec<u8>>) -> Self {
+        Self(Cow::Owned(text.into()))
     }
 
     /// The text, code first.
-    pub fn text(&self) -> &str {
+    pub fn text(&self) -> &[u8] {
         &self.0
     }
 
     /// The code: the first word.
     pub fn code(&self) -> &str {
-        self.0.split(' ').next().unwrap_or("ERR")
+        let word = self.0.split(|&byte| byte == b' ').next();
+        word.and_then(|word| str::from_utf8(word).ok()).unwrap_or("ERR")
     }
 }
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&String::from_utf8_lossy(&self.0))
     }
 }
 
@@ -191,34 +193,33 @@ fixed! {
 /// An unknown command, with the beginning of its arguments, as Redis quotes them: so many bytes, and of a name or an
 /// argument nothing from a zero byte on.
 pub fn unknown_command(name: &[u8], args: kvdb_resp::Args<'_>) -> CommandError {
-    const ECHO: usize = 128;
-    fn beginning(text: &[u8], most: usize) -> &[u8] {
-        let text = &text[..text.len().min(most)];
-        text.split(|&byte| byte == 0).next().unwrap_or_default()
-    }
-    // What is no text is shown as a sign of several bytes, and counts as it came.
-    let (mut quoted, mut bytes) = (String::new(), 0);
+    let mut quoted = Vec::new();
     for arg in args.iter().skip(1) {
-        if bytes >= ECHO {
+        if quoted.len() >= ECHO {
             break;
         }
-        let arg = beginning(arg, ECHO - bytes);
-        bytes += arg.len() + "'' ".len();
-        quoted.push('\'');
-        quoted.push_str(&printable(arg));
-        quoted.push_str("' ");
+        let arg = beginning(arg, ECHO - quoted.len());
+        quoted.extend_from_slice(&[b"'", arg, b"' "].concat());
     }
-    let name = printable(beginning(name, ECHO));
-    CommandError::new(format!("ERR unknown command '{name}', with args beginning with: {quoted}"))
+    let name = beginning(name, ECHO);
+    CommandError::new([b"ERR unknown command '", name, b"', with args beginning with: ", &quoted].concat())
+}
+
+/// The bytes that an error repeats of a name or of arguments.
+const ECHO: usize = 128;
+
+/// So many bytes of a text, up to the first that is zero.
+fn beginning(text: &[u8], most: usize) -> &[u8] {
+    let text = &text[..text.len().min(most)];
+    text.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 /// A container command with a subcommand that it does not have.
 pub fn unknown_subcommand(container: &str, name: &[u8]) -> CommandError {
-    let name = printable(&name[..name.len().min(128)]);
-    CommandError::new(format!(
-        "ERR unknown subcommand '{name}'. Try {} HELP.",
-        container.to_ascii_uppercase()
-    ))
+    let (name, container) = (beginning(name, ECHO), container.to_ascii_uppercase());
+    CommandError::new(
+        [b"ERR unknown subcommand '", name, b"'. Try ", container.as_bytes(), b" HELP."].concat(),
+    )
 }
 
 /// Too few or too many arguments. `full_name` is `get`, or `client|list` for a subcommand.
@@ -228,8 +229,8 @@ pub fn wrong_arity(full_name: &str) -> CommandError {
 
 /// EXEC that is refused for this reason itself: it ends the transaction all the same.
 pub fn exec_abort(reason: &CommandError) -> CommandError {
-    let text = reason.text().strip_prefix("ERR ").unwrap_or(reason.text());
-    CommandError::new(format!("EXECABORT Transaction discarded because of: {text}"))
+    let text = reason.text().strip_prefix(b"ERR ").unwrap_or(reason.text());
+    CommandError::new([b"EXECABORT Transaction discarded because of: ", text].concat())
 }
 
 /// An expiry that is not positive or does not fit.
@@ -372,17 +373,18 @@ mod tests {
             let args: OwnedArgs = args.iter().collect();
             unknown_command(args.as_args().name(), args.as_args()).text().to_owned()
         };
-        let begins = |rest: &str| format!("ERR unknown command 'NOPE', with args beginning with: {rest}");
-        // As redis-server 7.0.15 replies, but for the sign in the place of what is no text.
-        let (bad, long) = ([0xff; 40], "abc".repeat(50));
-        let expected = format!("'{}' '{}' ", "\u{fffd}".repeat(40), &long[..85]);
-        assert_eq!(text(&[b"NOPE", &bad, long.as_bytes(), b"z"]), begins(&expected));
-        assert_eq!(text(&[b"NOPE", &[0xff; 200]]), begins(&format!("'{}' ", "\u{fffd}".repeat(128))));
+        let quoting = |name: &[u8], args: &[&[u8]]| {
+            let args: Vec<Vec<u8>> = args.iter().map(|arg| [b"'", *arg, b"' "].concat()).collect();
+            [b"ERR unknown command '", name, b"', with args beginning with: ", &args.concat()].concat()
+        };
+        // As redis-server 7.0.15 replies.
+        let (bad, long) = ([0xff; 200], "abc".repeat(50));
         assert_eq!(
-            text(&[b"NOPE", "\u{e9}".repeat(100).as_bytes()]),
-            begins(&format!("'{}' ", "\u{e9}".repeat(64)))
+            text(&[b"NOPE", &bad[..40], long.as_bytes(), b"z"]),
+            quoting(b"NOPE", &[&bad[..40], &long.as_bytes()[..85]])
         );
-        assert_eq!(text(&[b"NOPE", b"a\0b", b"c"]), begins("'a' 'c' "));
-        assert_eq!(text(&[b"NO\0PE", b"c"]), "ERR unknown command 'NO', with args beginning with: 'c' ");
+        assert_eq!(text(&[b"NOPE", &bad]), quoting(b"NOPE", &[&bad[..128]]));
+        assert_eq!(text(&[b"NOPE", b"a\0b", b"c"]), quoting(b"NOPE", &[b"a", b"c"]));
+        assert_eq!(text(&[b"\xff\xfe\x01\0E", b"\x02\xee"]), quoting(b"\xff\xfe\x01", &[b"\x02\xee"]));
     }
 }

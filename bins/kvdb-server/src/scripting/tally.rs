@@ -61,9 +61,10 @@ impl Tally {
 
     /// Notes an error that a command replied.
     #[cold]
-    pub(super) fn error(&mut self, text: &str) {
-        text.as_bytes().clone_into(&mut self.last_error);
-        self.count(text.split(' ').next().unwrap_or_default());
+    pub(super) fn error(&mut self, text: &[u8]) {
+        text.clone_into(&mut self.last_error);
+        let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
+        self.count(&String::from_utf8_lossy(code));
     }
 
     fn count(&mut self, code: &str) {
@@ -146,7 +147,7 @@ mod tests {
         let stats = WorkerStats::new();
         let mut tally = Tally::default();
         for (ends_in, counted) in [("ERR a", 1), ("ERR a script: 9a3e, on @user_script:1.", 1), ("MY a", 2)] {
-            tally.error("ERR a");
+            tally.error(b"ERR a");
             tally.hand_over(&stats, Duration::ZERO, true, Some(ends_in.as_bytes()));
             assert_eq!(totals([&stats].into_iter()).errors.values().sum::<u64>(), counted, "{ends_in}");
             stats.reset();

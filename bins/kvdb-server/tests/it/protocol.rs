@@ -77,6 +77,10 @@ fn errors_of_commands_leave_the_connection_open() {
         other => panic!("{other:?}"),
     }
     assert_serves(&mut client);
+    // What is no text comes back as it is.
+    client.write(b"*2\r\n$3\r\n\xff\xfe\x01\r\n$2\r\n\x02\xee\r\n");
+    let quoted = b"ERR unknown command '\xff\xfe\x01', with args beginning with: '\x02\xee' ";
+    assert_eq!(client.reply(), Value::Error(quoted.to_vec()));
     // Nor is a long name or a long list of arguments echoed in full.
     match client.run(&format!("{} {}", "x".repeat(10_000), "y ".repeat(1_000))) {
         Value::Error(text) => assert!(text.len() < 512, "{} bytes", text.len()),
