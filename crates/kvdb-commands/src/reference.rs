@@ -112,6 +112,7 @@ fn describe(page: &mut String, container: Option<&CommandSpec>, spec: &CommandSp
             KeyPlace::Nonempty { at } => format!("argument {at} if it is not empty"),
             KeyPlace::AllBehind { word, .. } => format!("all arguments behind {word}"),
             KeyPlace::Unknown => "what the patterns name".into(),
+            KeyPlace::Channels { .. } => "none, but shard channels".into(),
             KeyPlace::Halved { word, .. } => format!("the first half of the arguments behind {word}"),
         };
         add(page, format_args!("\nKeys: {from} ({})\n", keys.flags.join(" ")));

@@ -237,6 +237,12 @@ pub enum KeyPlace {
     },
     /// Not among the arguments: what is stored names them.
     Unknown,
+    /// No keys, but shard channels, which belong to slots as keys do: all arguments up to this one, negative as in a range.
+    /// Clients are told, and nobody else looks at them.
+    Channels {
+        /// The last channel.
+        last: i16,
+    },
 }
 
 impl KeySpec {
@@ -258,6 +264,11 @@ impl KeySpec {
     /// From one argument to another by steps; see [`KeyPlace::Range`].
     pub const fn range(first: u16, last: i16, step: u16, flags: &'static [&'static str]) -> Self {
         Self { place: KeyPlace::Range { first, last, step }, flags }
+    }
+
+    /// All arguments up to one, which are shard channels.
+    pub const fn channels(last: i16) -> Self {
+        Self { place: KeyPlace::Channels { last }, flags: &["not_key"] }
     }
 
     /// As many arguments behind this one as it says.
@@ -303,7 +314,7 @@ impl KeySpec {
                 let next = if empty { behind_options(args, word, from, options) } else { None };
                 return Positions { args, word: None, next: next.unwrap_or(len), end: len, step: 1 };
             }
-            KeyPlace::Unknown => (0, 0, 1, None),
+            KeyPlace::Unknown | KeyPlace::Channels { .. } => (0, 0, 1, None),
             KeyPlace::Halved { word, options, .. } => {
                 let first = behind_options(args, word, 1, options).unwrap_or(len);
                 return Positions { args, word: None, next: first, end: first + (len - first) / 2, step: 1 };

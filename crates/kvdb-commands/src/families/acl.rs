@@ -90,7 +90,7 @@ const SUBCOMMANDS: &[CommandSpec] = &[
         handler: Handler::Session(getuser),
         ..ROW
     },
-    CommandSpec { flags: ANYBODY, ..help::row(Group::Server, "6.0.0") },
+    help::row(Group::Server, "6.0.0"),
     CommandSpec {
         name: "list",
         summary: "Returns all users as the rules that make them.",

@@ -8,7 +8,7 @@ use kvdb_resp::{Args, Reply};
 use super::help;
 use crate::errors::CmdResult;
 use crate::session::SessionCx;
-use crate::spec::{CommandSpec, Flags, Group, Handler};
+use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 
 /// What the rows of this family have in common.
 const ROW: CommandSpec = CommandSpec {
@@ -60,6 +60,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "ssubscribe",
+        keys: &[KeySpec::channels(-1)],
         since: "7.0.0",
         summary: "Has the connection receive what is published to shard channels.",
         syntax: "shardchannel [shardchannel ...]",
@@ -85,6 +86,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "sunsubscribe",
         arity: -1,
+        keys: &[KeySpec::channels(-1)],
         since: "7.0.0",
         summary: "Ends subscriptions to shard channels, all of them unless some are named.",
         syntax: "[shardchannel [shardchannel ...]]",
@@ -99,6 +101,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "spublish",
+        keys: &[KeySpec::channels(1)],
         since: "7.0.0",
         summary: "Sends a message to those who listen to a shard channel; replies with how often it was sent.",
         syntax: "shardchannel message",

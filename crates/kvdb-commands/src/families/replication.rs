@@ -22,6 +22,8 @@ const ROW: CommandSpec = CommandSpec {
     subcommands: &[],
 };
 
+const SYNC: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING).with(Flags::NO_MULTI);
+
 /// The keys of MIGRATE: one, or with an empty name for that, all behind a word.
 const MIGRATED: &[KeySpec] = &[
     KeySpec { place: KeyPlace::Nonempty { at: 3 }, flags: &["RW", "access", "delete"] },
@@ -60,7 +62,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "psync",
-        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING).with(Flags::NO_MULTI),
+        flags: SYNC,
         arity: -3,
         since: "2.8.0",
         summary: "Not supported: copies of the data are kept by a cluster.",
@@ -96,7 +98,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     },
     CommandSpec {
         name: "sync",
-        flags: ROW.flags.with(Flags::NO_ASYNC_LOADING).with(Flags::NO_MULTI),
+        flags: SYNC,
         arity: 1,
         summary: "Not supported: copies of the data are kept by a cluster.",
         ..ROW

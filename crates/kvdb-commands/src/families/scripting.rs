@@ -113,6 +113,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             CommandSpec {
                 name: "load",
                 arity: 3,
+                flags: SCRIPT.flags.with(Flags::STALE),
                 complexity: "O(N) for a script of N bytes",
                 summary: "Has the server keep a script; replies with the SHA-1 of its text.",
                 syntax: "script",

@@ -55,11 +55,15 @@ pub fn categories(spec: &CommandSpec) -> Vec<&'static str> {
         Group::SortedSet => Some("@sortedset"),
         Group::Stream => Some("@stream"),
         Group::Geo => Some("@geo"),
+        // As in Redis, where it is in no family.
+        Group::PubSub if spec.name == "help" => None,
         Group::PubSub => Some("@pubsub"),
         Group::Transactions => Some("@transaction"),
         Group::Scripting => Some("@scripting"),
-        // SORT is of the families that it sorts.
-        Group::Generic if spec.categories.contains(&"@list") => None,
+        // SORT is of the families that it sorts, and WAIT is about the connection.
+        Group::Generic if ["@list", "@connection"].iter().any(|other| spec.categories.contains(other)) => {
+            None
+        }
         Group::Generic => Some("@keyspace"),
         Group::Connection => Some("@connection"),
         Group::Server | Group::Cluster => None,
@@ -104,7 +108,9 @@ pub fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
     let script = matches!(spec.handler, Handler::Script);
     let access = [(spec.is_write() && !script, "write"), (reads(spec), "readonly")];
     let access = access.into_iter().filter_map(|(is, name)| is.then_some(name));
-    let fixed = |place| matches!(place, KeyPlace::Range { .. } | KeyPlace::Nonempty { .. });
+    let fixed = |place| {
+        matches!(place, KeyPlace::Range { .. } | KeyPlace::Nonempty { .. } | KeyPlace::Channels { .. })
+    };
     let movable = spec.keys.iter().any(|keys| !fixed(keys.place));
     let has = |flag| spec.flags.has(flag) || (movable && flag == Flags::MOVABLE_KEYS);
     let (before, behind) = NAMED.split_at(NAMED.len() - 1);
@@ -127,6 +133,7 @@ fn key_range(spec: &CommandSpec) -> (i64, i64, i64) {
         spec.keys.iter().filter_map(|keys| match keys.place {
             KeyPlace::Range { first, last, step } => Some((first, last, step)),
             KeyPlace::Nonempty { at } => Some((at, at as i16, 1)),
+            KeyPlace::Channels { last } => Some((1, last, 1)),
             KeyPlace::AllBehind { .. }
             | KeyPlace::Counted { .. }
             | KeyPlace::Behind { .. }
@@ -215,6 +222,7 @@ fn write_keys(reply: &mut Reply<'_>, keys: &KeySpec) {
             write_search(reply, "index", &[("index", first.into())]);
         }
         KeyPlace::Counted { count } => write_search(reply, "index", &[("index", count.into())]),
+        KeyPlace::Channels { .. } => write_search(reply, "index", &[("index", 1)]),
         KeyPlace::Behind { word, from } | KeyPlace::Halved { word, from, .. } => {
             write_word(reply, word, from.into());
         }
@@ -223,11 +231,13 @@ fn write_keys(reply: &mut Reply<'_>, keys: &KeySpec) {
     }
     reply.bulk(b"find_keys");
     // Here a last key that counts from the beginning counts from the first one.
+    let range = |reply: &mut Reply<'_>, first: u16, last: i16, step: u16| {
+        let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
+        write_search(reply, "range", &[("lastkey", last), ("keystep", step.into()), ("limit", 0)]);
+    };
     match keys.place {
-        KeyPlace::Range { first, last, step } => {
-            let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
-            write_search(reply, "range", &[("lastkey", last), ("keystep", step.into()), ("limit", 0)]);
-        }
+        KeyPlace::Range { first, last, step } => range(reply, first, last, step),
+        KeyPlace::Channels { last } => range(reply, 1, last, 1),
         KeyPlace::Counted { .. } => {
             write_search(reply, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
         }

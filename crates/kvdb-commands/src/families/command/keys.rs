@@ -5,7 +5,7 @@ use kvdb_resp::{Args, Reply};
 use super::info::write_names;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::session::SessionCx;
-use crate::spec::CommandSpec;
+use crate::spec::{CommandSpec, KeyPlace};
 use crate::table;
 
 pub(super) fn getkeys(_cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
@@ -33,7 +33,7 @@ type Use<'a> = (&'a [u8], &'static [&'static str]);
 
 fn keys_of(command: Args<'_>) -> Result<Vec<Use<'_>>, CommandError> {
     let spec = find(command).ok_or(errors::INVALID_COMMAND)?;
-    if spec.keys.is_empty() {
+    if spec.keys.iter().all(|keys| matches!(keys.place, KeyPlace::Channels { .. })) {
         return Err(errors::NO_KEY_ARGUMENTS);
     }
     if !spec.takes(command.len()) {
