@@ -101,6 +101,7 @@ impl Storage {
         text.field("storage_memtable_rows", rows.active_keys);
         text.field("storage_frozen_memtables", rows.frozen);
         text.field("storage_frozen_memtable_bytes", rows.frozen_bytes);
+        text.field("storage_retired_memtable_bytes", rows.retired_bytes);
         text.field("storage_flushes", rows.flushes);
         text.field("storage_flushed_bytes", rows.flushed_bytes);
     }

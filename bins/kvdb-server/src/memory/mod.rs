@@ -22,7 +22,7 @@ use crate::worker::READ_BUFFER;
 pub struct Usage {
     /// Resident objects and the tables that find them, as of the last census.
     pub objects: usize,
-    /// Memtables, the active one and those that wait for their flush.
+    /// Memtables: the active one, those that wait for their flush, and those that readers hold on to.
     pub memtables: usize,
     /// Indexes and filters of tables.
     pub table_indexes: usize,
@@ -40,7 +40,9 @@ impl Usage {
         let clients = node.clients.matching(&ClientFilter::default(), 0);
         Self {
             objects: node.store.resident_bytes(),
-            memtables: rows.active_bytes.saturating_add(rows.frozen_bytes),
+            memtables: [rows.active_bytes, rows.frozen_bytes, rows.retired_bytes]
+                .into_iter()
+                .fold(0, usize::saturating_add),
             table_indexes: rows.pinned_bytes,
             block_cache: usize::try_from(rows.block_cache_bytes).unwrap_or(usize::MAX),
             clients: clients.iter().map(|client| client.memory_bytes()).sum(),
