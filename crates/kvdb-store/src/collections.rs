@@ -124,8 +124,11 @@ impl WriteCx<'_> {
     }
 
     /// A generation that no part of a value of a key whose latch is held has ever had, but for those of this very run.
+    /// Others may give the same one to keys that they hold meanwhile, so with another latch the run begins anew.
     pub(crate) fn new_generation(&mut self) -> u64 {
-        *self.first_generation.get_or_insert(self.store.log.appended() + 1)
+        let generation = *self.generation.get_or_insert_with(|| self.store.log.appended() + 1);
+        self.first_generation.get_or_insert(generation);
+        generation
     }
 
     /// Gives a key a whole value, whatever it was.
@@ -242,7 +245,8 @@ impl WriteCx<'_> {
         let row_key = &mut self.scratch.row_key;
         row_key.clear();
         row::write_element_prefix(row_key, place, space, key, held.generation);
-        // A generation of this run has no rows yet that are older than the ones in its batch, and may be given again.
+        // A generation of this run has no rows yet that are older than the ones in its batch, and may be given again. (Where
+        // the key was latched later its generation may only look so: to delete its rows one by one is right all the same.)
         let is_new = self.first_generation.is_some_and(|first| held.generation >= first);
         if is_new || held.collection.len() <= PARTS_DELETED_AT_ONCE {
             let prefix_len = row_key.len();

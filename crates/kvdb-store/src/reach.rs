@@ -54,7 +54,7 @@ impl WriteCx<'_> {
     /// When a row that is in memory does not decode; the message is for the client.
     pub fn reach(&mut self, key: &[u8]) -> Result<Reach, String> {
         let place = self.env.place(self.store, key);
-        if !self.guards.try_add(self.store, place) {
+        if !self.try_latch(place) {
             return Ok(Reach::Latched);
         }
         Ok(match self.reside(key)? {
@@ -88,7 +88,7 @@ impl WriteCx<'_> {
                 }
             }
         }
-        if !places.iter().all(|&place| self.guards.try_add(self.store, place)) {
+        if !places.iter().all(|&place| self.try_latch(place)) {
             self.lack = Some(Lack::Latches(places));
             return Ok(false);
         }
@@ -125,6 +125,15 @@ impl WriteCx<'_> {
     /// What is lacking for the command to run, after [`Self::reach_all`] or [`Self::require`] said no.
     pub fn lack(&mut self) -> Option<Lack> {
         self.lack.take()
+    }
+
+    /// Latches the shard of another place too, unless somebody else has its latch.
+    fn try_latch(&mut self, place: Place) -> bool {
+        let Some(is_new) = self.guards.try_add(self.store, place) else { return false };
+        if is_new {
+            self.generation = None;
+        }
+        true
     }
 
     fn reside(&mut self, key: &[u8]) -> Result<Residency, String> {

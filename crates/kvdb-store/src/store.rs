@@ -594,19 +594,14 @@ impl Guards<'_> {
 }
 
 impl<'s> Guards<'s> {
-    /// Latches the shard of another place too, if that can be had at once: who holds some must not wait for others.
-    pub(crate) fn try_add(&mut self, store: &'s Store, place: Place) -> bool {
+    /// Latches the shard of another place too, if that can be had at once: who holds some must not wait for others. Tells
+    /// whether it was not held before.
+    pub(crate) fn try_add(&mut self, store: &'s Store, place: Place) -> Option<bool> {
         let wanted = place.shard() as u16;
-        match self.held.binary_search_by_key(&wanted, |(i, _)| *i) {
-            Ok(_) => true,
-            Err(at) => match store.shards[place.shard()].0.try_lock() {
-                Some(shard) => {
-                    self.held.insert(at, (wanted, shard));
-                    true
-                }
-                None => false,
-            },
-        }
+        let Err(at) = self.held.binary_search_by_key(&wanted, |(i, _)| *i) else { return Some(false) };
+        let shard = store.shards[place.shard()].0.try_lock()?;
+        self.held.insert(at, (wanted, shard));
+        Some(true)
     }
 }
 

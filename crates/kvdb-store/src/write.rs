@@ -47,7 +47,9 @@ pub struct WriteCx<'r> {
     later_args: Vec<(usize, Vec<u8>)>,
     /// Whether what is changed now counts as unchanged for those who watch it.
     quiet: bool,
-    /// The generation that the run gives to what it makes, once it has made something.
+    /// The generation that the run gives to what it makes, until it gets another latch.
+    pub(crate) generation: Option<u64>,
+    /// The first generation that the run has given.
     pub(crate) first_generation: Option<u64>,
 }
 
@@ -68,6 +70,7 @@ impl<'r> WriteCx<'r> {
             has_waited: false,
             later_args: Vec::new(),
             quiet: false,
+            generation: None,
             first_generation: None,
         }
     }
@@ -495,7 +498,8 @@ impl<'r> WriteCx<'r> {
     /// When the log refuses the changes; then none of them has happened.
     pub fn pause(&mut self) -> Result<u64, Refusal> {
         let result = self.append();
-        (self.guards, self.first_generation, self.used) = (Guards::none(), None, None);
+        (self.guards, self.generation, self.first_generation) = (Guards::none(), None, None);
+        self.used = None;
         let seq = result?;
         self.depends_on = self.depends_on.max(seq);
         Ok(seq)

@@ -1,12 +1,15 @@
 //! Collections: what is left of them when they go, and what large ones cost those who wait.
 
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::Arc;
 
 use kvdb_lsm::Db;
 use kvdb_store::types::hash::FieldDeadline;
-use kvdb_store::types::{Elements, Hash};
-use kvdb_store::{Edit, LocalLog, Store, StoreOptions, StringValue, WrongType, testing};
+use kvdb_store::types::{Elements, Hash, Set};
+use kvdb_store::{
+    Edit, Env, LocalLog, Reach, Scratch, Store, StoreOptions, StringValue, WriteCx, WrongType, testing,
+};
 
 use crate::client::Client;
 
@@ -17,6 +20,17 @@ fn put_fields(client: &mut Client, key: &[u8], count: u32) {
         })
     });
     assert_eq!(edited.expect("the log takes everything").0, Ok(count as usize));
+}
+
+/// A store whose compactions drop dead rows.
+fn open_filtered(dir: &Path) -> Client {
+    let (rows, filter) = testing::open_filtered_rows(dir);
+    let rows = Arc::new(rows);
+    let log = Arc::new(LocalLog::new(rows.clone()));
+    let options = StoreOptions { databases: 16, fresh_seed: 42, io_threads: 1 };
+    let store = Store::open(rows, log, &options).expect("a sound database opens");
+    store.tell(filter).expect("rows can be read");
+    Client::of(Arc::new(store))
 }
 
 /// The rows that the database has, those of the store itself aside.
@@ -58,16 +72,7 @@ fn a_value_of_another_type_is_left_alone() {
 #[test]
 fn the_rows_of_a_large_collection_go_with_compactions_and_then_nothing_is_left() {
     let dir = tempfile::tempdir().expect("there is room for temporary files");
-    let open = || {
-        let (rows, filter) = testing::open_filtered_rows(dir.path());
-        let rows = Arc::new(rows);
-        let log = Arc::new(LocalLog::new(rows.clone()));
-        let options = StoreOptions { databases: 16, fresh_seed: 42, io_threads: 1 };
-        let store = Store::open(rows, log, &options).expect("a sound database opens");
-        store.tell(filter).expect("rows can be read");
-        Client::of(Arc::new(store))
-    };
-    let mut client = open();
+    let mut client = open_filtered(dir.path());
     put_fields(&mut client, b"k", 5_000);
     client.store.rows().flush().expect("the disk is sound");
     assert!(client.delete(0, b"k", 1).0);
@@ -75,7 +80,7 @@ fn the_rows_of_a_large_collection_go_with_compactions_and_then_nothing_is_left()
     // The same key again, and what is known of the dead ones survives a restart.
     put_fields(&mut client, b"k", 100);
     client.close();
-    let mut client = open();
+    let mut client = open_filtered(dir.path());
     assert_eq!(client.store.bury(10), Ok(0), "rows are still there");
     client.store.rows().flush().expect("the disk is sound");
     client.store.rows().compact().expect("the disk is sound");
@@ -108,6 +113,37 @@ fn a_large_collection_that_is_made_again_in_the_same_run_keeps_its_rows() {
     client.evict_all(1);
     assert!(before.is_some() && client.get(0, b"k", 1) == before);
     client.close();
+}
+
+/// What a run makes under a latch that it got late must have nothing in common with what others made there since it began.
+#[test]
+fn what_a_run_makes_is_new_for_keys_that_it_latched_late() {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let mut client = open_filtered(dir.path());
+    let add = |cx: &mut WriteCx<'_>, key: &[u8], members: std::ops::Range<u32>| {
+        let added =
+            cx.edit(key, |set: &mut Edit<'_, Set>| members.for_each(|i| assert!(set.add(&i.to_be_bytes()))));
+        assert_eq!(added, Ok(()));
+    };
+    let store = client.store.clone();
+    let (mut other, mut scratch) = (Client::of(store.clone()), Scratch::default());
+    let mut run = WriteCx::new(&store, store.latch(store.place(b"a")), &mut scratch, Env::at(1), 0);
+    add(&mut run, b"a", 0..1);
+    other.run(0, &[b"b"], 1, |cx| add(cx, b"b", 100..200)).expect("the log takes everything");
+    assert!(other.delete(0, b"b", 1).0);
+    assert_eq!(run.reach(b"b"), Ok(Reach::Ready));
+    add(&mut run, b"b", 0..1);
+    run.commit().expect("the log takes everything");
+    let members = |client: &mut Client| {
+        let len = |cx: &mut WriteCx<'_>| cx.get(b"b").and_then(|o| o.elements::<Set>().map(Set::len));
+        client.run(0, &[b"b"], 1, len).expect("nothing is written").0
+    };
+    client.evict_all(1);
+    assert_eq!(members(&mut client), Some(1));
+    client.store.rows().flush().expect("the disk is sound");
+    client.store.rows().compact().expect("the disk is sound");
+    client.evict_all(1);
+    assert_eq!(members(&mut client), Some(1));
 }
 
 #[test]
