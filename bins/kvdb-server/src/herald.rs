@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use kvdb_store::{Audience, Event, EventClasses, News};
 
 use crate::node::Node;
-use crate::publish::publish_when_safe;
+use crate::publish::publish;
 
 /// See the module's text. The node owns the store that tells the herald, so it is held weakly.
 struct Herald(Weak<Node>);
@@ -42,11 +42,11 @@ fn publish_event(node: &Node, event: Event, db: u16, key: &[u8], depends_on: u64
         // Writing to memory does not fail.
         let _ = write!(channel, "__keyspace@{db}__:");
         channel.extend_from_slice(key);
-        publish_when_safe(node, &channel, event.name.as_bytes(), false, depends_on);
+        publish(node, &channel, event.name.as_bytes(), false, depends_on);
     }
     if wanted.contains(EventClasses::KEYEVENT) {
         channel.clear();
         let _ = write!(channel, "__keyevent@{db}__:{}", event.name);
-        publish_when_safe(node, &channel, key, false, depends_on);
+        publish(node, &channel, key, false, depends_on);
     }
 }

@@ -162,8 +162,8 @@ impl Server for Node {
         &self.registry
     }
 
-    fn publish(&self, channel: &[u8], payload: &[u8], shard: bool) -> usize {
-        crate::publish::publish(self, channel, payload, shard)
+    fn publish(&self, channel: &[u8], payload: &[u8], shard: bool, depends_on: u64) -> usize {
+        crate::publish::publish(self, channel, payload, shard, depends_on)
     }
 
     fn receivers(&self, channel: &[u8], shard: bool) -> usize {

@@ -34,14 +34,9 @@ impl Frames {
     }
 }
 
-/// Puts a message into the mailboxes of those who listen; returns how often. A receiver who does not keep up is closed and
-/// holds nobody up.
-pub fn publish(node: &Node, channel: &[u8], payload: &[u8], shard: bool) -> usize {
-    publish_when_safe(node, channel, payload, shard, 0)
-}
-
-/// As [`publish`], of a message that may not leave before a sequence is safe.
-pub fn publish_when_safe(node: &Node, channel: &[u8], payload: &[u8], shard: bool, depends_on: u64) -> usize {
+/// Puts a message into the mailboxes of those who listen, to leave when this sequence is safe; returns how often. A receiver
+/// who does not keep up is closed and holds nobody up.
+pub fn publish(node: &Node, channel: &[u8], payload: &[u8], shard: bool, depends_on: u64) -> usize {
     RECEIVERS.with_borrow_mut(|receivers| {
         if shard {
             node.registry.publish_to_shard(channel, receivers);

@@ -193,12 +193,13 @@ impl Around for Run<'_> {
 
     fn session(&mut self, queued: &Queued, reply: &mut Reply<'_>) -> CmdResult {
         let Handler::Session(handler) = queued.spec.handler else { return Err(errors::NOT_IN_TRANSACTION) };
-        let node = self.worker.node.clone();
+        let (node, seen) = (self.worker.node.clone(), self.seen());
         let mut cx = SessionCx {
             session: self.session,
             server: &*node,
             store: &node.store,
             env: self.env,
+            seen,
             in_transaction: true,
             then: None,
             depends_on: 0,
@@ -218,7 +219,7 @@ impl Around for Run<'_> {
                 Ok(())
             }
             Some(Then::Acks(acks)) => {
-                acks.reply(node.rows.log().durable() >= self.session.seen.max(*self.gate), reply);
+                acks.reply(node.rows.log().durable() >= self.seen(), reply);
                 Ok(())
             }
             // Whatever would have to go on elsewhere cannot: the transaction ends here and now.
@@ -285,6 +286,11 @@ struct Run<'t> {
 }
 
 impl Run<'_> {
+    /// The highest sequence that the client has seen, or sees with the replies before this one.
+    fn seen(&self) -> u64 {
+        self.session.seen.max(*self.gate)
+    }
+
     /// Whether a command is timed on its own: one that may take long, or every one where the settings want that.
     #[inline]
     fn is_timed(&self, spec: &CommandSpec) -> bool {
@@ -757,11 +763,13 @@ impl Run<'_> {
         let mark = out.len();
         let mut reply = Reply::new(out, self.session.protocol);
         reply.limit(self.env.limits.max_reply_bytes);
+        let seen = self.session.seen.max(*self.gate);
         let mut cx = SessionCx {
             session: self.session,
             server: &*node,
             store: &node.store,
             env: self.env,
+            seen,
             in_transaction: false,
             then: None,
             depends_on: 0,
@@ -790,7 +798,7 @@ impl Run<'_> {
                 Flow::Again(Park::Load(db, key))
             }
             Some(Then::Acks(acks)) => {
-                let seen = self.session.seen.max(*self.gate);
+                let seen = self.seen();
                 let is_durable = node.rows.log().durable() >= seen;
                 if !acks.are_there(is_durable) {
                     return Ok(Flow::After(Park::Acks(Running::new(spec, args), acks, seen)));

@@ -126,8 +126,8 @@ pub trait Server {
 
     /// Who listens to what.
     fn registry(&self) -> &Arc<Registry>;
-    /// Sends a message to those who listen to a channel, or a shard channel; returns how often it was sent.
-    fn publish(&self, channel: &[u8], payload: &[u8], shard: bool) -> usize;
+    /// Sends a message to those who listen to a channel, or a shard channel, when this sequence is safe; returns how often.
+    fn publish(&self, channel: &[u8], payload: &[u8], shard: bool, depends_on: u64) -> usize;
 
     /// How often a message to a channel, or a shard channel, would be sent.
     fn receivers(&self, channel: &[u8], shard: bool) -> usize;

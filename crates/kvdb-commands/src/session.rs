@@ -144,6 +144,9 @@ pub struct SessionCx<'r> {
     pub store: &'r Arc<Store>,
     /// Time, randomness and limits.
     pub env: Env,
+    /// The highest sequence that the client has seen, or is about to see with the replies before this one: what it tells
+    /// others may not be known to them earlier.
+    pub seen: u64,
     /// Whether the command is one of a transaction that is carried out.
     pub in_transaction: bool,
     /// Set by a handler whose command has to go on elsewhere: the worker carries it out and the connection waits.

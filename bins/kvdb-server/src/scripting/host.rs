@@ -130,7 +130,8 @@ impl<'h> ScriptHost<'h> {
         }
         let seq = self.cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()))?;
         for (channel, payload, shard) in self.published {
-            crate::publish::publish(self.node, &channel, &payload, shard);
+            let depends_on = seq.max(self.depends_on).max(self.session.seen);
+            crate::publish::publish(self.node, &channel, &payload, shard, depends_on);
         }
         Ok(Ok(seq.max(self.depends_on)))
     }
@@ -218,6 +219,7 @@ impl<'h> ScriptHost<'h> {
                     server: &**self.node,
                     store: &self.node.store,
                     env: self.env,
+                    seen: 0,
                     in_transaction: false,
                     then: None,
                     depends_on: 0,

@@ -243,13 +243,13 @@ fn confirm(reply: &mut Reply<'_>, word: &str, name: Option<&[u8]>, count: usize)
 }
 
 fn publish(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let receivers = cx.server.publish(&args[1], &args[2], false);
+    let receivers = cx.server.publish(&args[1], &args[2], false, cx.seen);
     reply.integer(receivers as i64);
     Ok(())
 }
 
 fn spublish(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let receivers = cx.server.publish(&args[1], &args[2], true);
+    let receivers = cx.server.publish(&args[1], &args[2], true, cx.seen);
     reply.integer(receivers as i64);
     Ok(())
 }

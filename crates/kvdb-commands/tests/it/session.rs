@@ -47,6 +47,7 @@ impl Client {
             server: &self.server,
             store: &self.store,
             env,
+            seen: 0,
             in_transaction: false,
             then: None,
             depends_on: 0,

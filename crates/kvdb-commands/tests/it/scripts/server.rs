@@ -87,7 +87,7 @@ impl Server for FakeServer {
         &self.registry
     }
 
-    fn publish(&self, channel: &[u8], _payload: &[u8], shard: bool) -> usize {
+    fn publish(&self, channel: &[u8], _payload: &[u8], shard: bool, _depends_on: u64) -> usize {
         let mut receivers = Receivers::default();
         if shard {
             self.registry.publish_to_shard(channel, &mut receivers);

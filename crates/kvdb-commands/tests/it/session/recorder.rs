@@ -50,7 +50,7 @@ impl Server for Recorder {
         &NOBODY
     }
 
-    fn publish(&self, _channel: &[u8], _payload: &[u8], _shard: bool) -> usize {
+    fn publish(&self, _channel: &[u8], _payload: &[u8], _shard: bool, _depends_on: u64) -> usize {
         0
     }
 
