@@ -278,7 +278,7 @@ impl KeyspaceJob {
     fn run(&self, store: &Arc<kvdb_store::Store>) -> (Vec<u8>, u64) {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.protocol);
-        let mut cx = KeyspaceCx { store, db: self.db, env: self.env, may_wait: true };
+        let mut cx = KeyspaceCx::alone(store, self.db, self.env, true);
         let Handler::Keyspace(handler) = self.running.spec.handler else {
             unreachable!("only keyspace commands are sent here")
         };

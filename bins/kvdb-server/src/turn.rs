@@ -13,20 +13,20 @@ use kvdb_commands::blocking::{self, Wait};
 use kvdb_commands::exec::{self, Missing, Outcome};
 use kvdb_commands::families::wait::Acks;
 use kvdb_commands::session::{Offload, Then};
-use kvdb_commands::transaction::{self, Around, Queued};
+use kvdb_commands::transaction::{self, Around, Queued, Unfinished};
 use kvdb_commands::{
     CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session,
     SessionCx, errors, table,
 };
 use kvdb_resp::{Args, Decoder, Limits, OwnedArgs, Reply};
-use kvdb_store::{Env, Scratch, Waiter};
+use kvdb_store::{Env, Waiter, WriteCx};
 
 mod room;
 
 use crate::access::Refused;
 use crate::clients::ClientInfo;
 use crate::redact;
-use crate::scripting;
+use crate::scripting::{self, Aftermath};
 use crate::window::{End, Window};
 use crate::worker::Worker;
 
@@ -165,7 +165,8 @@ fn run_window(
         let (located, rounds) = (request.located, session.rounds());
         let env = Env { located, client: session.id, keeps: session.keeps(), rounds, ..env };
         let unread = input.len() - (turn.consumed - before);
-        let mut run = Run { session, info, worker, env, unread, gate: &mut turn.gate, began: None };
+        let (gate, scripts) = (&mut turn.gate, Vec::new());
+        let mut run = Run { session, info, worker, env, unread, gate, began: None, scripts };
         match run.command(request.args(input)) {
             Flow::Next => {}
             Flow::After(park) => turn.park = Some(park),
@@ -185,6 +186,10 @@ fn run_window(
 }
 
 impl Around for Run<'_> {
+    fn begin(&mut self) {
+        self.scripts.clear();
+    }
+
     fn may_run(&mut self, queued: &Queued) -> CmdResult {
         let (node, args) = (&self.worker.node, queued.args.as_args());
         let checked = node.check_access(self.session, Some(self.info), Context::Multi, queued.spec, args);
@@ -227,30 +232,25 @@ impl Around for Run<'_> {
         }
     }
 
-    fn script(&mut self, queued: &Queued, db: u16, reply: &mut Reply<'_>) -> Result<u64, CommandError> {
-        let node = self.worker.node.clone();
-        let before = std::mem::replace(&mut self.session.db, db);
-        let (mut scratch, mut env) = (Scratch::default(), Env { rounds: 0, ..self.env });
-        let result = loop {
-            let args = queued.args.as_args();
-            let lent = self.worker.lend(&mut scratch);
-            match scripting::run(&node, self.session, queued.spec, env, lent, args, reply) {
-                Ok(scripting::Outcome::Done(seq)) => break Ok(seq),
-                Ok(scripting::Outcome::NeedIo(Missing { db, key, others, pins: _pins })) => {
-                    // A transaction that has begun cannot wait elsewhere.
-                    env.rounds = env.rounds.saturating_add(1);
-                    let mut keys = std::iter::once((db, key)).chain(others);
-                    let loaded = keys.try_for_each(|(db, key)| node.store.load_and_wait(db, &key, env.now));
-                    if let Err(message) = loaded {
-                        break Err(CommandError::new(format!("ERR {message}")));
-                    }
-                }
-                Err(error) => break Err(error),
-            }
-        };
-        self.session.db = before;
-        self.worker.scratch.ready.append(&mut scratch.ready);
-        result
+    fn script(
+        &mut self,
+        queued: &Queued,
+        cx: &mut WriteCx<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<bool, Unfinished> {
+        let (node, mut aftermath) = (self.worker.node.clone(), Aftermath::default());
+        let command = (queued.spec, queued.args.as_args());
+        let wrote = scripting::run_within(&node, self.session, command, cx, &mut aftermath, reply)?;
+        self.scripts.push(aftermath);
+        Ok(wrote)
+    }
+
+    fn appended(&mut self, seq: u64) {
+        *self.gate = (*self.gate).max(seq);
+        let seen = self.seen();
+        for mut aftermath in self.scripts.drain(..) {
+            self.worker.tell(&mut aftermath, self.env.now, seen);
+        }
     }
 
     fn moment(&mut self, queued: &Queued) -> Option<Duration> {
@@ -283,6 +283,8 @@ struct Run<'t> {
     gate: &'t mut u64,
     /// When the EXEC under way began, if it is timed.
     began: Option<Instant>,
+    /// What there is to tell of the scripts of that EXEC.
+    scripts: Vec<Aftermath>,
 }
 
 impl Run<'_> {
@@ -688,7 +690,8 @@ impl Run<'_> {
         let mut out = std::mem::take(&mut self.worker.out);
         let mut scratch = std::mem::take(&mut self.worker.scratch);
         let mut reply = Reply::new(&mut out, self.session.protocol);
-        let lent = self.worker.lend(&mut scratch);
+        let seen = self.seen();
+        let lent = self.worker.lend(&mut scratch, seen);
         let outcome = scripting::run(&node, self.session, spec, env, lent, args, &mut reply);
         self.worker.out = out;
         self.worker.scratch = scratch;
@@ -724,7 +727,7 @@ impl Run<'_> {
     fn keyspace(
         &mut self,
         spec: &'static CommandSpec,
-        handler: fn(&mut KeyspaceCx<'_>, Args<'_>, &mut Reply<'_>) -> kvdb_commands::KeyspaceResult,
+        handler: fn(&mut KeyspaceCx<'_, '_>, Args<'_>, &mut Reply<'_>) -> kvdb_commands::KeyspaceResult,
         args: Args<'_>,
     ) -> Result<Flow, CommandError> {
         if spec.flags.has(Flags::SLOW) {
@@ -733,7 +736,7 @@ impl Run<'_> {
         // Commands of one turn have their moment in common, but not their luck.
         let env = Env { random: self.worker.draw(), ..self.env };
         let Worker { node, out, .. } = &mut *self.worker;
-        let mut cx = KeyspaceCx { store: &node.store, db: self.session.db, env, may_wait: false };
+        let mut cx = KeyspaceCx::alone(&node.store, self.session.db, env, false);
         let mark = out.len();
         let mut reply = Reply::new(out, self.session.protocol);
         match handler(&mut cx, args, &mut reply) {

@@ -11,7 +11,7 @@ use kvdb_store::{Env, Scratch, ValueLimits};
 use crate::clients::ClientInfo;
 use crate::clock::unix_millis;
 use crate::node::Node;
-use crate::scripting::{Lent, Tally};
+use crate::scripting::{Aftermath, Lent};
 use crate::stats::WorkerStats;
 use crate::turn::Running;
 use crate::window::Window;
@@ -50,8 +50,8 @@ pub struct Worker {
     settings_seen: u64,
     /// Commands of this turn that were not timed on their own: index and number.
     calls: Vec<(usize, u64)>,
-    /// What the script under way has run.
-    tally: Tally,
+    /// What there is to tell of the script under way.
+    aftermath: Aftermath,
     /// The last command of this turn.
     last_ran: Option<usize>,
     /// Time of this turn that went to commands which were.
@@ -79,7 +79,7 @@ impl Worker {
             last: (spec.name.as_bytes(), index, spec),
             settings_seen: u64::MAX,
             calls: Vec::new(),
-            tally: Tally::default(),
+            aftermath: Aftermath::default(),
             last_ran: None,
             timed: Duration::ZERO,
         };
@@ -134,9 +134,16 @@ impl Worker {
         Some((index, spec))
     }
 
-    /// What a script is lent, beside these buffers.
-    pub fn lend<'w>(&'w mut self, scratch: &'w mut Scratch) -> Lent<'w> {
-        Lent { scratch, stats: &self.stats, track: self.tracking, tally: &mut self.tally }
+    /// What a script is lent, beside these buffers, for a client that has seen this sequence.
+    pub fn lend<'w>(&'w mut self, scratch: &'w mut Scratch, seen: u64) -> Lent<'w> {
+        let (stats, track, aftermath) = (&self.stats, self.tracking, &mut self.aftermath);
+        Lent { scratch, stats, track, aftermath, seen }
+    }
+
+    /// Tells what there is to tell of a script, which has run at this moment; nobody may see what it published before this
+    /// sequence is safe.
+    pub fn tell(&self, aftermath: &mut Aftermath, now: u64, depends_on: u64) {
+        aftermath.tell(&self.node, &self.stats, self.tracking, now, depends_on);
     }
 
     /// Counts a command that ran, with its own time where it was taken.

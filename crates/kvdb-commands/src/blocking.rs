@@ -284,13 +284,6 @@ impl Drop for Wait {
     }
 }
 
-/// Lets those try again who wait for keys of databases that have been emptied or exchanged.
-pub(crate) fn serve_all(store: &Arc<Store>, env: Env, dbs: &[u16]) {
-    let mut scratch = Scratch::default();
-    scratch.ready.extend(store.waited_for(dbs));
-    serve(store, env, &mut scratch);
-}
-
 /// Lets those try again who wait for keys that runs have changed, the longest-waiting first.
 pub fn serve(store: &Arc<Store>, env: Env, scratch: &mut Scratch) {
     while !scratch.ready.is_empty() {

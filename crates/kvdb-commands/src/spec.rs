@@ -32,8 +32,8 @@ pub enum Handler {
     Read(fn(&mut ReadCx<'_>, Args<'_>, &mut Reply<'_>) -> CmdResult),
     /// Changes the declared keys.
     Write(fn(&mut WriteCx<'_>, Args<'_>, &mut Reply<'_>) -> CmdResult),
-    /// Works on whole databases, shard by shard; may ask to be run on a thread that can wait.
-    Keyspace(fn(&mut KeyspaceCx<'_>, Args<'_>, &mut Reply<'_>) -> KeyspaceResult),
+    /// Works on whole databases; by itself it may ask to be run on a thread that can wait.
+    Keyspace(fn(&mut KeyspaceCx<'_, '_>, Args<'_>, &mut Reply<'_>) -> KeyspaceResult),
     /// Concerns the connection or the server.
     Session(fn(&mut SessionCx<'_>, Args<'_>, &mut Reply<'_>) -> CmdResult),
     /// Runs the queued commands of the connection: who runs commands does that (see [`crate::transaction`]).

@@ -1,13 +1,14 @@
 //! Transactions: commands that are queued by MULTI and run as one by EXEC.
 //!
-//! The commands on keys run under the latches of all keys of the transaction, and what they change is appended to the log
-//! as one batch: nobody sees a part of it, neither another client nor a start after a crash. A command that fails does
-//! not take back the others, as in Redis.
+//! The commands on keys and whole databases, and the scripts, of a transaction are one run: it has the latches of all keys
+//! that they declare, or all latches where a command on a whole database is among them, and what they change is appended
+//! to the log as one batch. Nobody sees a part of it, neither another client nor a start after a crash, and no watched key
+//! can change once it has been looked at. A command that fails does not take back the others, as in Redis.
 //!
-//! Commands about the connection and the server touch no keys; they run when those before and behind them have. A command
-//! on a whole database (FLUSHDB, SCAN …), and a script, latches what it needs itself, so it ends one batch and begins
-//! another: between the two, others may see what came before it. So does a command on keys behind one that changes what
-//! users may do (AUTH, ACL SETUSER …): it runs with the rights that it has then. These are the only exceptions from the above.
+//! Commands about the connection and the server touch no keys; they run when those before and behind them have. Some decide
+//! what becomes of commands behind them: what the user may do (AUTH, ACL SETUSER …), or which scripts there are and how they
+//! run (SCRIPT, FUNCTION, CONFIG, DEBUG). The commands behind are a run of their own then, and others may see what came
+//! before it. These are the only exceptions from the above.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::errors::{self, CmdResult, CommandError};
 use crate::exec::{Beside, Failed, MAX_KEY_BYTES, Missing, note_reads};
 use crate::families::generic::in_other_database;
 use crate::keyspace_cx::KeyspaceCx;
-use crate::spec::{CommandSpec, Flags, Handler, KeyspaceOutcome};
+use crate::spec::{CommandSpec, Flags, Handler};
 
 /// Bytes of arguments that a transaction may queue.
 const MAX_QUEUED_BYTES: usize = 1 << 30;
@@ -109,6 +110,8 @@ pub enum Outcome {
 
 /// What a transaction needs of who runs it.
 pub trait Around {
+    /// A run begins, or begins again: what the scripts of a run that was not appended have left is to be forgotten.
+    fn begin(&mut self);
     /// Whether the user may still run a command.
     ///
     /// # Errors
@@ -119,15 +122,39 @@ pub trait Around {
     /// # Errors
     /// Those of the command.
     fn session(&mut self, queued: &Queued, reply: &mut Reply<'_>) -> CmdResult;
-    /// Runs a script in a database; returns the sequence that its reply depends on.
+    /// Runs a script as a part of a run, in its database; tells whether it has called commands that write.
     ///
     /// # Errors
-    /// Those of the script.
-    fn script(&mut self, queued: &Queued, db: u16, reply: &mut Reply<'_>) -> Result<u64, CommandError>;
+    /// Why it did not run to its end.
+    fn script(
+        &mut self,
+        queued: &Queued,
+        cx: &mut WriteCx<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<bool, Unfinished>;
     /// The time on a stopwatch, where the command is one that is timed on its own.
     fn moment(&mut self, queued: &Queued) -> Option<Duration>;
+    /// The run has been appended: whatever is told of it depends on this sequence.
+    fn appended(&mut self, seq: u64);
     /// Notes that a command has run, and how long that took where it was timed.
     fn ran(&mut self, queued: &Queued, failed: Option<&CommandError>, took: Option<Duration>);
+}
+
+/// Why a command of a run has not run to its end.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// It has failed; this is its reply.
+    Failed(CommandError),
+    /// The run has to begin again, with what it lacks.
+    Lacks(Lack),
+    /// Nothing of the run is to stay.
+    Undone(CommandError),
+}
+
+impl From<CommandError> for Unfinished {
+    fn from(error: CommandError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// A transaction under way.
@@ -136,6 +163,8 @@ struct Run<'r> {
     env: Env,
     db: u16,
     depends_on: u64,
+    /// Bytes that commands may still reply with; see [`ValueLimits::max_reply_bytes`](kvdb_store::ValueLimits).
+    room: usize,
 }
 
 /// Runs a transaction whose commands were all accepted, in a database. On an error nothing is in `reply`.
@@ -155,9 +184,10 @@ pub fn run(
 ) -> Result<Outcome, Failed> {
     let queue = transaction.queue();
     let mark = reply.len();
-    let mut run = Run { store, env: Env { located: None, ..env }, db, depends_on: 0 };
-    let (keyed, mut rest) = first_part(queue);
-    let mut beside = Beside::Nothing;
+    let mut run =
+        Run { store, env: Env { located: None, ..env }, db, depends_on: 0, room: env.limits.max_reply_bytes };
+    let (part, mut rest) = first_part(queue);
+    let mut beside = latches_beside(part);
     let mut done = loop {
         let latches = || run.latch(queue, watches, store, &beside);
         let keys = || run.keys(queue).into_iter().map(|(db, key)| (db, store.place(key)));
@@ -168,9 +198,8 @@ pub fn run(
         if let Some(missing) = run.missing(queue, &mut guards)? {
             return Ok(Outcome::NeedIo(missing));
         }
-        reply.limit(env.limits.max_reply_bytes);
         reply.array(queue.len());
-        match run.keyed(keyed, store, guards, scratch, reply, around) {
+        match run.part(part, store, guards, scratch, reply, around) {
             Ok(None) => break Ok(()),
             Ok(Some(lack)) => {
                 reply.truncate(mark);
@@ -182,14 +211,10 @@ pub fn run(
             Err(error) => break Err(error),
         }
     };
-    while let (Ok(()), Some((next, behind))) = (&done, rest.split_first()) {
-        if is_on_databases(next) {
-            run.on_databases(next, reply, around);
-            rest = behind;
-        }
-        let (keyed, others) = first_part(rest);
-        rest = others;
-        done = run.keyed_later(keyed, store, scratch, reply, around);
+    while let (Ok(()), false) = (&done, rest.is_empty()) {
+        let (part, behind) = first_part(rest);
+        rest = behind;
+        done = run.later_part(part, store, scratch, reply, around);
     }
     if let Err(error) = done {
         reply.truncate(mark);
@@ -198,19 +223,16 @@ pub fn run(
     Ok(Outcome::Done(run.depends_on, run.db))
 }
 
-/// The commands that run as one batch, and those behind them: from the first on that is on whole databases, or on keys
-/// behind a change of rights.
+/// The commands that are one run, and those behind them.
 fn first_part(queue: &[Queued]) -> (&[Queued], &[Queued]) {
-    let mut rights_changed = false;
+    let (mut rights_changed, mut scripts_changed) = (false, false);
     let end = queue.iter().position(|queued| {
         rights_changed |= changes_rights(queued);
-        is_on_databases(queued) || (rights_changed && !is_on_session(queued))
+        scripts_changed |= changes_scripts(queued);
+        let is_script = matches!(queued.spec.handler, Handler::Script);
+        (rights_changed && !is_on_session(queued)) || (scripts_changed && is_script)
     });
     queue.split_at(end.unwrap_or(queue.len()))
-}
-
-fn is_on_databases(queued: &Queued) -> bool {
-    matches!(queued.spec.handler, Handler::Keyspace(_) | Handler::Script)
 }
 
 /// Whether a command may change what the connection may do.
@@ -219,14 +241,35 @@ fn changes_rights(queued: &Queued) -> bool {
     is_on_session(queued) && names.contains(&acl::full_name(queued.spec))
 }
 
+/// Whether a command may change which scripts there are, or how they run.
+fn changes_scripts(queued: &Queued) -> bool {
+    let containers = ["script", "function", "config", "debug"];
+    let container = acl::full_name(queued.spec).split('|').next().unwrap_or_default();
+    is_on_session(queued) && containers.contains(&container)
+}
+
 /// Whether a command is about the connection or the server, SELECT aside.
 fn is_on_session(queued: &Queued) -> bool {
     matches!(queued.spec.handler, Handler::Session(_)) && queued.spec.name != "select"
 }
 
+/// The latches that commands need beside those of their keys.
+fn latches_beside(queue: &[Queued]) -> Beside {
+    let is_on_databases = |queued: &Queued| matches!(queued.spec.handler, Handler::Keyspace(_));
+    if queue.iter().any(is_on_databases) { Beside::Everything } else { Beside::Nothing }
+}
+
 /// The database that a queued SELECT selects.
 fn selected(queued: &Queued, store: &Store) -> Result<u16, CommandError> {
     crate::families::connection::database(&queued.args.as_args()[1], store)
+}
+
+/// The keys of a command that is run in this database, with their databases.
+fn keys_of(queued: &Queued, db: u16, databases: u16) -> impl Iterator<Item = (u16, &[u8])> {
+    let args = queued.args.as_args();
+    let declared = queued.spec.key_positions(args).into_iter();
+    let declared = declared.map(move |at| (db, args.get(at).unwrap_or_default()));
+    declared.chain(in_other_database(queued.spec, args, databases))
 }
 
 impl Run<'_> {
@@ -235,18 +278,10 @@ impl Run<'_> {
         let mut db = self.db;
         let mut keys = Vec::new();
         for queued in queue {
-            let args = queued.args.as_args();
             if queued.spec.name == "select" {
                 db = selected(queued, self.store).unwrap_or(db);
             }
-            keys.extend(
-                queued
-                    .spec
-                    .key_positions(args)
-                    .into_iter()
-                    .map(move |at| (db, args.get(at).unwrap_or_default())),
-            );
-            keys.extend(in_other_database(queued.spec, args, self.store.databases()));
+            keys.extend(keys_of(queued, db, self.store.databases()));
         }
         keys
     }
@@ -309,9 +344,9 @@ impl Run<'_> {
         loaded.map_err(|message| CommandError::new(format!("ERR {message}")))
     }
 
-    /// Runs commands of a later part of a transaction, as often as they lack something: what has to be loaded for that is
-    /// loaded by this thread.
-    fn keyed_later(
+    /// Runs a later part of a transaction, as often as it lacks something: what has to be loaded for that is loaded by this
+    /// thread.
+    fn later_part(
         &mut self,
         queue: &[Queued],
         store: &Store,
@@ -319,10 +354,10 @@ impl Run<'_> {
         reply: &mut Reply<'_>,
         around: &mut dyn Around,
     ) -> CmdResult {
-        let (mark, mut beside) = (reply.len(), Beside::Nothing);
+        let (mark, mut beside) = (reply.len(), latches_beside(queue));
         loop {
             let guards = self.latch_loaded(queue, store, &beside)?;
-            match self.keyed(queue, store, guards, scratch, reply, around)? {
+            match self.part(queue, store, guards, scratch, reply, around)? {
                 None => return Ok(()),
                 Some(Lack::Latches(places)) => beside = beside.and(places),
                 Some(Lack::Loads(db, keys)) => {
@@ -334,9 +369,9 @@ impl Run<'_> {
         }
     }
 
-    /// Runs commands that are not on whole databases: those on keys as one batch, then the others. Where one of them
-    /// lacks something, none has run.
-    fn keyed<'g>(
+    /// Runs commands: first, as one run, those that are not about the connection or the server, then the others. Where one
+    /// of them lacks something, none has run.
+    fn part<'g>(
         &mut self,
         queue: &[Queued],
         store: &'g Store,
@@ -345,44 +380,46 @@ impl Run<'_> {
         reply: &mut Reply<'_>,
         around: &mut dyn Around,
     ) -> Result<Option<Lack>, CommandError> {
+        around.begin();
         let mixed = queue.iter().any(is_on_session);
-        let mut aside = Vec::new();
-        let mut aside_reply = Reply::new(&mut aside, reply.protocol());
-        aside_reply.limit(reply.room());
-        let mut spans: Vec<Range<usize>> = Vec::new();
+        let (mut aside, mut spans, room) = (Vec::new(), Vec::<Range<usize>>::new(), self.room);
         let mut cx = WriteCx::new(store, guards, scratch, self.env, self.db);
-        let mut ended = Vec::new();
+        let (mut ended, mut is_astray) = (Vec::new(), false);
         for queued in queue.iter().filter(|queued| !is_on_session(queued)) {
-            let may_run = around.may_run(queued);
             let began = around.moment(queued);
+            let from = aside.len();
             let result = if mixed {
-                let from = aside_reply.len();
-                let result = one(queued, may_run, &mut cx, self.store, &mut aside_reply);
-                spans.push(from..aside_reply.len());
-                result
+                let aside_reply = &mut Reply::new(&mut aside, reply.protocol());
+                self.one(queued, is_astray, &mut cx, around, aside_reply)
             } else {
-                one(queued, may_run, &mut cx, self.store, reply)
+                self.one(queued, is_astray, &mut cx, around, reply)
             };
-            if result.is_err()
-                && let Some(lack) = cx.lack()
-            {
-                cx.abandon();
-                return Ok(Some(lack));
-            }
-            // What it has taken out would be lost.
-            if queued.spec.is_write() && result == Err(errors::REPLY_TOO_LONG) {
-                cx.abandon();
-                return Err(errors::REPLY_TOO_LONG);
-            }
-            ended.push((result.err(), took(began, queued, around)));
-        }
-        // Only now it is sure that they have run.
-        for (queued, (failure, took)) in queue.iter().filter(|queued| !is_on_session(queued)).zip(&ended) {
-            around.ran(queued, failure.as_ref(), *took);
+            let failure = match result {
+                Ok(()) => None,
+                Err(Unfinished::Failed(error)) => Some(error),
+                Err(Unfinished::Lacks(lack)) => {
+                    cx.abandon();
+                    self.room = room;
+                    return Ok(Some(lack));
+                }
+                Err(Unfinished::Undone(error)) => {
+                    cx.abandon();
+                    return Err(error);
+                }
+            };
+            spans.push(from..aside.len());
+            // Keys were made resident in the databases that were to be selected.
+            is_astray |= failure.is_some() && queued.spec.name == "select";
+            ended.push((failure, took(began, queued, around)));
         }
         self.db = cx.db();
         let seq = cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()))?;
         self.depends_on = self.depends_on.max(seq);
+        // Only now it is sure that they have run.
+        around.appended(self.depends_on);
+        for (queued, (failure, took)) in queue.iter().filter(|queued| !is_on_session(queued)).zip(&ended) {
+            around.ran(queued, failure.as_ref(), *took);
+        }
         let mut spans = spans.into_iter();
         for queued in queue.iter().filter(|_| mixed) {
             if !is_on_session(queued) {
@@ -390,30 +427,108 @@ impl Run<'_> {
                 continue;
             }
             let (mark, began) = (reply.len(), around.moment(queued));
+            reply.lift_limit();
+            reply.limit(self.room);
             let result = around.may_run(queued).and_then(|()| around.session(queued, reply));
-            settle(queued, result, (mark, began), reply, around);
+            let failure = self.end_reply(result, false, mark, reply).err();
+            let took = took(began, queued, around);
+            around.ran(queued, failure.as_ref(), took);
         }
         Ok(None)
     }
 
-    fn on_databases(&mut self, queued: &Queued, reply: &mut Reply<'_>, around: &mut dyn Around) {
-        let start = (reply.len(), around.moment(queued));
-        if let Err(error) = around.may_run(queued) {
-            return settle(queued, Err(error), start, reply, around);
+    /// Runs a command of a run, if it may run; where it fails, the error is its reply.
+    fn one(
+        &mut self,
+        queued: &Queued,
+        is_astray: bool,
+        cx: &mut WriteCx<'_>,
+        around: &mut dyn Around,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Unfinished> {
+        let mark = reply.len();
+        // A script's reply is limited by the memory that it may take, and comes with what it has changed.
+        let is_script = matches!(queued.spec.handler, Handler::Script);
+        reply.lift_limit();
+        if !is_script {
+            reply.limit(self.room);
         }
-        let Handler::Keyspace(handler) = queued.spec.handler else {
-            let result = around.script(queued, self.db, reply).map(|seq| {
-                self.depends_on = self.depends_on.max(seq);
-            });
-            return settle(queued, result, start, reply, around);
+        cx.locate(queued.spec.only_key(queued.args.as_args()));
+        let result = match around.may_run(queued) {
+            Ok(()) => self.carry_out(queued, is_astray, cx, around, reply),
+            Err(denied) => Err(denied.into()),
         };
-        let mut cx = KeyspaceCx { store: self.store, db: self.db, env: self.env, may_wait: true };
-        let result = handler(&mut cx, queued.args.as_args(), reply).map(|outcome| {
-            if let KeyspaceOutcome::Done(seq) = outcome {
-                self.depends_on = self.depends_on.max(seq);
+        cx.locate(None);
+        let result = match result {
+            // What a command has taken out and cannot reply with would be lost.
+            Ok(_) if !is_script && queued.spec.is_write() && self.is_too_long(mark, reply) => {
+                return Err(Unfinished::Undone(errors::REPLY_TOO_LONG));
             }
-        });
-        settle(queued, result, start, reply, around);
+            Ok(wrote) => self.end_reply(Ok(()), wrote, mark, reply),
+            Err(Unfinished::Failed(error)) => match cx.lack() {
+                Some(lack) => return Err(Unfinished::Lacks(lack)),
+                None => self.end_reply(Err(error), false, mark, reply),
+            },
+            Err(other) => return Err(other),
+        };
+        Ok(result?)
+    }
+
+    /// Has a command do what it does; tells whether it may have written.
+    fn carry_out(
+        &self,
+        queued: &Queued,
+        is_astray: bool,
+        cx: &mut WriteCx<'_>,
+        around: &mut dyn Around,
+        reply: &mut Reply<'_>,
+    ) -> Result<bool, Unfinished> {
+        let args = queued.args.as_args();
+        if is_astray || cx.has_moved_databases() {
+            for (db, key) in keys_of(queued, cx.db(), cx.databases()) {
+                let ready =
+                    cx.reach(db, key).map_err(|message| CommandError::new(format!("ERR {message}")))?;
+                if !ready {
+                    return Err(errors::NEEDS_LOAD.into());
+                }
+            }
+        }
+        let result = match queued.spec.handler {
+            Handler::Read(handler) => cx.read(|cx| handler(cx, args, reply)),
+            Handler::Write(handler) => handler(cx, args, reply),
+            Handler::Keyspace(handler) => {
+                handler(&mut KeyspaceCx::within(self.store, cx), args, reply).map(drop)
+            }
+            Handler::Script => return around.script(queued, cx, reply),
+            _ => selected(queued, self.store).map(|db| {
+                cx.select(db);
+                reply.ok();
+            }),
+        };
+        note_reads(cx, queued.spec, args);
+        result?;
+        Ok(queued.spec.may_write())
+    }
+
+    /// Whether something of a reply may have been left out for want of room. Of a line nothing ever is.
+    fn is_too_long(&self, mark: usize, reply: &Reply<'_>) -> bool {
+        let is_line = matches!(reply.since(mark).first(), Some(b'+' | b':' | b'-'));
+        reply.len() - mark >= self.room && !is_line
+    }
+
+    /// Ends the reply of a command. Where it has failed, or replies with more than there is room for, the error is its
+    /// reply; not where it has written, which must not be denied.
+    fn end_reply(&mut self, result: CmdResult, wrote: bool, mark: usize, reply: &mut Reply<'_>) -> CmdResult {
+        let result = match result {
+            Ok(()) if !wrote && self.is_too_long(mark, reply) => Err(errors::REPLY_TOO_LONG),
+            result => result,
+        };
+        if let Err(error) = &result {
+            reply.truncate(mark);
+            reply.error(error.text());
+        }
+        self.room = self.room.saturating_sub(reply.len() - mark);
+        result
     }
 }
 
@@ -421,62 +536,135 @@ fn own((db, key): (u16, &[u8])) -> (u16, Vec<u8>) {
     (db, key.to_vec())
 }
 
-/// Runs a command on keys, if it may run; where it fails, the error is its reply.
-fn one(
-    queued: &Queued,
-    may_run: CmdResult,
-    cx: &mut WriteCx<'_>,
-    store: &Store,
-    reply: &mut Reply<'_>,
-) -> CmdResult {
-    let (args, mark) = (queued.args.as_args(), reply.len());
-    cx.locate(queued.spec.only_key(args));
-    let result = may_run.and_then(|()| {
-        let result = match queued.spec.handler {
-            Handler::Read(handler) => cx.read(|cx| handler(cx, args, reply)),
-            Handler::Write(handler) => handler(cx, args, reply),
-            _ => selected(queued, store).map(|db| {
-                cx.select(db);
-                reply.ok();
-            }),
-        };
-        note_reads(cx, queued.spec, args);
-        result
-    });
-    cx.locate(None);
-    let result = unless_full(result, reply);
-    reply_failure(&result, mark, reply);
-    result
-}
-
-/// What came of a command, whose reply may be too long.
-fn unless_full(result: CmdResult, reply: &Reply<'_>) -> CmdResult {
-    if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result }
-}
-
-/// Where a command has failed, the error is its reply.
-fn reply_failure(result: &CmdResult, mark: usize, reply: &mut Reply<'_>) {
-    if let Err(error) = result {
-        reply.truncate(mark);
-        reply.error(error.text());
-    }
-}
-
-/// Ends a command: where it failed, the error is its reply.
-fn settle(
-    queued: &Queued,
-    result: CmdResult,
-    (mark, began): (usize, Option<Duration>),
-    reply: &mut Reply<'_>,
-    around: &mut dyn Around,
-) {
-    let result = unless_full(result, reply);
-    reply_failure(&result, mark, reply);
-    let took = took(began, queued, around);
-    around.ran(queued, result.as_ref().err(), took);
-}
-
 /// How long a command took that is timed.
 fn took(began: Option<Duration>, queued: &Queued, around: &mut dyn Around) -> Option<Duration> {
     began.and_then(|began| Some(around.moment(queued)?.saturating_sub(began)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kvdb_resp::Protocol;
+    use kvdb_store::testing;
+
+    /// Somebody who may not select databases.
+    struct Restricted;
+
+    impl Around for Restricted {
+        fn begin(&mut self) {}
+
+        fn may_run(&mut self, queued: &Queued) -> CmdResult {
+            if queued.spec.name == "select" { Err(CommandError::fixed("NOPERM")) } else { Ok(()) }
+        }
+
+        fn session(&mut self, _queued: &Queued, reply: &mut Reply<'_>) -> CmdResult {
+            reply.ok();
+            Ok(())
+        }
+
+        fn script(
+            &mut self,
+            _queued: &Queued,
+            _cx: &mut WriteCx<'_>,
+            _reply: &mut Reply<'_>,
+        ) -> Result<bool, Unfinished> {
+            unreachable!("there are no scripts here")
+        }
+
+        fn moment(&mut self, _queued: &Queued) -> Option<Duration> {
+            None
+        }
+
+        fn appended(&mut self, _seq: u64) {}
+
+        fn ran(&mut self, _queued: &Queued, _failed: Option<&CommandError>, _took: Option<Duration>) {}
+    }
+
+    /// What a transaction replies; what it needs is loaded, and nothing else stays in memory meanwhile.
+    fn exec(store: &Arc<Store>, commands: &[&str]) -> String {
+        exec_within(store, commands, 1 << 20)
+    }
+
+    /// As [`exec`], with room for so many bytes of replies.
+    fn exec_within(store: &Arc<Store>, commands: &[&str], room: usize) -> String {
+        let mut transaction = Transaction::default();
+        for command in commands {
+            let args: OwnedArgs = command.split(' ').collect();
+            let (index, spec) = crate::table::find(args.as_args().name()).expect("the command is there");
+            transaction.push(Queued { index, spec, args }).expect("there is room for it");
+        }
+        let (mut out, mut scratch, mut env) = (Vec::new(), Scratch::default(), Env::at(1));
+        env.limits.max_reply_bytes = room;
+        let mut pins = Pins::new(store);
+        loop {
+            let mut reply = Reply::new(&mut out, Protocol::Resp2);
+            let around = &mut Restricted;
+            match run(&transaction, None, store, 0, env, &mut scratch, &mut reply, around)
+                .expect("the log is sound")
+            {
+                Outcome::NeedIo(missing) => {
+                    for (db, key) in std::iter::once((missing.db, missing.key)).chain(missing.others) {
+                        store.load_and_wait(db, &key, 1).expect("rows are sound");
+                    }
+                    pins.extend(missing.pins);
+                }
+                _ => return String::from_utf8_lossy(&out).replace("\r\n", " "),
+            }
+        }
+    }
+
+    fn evict_all(store: &Store) {
+        store.rows().flush().expect("the disk is sound");
+        let mut random = 1;
+        while store.resident_keys() > 0 {
+            store.evict_to_disk(0, store.appended(), 1, random);
+            random += 1;
+        }
+    }
+
+    /// A store whose key `k` is 41 in the first database and `other` in the second, on disk alone.
+    fn cold_store(dir: &std::path::Path) -> Arc<Store> {
+        let store = testing::open_store(dir);
+        exec(&store, &["set k other", "swapdb 0 1", "set k 41"]);
+        evict_all(&store);
+        store
+    }
+
+    #[test]
+    fn a_database_that_may_not_be_selected_is_not_where_the_keys_are() {
+        for commands in [&["select 1", "incr k"][..], &["auth u pw", "select 1", "incr k"]] {
+            let dir = tempfile::tempdir().expect("there is room for temporary files");
+            let store = cold_store(dir.path());
+            let replies = exec(&store, commands);
+            assert!(replies.ends_with("-NOPERM :42 "), "{replies}");
+            store.close();
+        }
+    }
+
+    #[test]
+    fn a_reply_without_room_is_an_error() {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = testing::open_store(dir.path());
+        let commands = ["set k 0123456789", "get k", "get k", "lpush l 0123456789", "get k"];
+        let others = ["dbsize", "keys *", "echo 1", "flushdb"];
+        let all: Vec<&str> = commands.into_iter().chain(others).collect();
+        let long = format!("-{}", String::from_utf8_lossy(errors::REPLY_TOO_LONG.text()));
+        let expected = format!("*9 +OK $10 0123456789 {long} :1 {long} :2 {long} +OK +OK ");
+        assert_eq!(exec_within(&store, &all, 39), expected);
+        store.close();
+    }
+
+    #[test]
+    fn keys_are_found_where_a_transaction_has_moved_them() {
+        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        let store = cold_store(dir.path());
+        assert_eq!(exec(&store, &["swapdb 0 1", "append k !"]), "*2 +OK :6 ");
+        evict_all(&store);
+        assert_eq!(
+            exec(&store, &["get k", "flushdb", "get k", "swapdb 1 0", "get k"]),
+            "*5 $6 other! +OK $-1 +OK $2 41 "
+        );
+        assert_eq!(exec(&store, &["dbsize", "swapdb 0 1", "dbsize"]), "*3 :1 +OK :0 ");
+        store.close();
+    }
 }

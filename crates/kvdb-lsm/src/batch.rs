@@ -223,7 +223,17 @@ impl WriteBatch {
     /// The operations in order.
     #[must_use]
     pub fn iter(&self) -> Ops<'_> {
-        Ops { rest: &self.ops }
+        self.iter_from(0)
+    }
+
+    /// The operations behind those that the batch had when [`WriteBatch::ops_bytes`] had this
+    /// length.
+    ///
+    /// # Panics
+    /// When the batch is shorter.
+    #[must_use]
+    pub fn iter_from(&self, length: usize) -> Ops<'_> {
+        Ops { rest: &self.ops[length..] }
     }
 
     fn field(&mut self, bytes: &[u8]) {

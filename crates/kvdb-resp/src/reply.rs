@@ -68,6 +68,12 @@ impl<'a> Reply<'a> {
         self.full_at = self.full_at.min(self.out.len().saturating_add(bytes));
     }
 
+    /// Takes every [`limit`](Self::limit) back.
+    #[inline]
+    pub fn lift_limit(&mut self) {
+        self.full_at = usize::MAX;
+    }
+
     /// How many bytes are still allowed.
     #[inline]
     #[must_use]
@@ -367,7 +373,9 @@ mod tests {
         reply.bulk(b"four");
         assert!(reply.is_full() && reply.room() == 0);
         reply.bulk(b"more");
-        assert_eq!(out, b"+OK\r\n$4\r\nfour\r\n");
+        reply.lift_limit();
+        reply.bulk(b"five");
+        assert_eq!(out, b"+OK\r\n$4\r\nfour\r\n$4\r\nfive\r\n");
     }
 
     #[test]

@@ -341,17 +341,19 @@ impl Store {
         self.load(db, place, key, now).map_err(|message| message.to_string())
     }
 
-    /// Loads a key on this thread while its latch is held, unless somebody else is at it. For a run that has begun again
-    /// too often: everybody else who wants the shard waits for the disk too.
+    /// Loads a key on this thread while its latch is held, unless somebody else is at it; `alone` says that whatever
+    /// others load is void. For a run that has begun again too often, or cannot: everybody else who wants the shard waits
+    /// for the disk too.
     pub(crate) fn load_latched(
         &self,
         guards: &mut Guards<'_>,
         db: u16,
         key: &[u8],
         now: u64,
+        alone: bool,
     ) -> Result<Residency, String> {
         let place = self.place(key);
-        if guards.shard(place).loading.contains_key(&(db, place)) {
+        if !alone && guards.shard(place).loading.contains_key(&(db, place)) {
             return Ok(Residency::NeedIo);
         }
         let found = self.read_object(place, self.space(db), key)?;

@@ -75,7 +75,8 @@ impl ColdWalk {
             return Ok(0);
         }
         let (mut dead, mut earliest) = (Vec::new(), self.earliest);
-        let next = store.walk_rows(self.db, self.at, rows, |key, meta| {
+        let (space, view) = store.space_and_view(self.db, self.at);
+        let next = store.walk_rows((space, &view), self.at, rows, |_, key, meta| {
             match meta.deadline {
                 Some(deadline) if is_dead(deadline, now) => dead.push(key.to_vec()),
                 Some(deadline) => earliest = Some(earliest.map_or(deadline, |e| e.min(deadline))),

@@ -46,6 +46,11 @@ impl Place {
         self.slot as usize % SLOTS_PER_SHARD
     }
 
+    /// The first place of a shard.
+    pub fn first_of(shard: usize) -> Self {
+        Self { slot: (shard * SLOTS_PER_SHARD) as u16, hash: 0 }
+    }
+
     /// The bits by which a table orders its entries.
     #[inline]
     pub fn tag(self) -> u32 {

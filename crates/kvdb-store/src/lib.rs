@@ -38,9 +38,9 @@
 //!
 //! # What it does not do
 //!
-//! It knows no protocol, no sockets and no settings; commands are another crate's. It never asks for the time. It never
-//! waits for the disk while a latch is held, and holds no latch while a write becomes durable: the reply waits, not the
-//! key.
+//! It knows no protocol, no sockets and no settings; commands are another crate's. It never asks for the time. It does not
+//! wait for the disk while a latch is held, but for runs that walk over whole databases or cannot begin again ([`reach`]),
+//! and holds no latch while a write becomes durable: the reply waits, not the key.
 
 pub mod carried;
 pub mod cold;
@@ -51,6 +51,7 @@ pub mod context;
 mod dead_rows;
 pub mod edit;
 pub mod effect;
+pub mod emptying;
 pub mod entry;
 pub mod error;
 pub mod events;
@@ -63,6 +64,7 @@ pub mod keyspace;
 pub mod news;
 pub mod object;
 pub mod own_rows;
+mod pending;
 pub mod pins;
 mod prefetch;
 pub mod random;
@@ -103,7 +105,7 @@ pub use news::{Audience, News, Readers};
 pub use object::Object;
 pub use pins::Pins;
 pub use random::Random;
-pub use reach::{Lack, Reach};
+pub use reach::Lack;
 pub use read::ReadCx;
 pub use row::Type;
 pub use sleepers::Sleeper;

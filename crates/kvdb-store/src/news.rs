@@ -74,6 +74,8 @@ pub(crate) enum Told {
     Read(Place, Box<[u8]>),
     /// A key was changed that these clients have read.
     Stale(Box<[u8]>, Readers),
+    /// Databases were emptied or exchanged.
+    Emptied,
 }
 
 impl Told {
@@ -135,6 +137,7 @@ impl Store {
                 Told::Event(event, db, key) => news.push(News::Event { event, db, key, depends_on: seq }),
                 Told::Changed(key) => changed.push(key),
                 Told::Stale(key, readers) => news.push(News::Stale { key, readers, by: env.client }),
+                Told::Emptied => news.push(News::Emptied),
                 // After the changes: a run that changes a key and then reads it has read what is there now.
                 Told::Read(place, key) => {
                     guards.shard_mut(place).readers.add(place, &key, env.client, &self.readers);

@@ -15,6 +15,7 @@
 
 use crate::cold::Residency;
 use crate::key::{Place, SHARDS};
+use crate::row;
 use crate::write::WriteCx;
 
 /// Loads that a command asks for before it reads what is still missing itself.
@@ -26,17 +27,6 @@ const PART_LOADED_AT_A_TIME: usize = 16;
 /// Bytes of keys whose loads are asked for together.
 const BYTES_AT_A_TIME: usize = 16 << 20;
 
-/// What came of reaching for a key that was not declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// It may be used.
-    Ready,
-    /// Somebody else has its latch.
-    Latched,
-    /// It has to be loaded first.
-    Cold,
-}
-
 /// What a run lacks that has to begin again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lack {
@@ -47,20 +37,34 @@ pub enum Lack {
 }
 
 impl WriteCx<'_> {
-    /// Makes a key one of the run that was not declared: latches it, unless somebody else has it, and looks whether it is
-    /// resident.
+    /// Makes a key of a database one of the run: latches it, unless somebody else has it, and looks whether it is resident.
+    /// Also for a key that was declared, where nobody has made it resident in this database. When this says no, the run
+    /// ends, and the command fails before any change, with [`Self::lack`] set.
     ///
     /// # Errors
     /// When a row that is in memory does not decode; the message is for the client.
-    pub fn reach(&mut self, key: &[u8]) -> Result<Reach, String> {
+    pub fn reach(&mut self, db: u16, key: &[u8]) -> Result<bool, String> {
         let place = self.env.place(self.store, key);
         if !self.try_latch(place) {
-            return Ok(Reach::Latched);
+            self.lack = Some(Lack::Latches(vec![place]));
+            return Ok(false);
         }
-        Ok(match self.reside(key)? {
-            Residency::Ready => Reach::Ready,
-            Residency::NeedIo => Reach::Cold,
-        })
+        let ready = self.reside(db, key)? == Residency::Ready;
+        if !ready {
+            self.lack = Some(Lack::Loads(db, vec![key.to_vec()]));
+        }
+        Ok(ready)
+    }
+
+    /// Takes all latches, for what concerns whole databases, unless somebody else has one. When this says no, the run ends,
+    /// with [`Self::lack`] set.
+    pub fn reach_everything(&mut self) -> bool {
+        let has_all =
+            self.guards.are_all() || (0..SHARDS).all(|shard| self.try_latch(Place::first_of(shard)));
+        if !has_all {
+            self.lack = Some(Lack::Latches((0..SHARDS).map(Place::first_of).collect()));
+        }
+        has_all
     }
 
     /// As [`Self::reach`], for many keys, which `name` writes into an empty buffer by their numbers; where it says no,
@@ -95,7 +99,7 @@ impl WriteCx<'_> {
         let at_a_time = LOADS_AT_A_TIME.max(count / PART_LOADED_AT_A_TIME);
         let (mut cold, mut bytes) = (Vec::new(), 0);
         for number in 0..count {
-            if named(number, &mut key) && self.reside(&key)? == Residency::NeedIo {
+            if named(number, &mut key) && self.reside(self.db, &key)? == Residency::NeedIo {
                 bytes += key.len();
                 cold.push(key.clone());
                 if cold.len() == at_a_time || bytes > BYTES_AT_A_TIME {
@@ -110,19 +114,7 @@ impl WriteCx<'_> {
         Ok(ready)
     }
 
-    /// Whether a declared key may be looked up in another database than the selected one: only those of the selected one
-    /// are made resident beforehand. When it says no, the handler fails with [`Self::lack`] set, before any change, and
-    /// the command runs again when the key has been loaded.
-    pub fn require(&mut self, db: u16, key: &[u8]) -> bool {
-        let ready =
-            self.store.ensure_resident(&mut self.guards, db, key, self.env.now) == Ok(Residency::Ready);
-        if !ready {
-            self.lack = Some(Lack::Loads(db, vec![key.to_vec()]));
-        }
-        ready
-    }
-
-    /// What is lacking for the command to run, after [`Self::reach_all`] or [`Self::require`] said no.
+    /// What is lacking for the command to run, after [`Self::reach`] or another of these said no.
     pub fn lack(&mut self) -> Option<Lack> {
         self.lack.take()
     }
@@ -136,11 +128,27 @@ impl WriteCx<'_> {
         true
     }
 
-    fn reside(&mut self, key: &[u8]) -> Result<Residency, String> {
-        let (db, now) = (self.db, self.env.now);
+    /// Whether a key is not in memory since the run has deleted it: its rows say so only when they have been appended.
+    fn has_deleted(&mut self, db: u16, key: &[u8]) -> bool {
+        let place = self.env.place(self.store, key);
+        let shard = self.guards.shard(place);
+        if !shard.incomplete || self.scratch.batch.is_empty() || shard.knows(db, place, key) {
+            return false;
+        }
+        let pending = self.pending.get_or_insert_default();
+        pending.read(&self.scratch.batch);
+        pending.has(&row::meta_key(place, self.store.space(db), key))
+    }
+
+    fn reside(&mut self, db: u16, key: &[u8]) -> Result<Residency, String> {
+        if self.has_deleted(db, key) {
+            return Ok(Residency::Ready);
+        }
+        let (now, alone) = (self.env.now, self.upheaval.is_some());
         match self.store.ensure_resident(&mut self.guards, db, key, now)? {
-            Residency::NeedIo if self.env.rounds >= PATIENCE => {
-                self.store.load_latched(&mut self.guards, db, key, now)
+            // A run that has emptied or exchanged databases does not begin again: the key is another one before that.
+            Residency::NeedIo if alone || self.env.rounds >= PATIENCE => {
+                self.store.load_latched(&mut self.guards, db, key, now, alone)
             }
             residency => Ok(residency),
         }

@@ -14,7 +14,7 @@ use hashbrown::HashTable;
 use crate::key::{Place, SHARDS};
 use crate::news::{News, Readers, Told};
 use crate::read::ReadCx;
-use crate::store::{Guards, Store};
+use crate::store::Store;
 use crate::usage::scatter;
 use crate::write::WriteCx;
 
@@ -152,14 +152,6 @@ impl Store {
     pub fn set_remembered_limit(&self, keys: usize) {
         self.readers.limit.store(keys, Ordering::Relaxed);
         self.forget_readers(keys as u64);
-        self.news.deliver();
-    }
-
-    /// Forgets all readers and tells them; all latches are held, and given back here.
-    pub(crate) fn tell_emptied_to_readers(&self, mut guards: Guards<'_>) {
-        guards.iter_mut().for_each(|shard| shard.readers.clear(&self.readers));
-        self.news.add([News::Emptied]);
-        drop(guards);
         self.news.deliver();
     }
 

@@ -356,6 +356,17 @@ impl Shard {
         }
     }
 
+    /// Gives the entries at a place that the run under way has changed its sequence.
+    #[inline]
+    pub(crate) fn settle(&mut self, db: u16, place: Place, seq: u64) {
+        if self.table(db, place).is_empty() {
+            return;
+        }
+        for entry in self.table_mut(db, place).pending_mut(place.tag()) {
+            entry.commit(seq);
+        }
+    }
+
     /// Makes everything seen from now on depend on a sequence.
     pub fn moved(&mut self, seq: u64) {
         self.moved_seq = self.moved_seq.max(seq);
@@ -447,16 +458,25 @@ impl Shard {
         old
     }
 
-    /// Exchanges two databases.
+    /// Puts back what [`Self::clear_db`] took out.
+    pub(crate) fn put_back(&mut self, db: u16, old: DbShard) {
+        self.dbs[usize::from(db)] = old;
+        self.incomplete = self.dbs.iter().any(|d| d.complete != u64::MAX);
+        self.pins.forget();
+    }
+
+    /// Exchanges two databases, the counts aside.
     pub fn swap_dbs(&mut self, a: u16, b: u16, now: u64) {
         for (db, other) in [(a, b), (b, a)] {
             self.exchange_watches(db, Some(other), now);
         }
-        let (a, b) = (usize::from(a), usize::from(b));
-        self.dbs.swap(a, b);
+        self.exchange(a, b);
+    }
+
+    /// As [`Self::swap_dbs`], unnoticed by those who watch keys.
+    pub(crate) fn exchange(&mut self, a: u16, b: u16) {
+        self.dbs.swap(usize::from(a), usize::from(b));
         self.pins.forget();
-        self.keys_delta.swap(a, b);
-        self.expires_delta.swap(a, b);
     }
 
     /// What is at a place at this moment, or, without one, whether anything is.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::key::{Place, SHARDS};
+use crate::key::Place;
 use crate::store::Store;
 use crate::write::WriteCx;
 
@@ -48,6 +48,16 @@ impl ShardSleepers {
         }
         let waiting = self.0.get_mut(&(db, place));
         waiting.map(|waiting| waiting.changes += 1).is_some()
+    }
+
+    /// Notes that databases have other keys; adds the places in them for which somebody waits to `places`.
+    pub(crate) fn note_changes(&mut self, dbs: &[u16], places: &mut Vec<(u16, Place)>) {
+        for (&(db, place), waiting) in &mut self.0 {
+            if dbs.contains(&db) {
+                waiting.changes += 1;
+                places.push((db, place));
+            }
+        }
     }
 
     /// Whether somebody waits for a key at a place, and has not tried again since it was changed.
@@ -97,16 +107,6 @@ impl Store {
         if let Some(waiting) = self.shard(place.shard()).sleepers.0.get_mut(&(db, place)) {
             waiting.served = waiting.served.max(changes.min(waiting.changes));
         }
-    }
-
-    /// The places for which somebody waits, of these databases. Takes one latch after the other.
-    pub fn waited_for(&self, dbs: &[u16]) -> Vec<(u16, Place)> {
-        let of_shard = |index| {
-            let shard = self.shard(index);
-            let places = shard.sleepers.0.keys().filter(|(db, _)| dbs.contains(db));
-            places.copied().collect::<Vec<_>>()
-        };
-        (0..SHARDS).flat_map(of_shard).collect()
     }
 
     /// Ends a wait.

@@ -187,9 +187,9 @@ impl Store {
 
     /// Passes on that databases have been emptied: the row that says so has been appended, and all
     /// latches are held.
-    pub(crate) fn tell_emptied(&self, next: u32, spaces: &[u32]) {
+    pub(crate) fn tell_emptied(&self) {
         if let Some(filter) = self.dead_rows.get() {
-            filter.know(next, spaces);
+            filter.know(self.next_space.load(Ordering::Relaxed), &self.all_spaces());
             self.rows.request_compaction();
         }
     }
@@ -440,8 +440,7 @@ impl Store {
     /// Appends what a run has changed, and marks the changed entries with its sequence. The guards must still be held.
     ///
     /// # Errors
-    /// The log refused. Then the run has not happened: the objects it changed are forgotten, and read from their rows
-    /// when they are wanted again.
+    /// The log refused. Then the run has not happened, and has to [forget](forget) what it changed.
     #[inline]
     pub(crate) fn commit(
         &self,
@@ -450,35 +449,23 @@ impl Store {
         changed: &[Change],
         told: &mut Vec<Told>,
     ) -> Result<u64, Refusal> {
-        match self.log.append(batch) {
-            Ok(seq) => {
-                for &Change { db, place, quiet } in changed {
-                    let shard = guards.shard_mut(place);
-                    shard.committed(seq);
-                    if !shard.watches.is_empty() && !quiet {
-                        let is_there = shard.presence(db, place, None) != Presence::Absent;
-                        shard.watches.touch(db, place, is_there);
-                    }
-                    if !shard.readers.is_empty() && !quiet {
-                        shard.readers.take(place, told, &self.readers);
-                    }
-                    if shard.table(db, place).is_empty() {
-                        continue;
-                    }
-                    for entry in shard.table_mut(db, place).pending_mut(place.tag()) {
-                        entry.commit(seq);
-                    }
-                }
-                if self.counting.load(Ordering::Relaxed) {
-                    changed.iter().for_each(|change| self.count(guards.shard_mut(change.place)));
-                }
-                Ok(seq)
+        let seq = self.log.append(batch)?;
+        for &Change { db, place, quiet } in changed {
+            let shard = guards.shard_mut(place);
+            shard.committed(seq);
+            if !shard.watches.is_empty() && !quiet {
+                let is_there = shard.presence(db, place, None) != Presence::Absent;
+                shard.watches.touch(db, place, is_there);
             }
-            Err(refusal) => {
-                forget(guards, batch, changed, self.log.appended());
-                Err(refusal)
+            if !shard.readers.is_empty() && !quiet {
+                shard.readers.take(place, told, &self.readers);
             }
+            shard.settle(db, place, seq);
         }
+        if self.counting.load(Ordering::Relaxed) {
+            changed.iter().for_each(|change| self.count(guards.shard_mut(change.place)));
+        }
+        Ok(seq)
     }
 
     /// Bytes that resident objects and their tables hold, as of the last census.
@@ -587,6 +574,16 @@ impl Guards<'_> {
         self.shard(place).sleepers.is_unserved(db, place)
     }
 
+    /// Whether they are all there are.
+    pub(crate) fn are_all(&self) -> bool {
+        self.held.len() == SHARDS
+    }
+
+    /// Every shard held.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Shard> {
+        self.held.iter().map(|(_, shard)| &**shard)
+    }
+
     /// Every shard held, for change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         self.held.iter_mut().map(|(_, shard)| &mut **shard)
@@ -605,18 +602,25 @@ impl<'s> Guards<'s> {
     }
 }
 
-/// Undoes a run that the log refused, or that was abandoned: its objects leave memory, their slots are no longer complete, and the counts are
-/// taken back.
+/// Undoes a run that the log refused, or that was abandoned: its objects leave memory, their slots are no longer complete,
+/// and the counts are taken back. What it changed may be in one of the databases that it has exchanged, too.
 #[cold]
-pub(crate) fn forget(guards: &mut Guards<'_>, batch: &WriteBatch, changed: &[Change], appended: u64) {
+pub(crate) fn forget(
+    guards: &mut Guards<'_>,
+    batch: &WriteBatch,
+    changed: &[Change],
+    exchanged: &[u16],
+    appended: u64,
+) {
     for &Change { db, place, .. } in changed {
-        guards.shard_mut(place).forget_pending(db, place, appended);
+        for &db in std::iter::once(&db).chain(exchanged) {
+            guards.shard_mut(place).forget_pending(db, place, appended);
+        }
     }
-    let Some(&Change { place: any, .. }) = changed.first() else { return };
+    // Counts are sums over shards, so any shard that is held will do.
+    let Some(shard) = guards.iter_mut().next() else { return };
     for op in batch.iter() {
         if let Op::Counter { id, delta } = op {
-            // Counts are sums over shards, so any shard that is held will do.
-            let shard = guards.shard_mut(any);
             let (counts, db) = if id & 0x8000 != 0 {
                 (&mut shard.expires_delta, id & 0x7fff)
             } else {

@@ -8,10 +8,12 @@ use kvdb_lsm::batch::WriteBatch;
 use crate::commit_log::Refusal;
 use crate::context::{Change, Env, Scratch, ValueLimits, text_of};
 use crate::effect::{Effect, StringValue};
+use crate::emptying::Upheaval;
 use crate::entry::{BigString, Entry, INLINE_MAX, NewValue, ValueRef};
 use crate::events::Event;
 use crate::key::{Located, Place};
 use crate::object::{Object, canonical_int};
+use crate::pending::Pending;
 use crate::reach::Lack;
 use crate::row::{self, Body, CHUNK_BYTES, CHUNK_THRESHOLD, Meta, Type};
 use crate::several::look_up_all;
@@ -40,7 +42,7 @@ pub struct WriteCx<'r> {
     pub(crate) depends_on: u64,
     pub(crate) lack: Option<Lack>,
     /// The key whose use was noted last: looking at a key and changing it is one use.
-    used: Option<(u16, Place)>,
+    pub(crate) used: Option<(u16, Place)>,
     /// Whether, and until when, the command waits.
     pub(crate) wait: WaitState,
     has_waited: bool,
@@ -51,6 +53,10 @@ pub struct WriteCx<'r> {
     pub(crate) generation: Option<u64>,
     /// The first generation that the run has given.
     pub(crate) first_generation: Option<u64>,
+    /// What it has done to whole databases.
+    pub(crate) upheaval: Option<Box<Upheaval>>,
+    /// What it has changed, for its walks over databases.
+    pub(crate) pending: Option<Box<Pending>>,
 }
 
 impl<'r> WriteCx<'r> {
@@ -72,6 +78,8 @@ impl<'r> WriteCx<'r> {
             quiet: false,
             generation: None,
             first_generation: None,
+            upheaval: None,
+            pending: None,
         }
     }
 
@@ -491,36 +499,24 @@ impl<'r> WriteCx<'r> {
         !self.scratch.batch.is_empty()
     }
 
-    /// Appends what was changed so far and gives all latches back; the run goes on, and has to [reach](Self::reach) for
-    /// every key again, or [gets](Self::resume) latches. Returns the highest sequence that it depends on so far.
-    ///
-    /// # Errors
-    /// When the log refuses the changes; then none of them has happened.
-    pub fn pause(&mut self) -> Result<u64, Refusal> {
-        let result = self.append();
-        (self.guards, self.generation, self.first_generation) = (Guards::none(), None, None);
-        self.used = None;
-        let seq = result?;
-        self.depends_on = self.depends_on.max(seq);
-        Ok(seq)
-    }
-
-    /// Goes on under these latches after [`Self::pause`].
-    pub fn resume(&mut self, guards: Guards<'r>) {
-        debug_assert!(self.scratch.batch.is_empty(), "what was changed has been appended");
-        self.guards = guards;
-    }
-
     /// Ends the run as if it had never been: what it changed is forgotten, and read from its rows when it is wanted again.
     pub fn abandon(mut self) {
-        let Scratch { batch, changed, dead_parts, .. } = self.scratch;
+        self.forget();
+        self.scratch.told.clear();
+    }
+
+    /// Forgets what the run has changed.
+    #[cold]
+    fn forget(&mut self) {
+        let undone = self.upheaval.take().map(|upheaval| upheaval.undo(self.store, &mut self.guards));
+        let Scratch { batch, changed, dead_parts, .. } = &mut *self.scratch;
         if !batch.is_empty() {
-            forget(&mut self.guards, batch, changed, self.store.log.appended());
+            let exchanged = undone.unwrap_or_default();
+            forget(&mut self.guards, batch, changed, &exchanged, self.store.log.appended());
         }
         changed.clear();
         batch.clear();
         dead_parts.clear();
-        self.scratch.told.clear();
     }
 
     /// Ends the run: appends what was changed and gives the latches back. Returns the highest sequence that the reply
@@ -544,33 +540,36 @@ impl<'r> WriteCx<'r> {
             return Ok(seen);
         }
         let Scratch { batch, changed, dead_parts, ready, told, .. } = &mut *self.scratch;
-        let result = self.store.commit(&mut self.guards, batch, changed, told);
-        if result.is_ok() {
-            for change in &*changed {
-                if self.guards.shard_mut(change.place).sleepers.note_change(change.db, change.place) {
-                    ready.push((change.db, change.place));
-                }
+        let seq = match self.store.commit(&mut self.guards, batch, changed, told) {
+            Ok(seq) => seq,
+            Err(refusal) => {
+                self.forget();
+                self.scratch.told.clear();
+                return Err(refusal);
+            }
+        };
+        for change in &*changed {
+            if self.guards.shard_mut(change.place).sleepers.note_change(change.db, change.place) {
+                ready.push((change.db, change.place));
             }
         }
-        changed.clear();
-        batch.clear();
         if !dead_parts.is_empty() {
             for prefix in dead_parts.drain(..) {
-                if let (Ok(_), Some(dead)) = (&result, self.store.dead_rows()) {
+                if let Some(dead) = self.store.dead_rows() {
                     dead.add_generation(&prefix);
                 }
             }
         }
-        if !self.scratch.told.is_empty() {
-            match &result {
-                Ok(seq) => {
-                    let guards = std::mem::replace(&mut self.guards, Guards::none());
-                    self.store.announce(guards, self.scratch, &self.env, *seq);
-                }
-                Err(_) => self.scratch.told.clear(),
-            }
+        if let Some(upheaval) = self.upheaval.take() {
+            self.settle(*upheaval, seq);
         }
-        result
+        self.scratch.changed.clear();
+        self.scratch.batch.clear();
+        if !self.scratch.told.is_empty() {
+            let guards = std::mem::replace(&mut self.guards, Guards::none());
+            self.store.announce(guards, self.scratch, &self.env, seq);
+        }
+        Ok(seq)
     }
 }
 

@@ -8,16 +8,15 @@ use kvdb_commands::acl::Context;
 use kvdb_commands::exec::MAX_KEY_BYTES;
 use kvdb_commands::families::generic::in_other_database;
 use kvdb_commands::{
-    CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, Session, SessionCx,
-    errors, table,
+    CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, Session, SessionCx, errors, table,
 };
 use kvdb_lua::{Host, Interrupt, LogLevel, Permission, Stop};
 use kvdb_resp::{Args, OwnedArgs, Protocol, Reply};
-use kvdb_store::commit_log::Refusal;
-use kvdb_store::{Env, Lack, Reach, WriteCx};
+use kvdb_store::{Env, Lack, WriteCx};
 
+use super::aftermath::Aftermath;
 use super::running::Run;
-use super::tally::{Fate, Tally};
+use super::tally::Fate;
 use crate::attendant;
 use crate::node::Node;
 
@@ -28,112 +27,62 @@ const NOT_ALLOWED: CommandError = CommandError::fixed("ERR This Redis command is
 const READS_ONLY: CommandError =
     CommandError::fixed("ERR Write commands are not allowed from read-only scripts.");
 
-/// Why a script has to begin again.
+/// The script was ended just as it was about to write.
+const KILLED: CommandError = CommandError::fixed("ERR Script killed by user.");
+
+/// Why a script ends early and comes to nothing.
 pub(super) enum Why {
-    /// Somebody else has the latch of a key that was not declared.
-    Latched,
-    /// These keys of a database have to be loaded; there is at least one.
-    Cold(u16, Vec<Vec<u8>>),
+    /// The run that it is a part of has to begin again.
+    Lacks(Lack),
     /// The server is to end.
     Stopping,
 }
 
 /// A script's side of the server.
-pub(super) struct ScriptHost<'h> {
+pub(super) struct ScriptHost<'h, 'r> {
     node: &'h Arc<Node>,
     session: &'h mut Session,
     env: Env,
-    cx: WriteCx<'h>,
+    /// The run that it is a part of.
+    cx: &'h mut WriteCx<'r>,
     reads_only: bool,
     run: &'h Run,
     /// The command that runs it.
     command: Args<'h>,
     /// After so long others are told that it is busy.
     busy_after: Duration,
-    /// Whether some of what it has changed has been appended, so that it cannot begin again.
-    is_in_parts: bool,
-    /// Whether it has called a command that writes.
-    has_called_writes: bool,
-    /// Whether it ends because somebody wants it to.
-    is_killed: bool,
     why: Option<Why>,
-    /// Messages to be sent when the script has ended, and whether they are for a shard channel.
-    published: Vec<(Vec<u8>, Vec<u8>, bool)>,
-    /// What it has run, with the databases, for those who watch (MONITOR).
-    shown: Vec<(u16, OwnedArgs)>,
     /// Whether a command has read something.
     has_read: bool,
-    depends_on: u64,
-    tally: &'h mut Tally,
+    aftermath: &'h mut Aftermath,
 }
 
-impl<'h> ScriptHost<'h> {
+impl<'h, 'r> ScriptHost<'h, 'r> {
     pub(super) fn new(
         node: &'h Arc<Node>,
         session: &'h mut Session,
         env: Env,
-        cx: WriteCx<'h>,
+        cx: &'h mut WriteCx<'r>,
         reads_only: bool,
         (run, command): (&'h Run, Args<'h>),
-        tally: &'h mut Tally,
+        aftermath: &'h mut Aftermath,
     ) -> Self {
         let busy_after = Duration::from_millis(node.hot.busy_millis.load(Ordering::Relaxed));
-        Self {
-            node,
-            session,
-            env,
-            cx,
-            reads_only,
-            run,
-            command,
-            busy_after,
-            is_in_parts: false,
-            has_called_writes: false,
-            is_killed: false,
-            why: None,
-            published: Vec::new(),
-            shown: Vec::new(),
-            has_read: false,
-            depends_on: 0,
-            tally,
-        }
+        let (why, has_read) = (None, false);
+        Self { node, session, env, cx, reads_only, run, command, busy_after, why, has_read, aftermath }
     }
 
-    /// Ends the run: keeps what it has changed, or, where it has to begin again, forgets it. Returns what the reply depends
-    /// on.
-    pub(super) fn end(
-        mut self,
-        interrupted: bool,
-        declared: &[&[u8]],
-    ) -> Result<Result<u64, Why>, CommandError> {
+    /// Ends the script; why it comes to nothing, if it does.
+    pub(super) fn end(self, interrupted: bool, declared: &[&[u8]]) -> Option<Why> {
         if self.run.is_busy.load(Ordering::Relaxed) {
             self.node.store.end_busy();
             self.node.script_ended.notify_waiters();
-        }
-        if let (Some(why), true) = (self.why, interrupted) {
-            self.cx.abandon();
-            return Ok(Err(why));
-        }
-        // It may have begun to write just as it was killed for not having written.
-        if self.is_killed {
-            let seen = self.depends_on.max(self.cx.depends_on());
-            self.cx.abandon();
-            return Ok(Ok(seen));
         }
         // A client that keeps what a script replies keeps it for the keys that it declared, as in Redis.
         if self.has_read && self.env.keeps {
             declared.iter().for_each(|key| self.cx.note_read(key));
         }
-        for (db, args) in &self.shown {
-            let args: Vec<&[u8]> = args.as_args().iter().collect();
-            self.node.show_monitors(*db, "lua", &args, self.env.now);
-        }
-        let seq = self.cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()))?;
-        for (channel, payload, shard) in self.published {
-            let depends_on = seq.max(self.depends_on).max(self.session.seen);
-            crate::publish::publish(self.node, &channel, &payload, shard, depends_on);
-        }
-        Ok(Ok(seq.max(self.depends_on)))
+        self.why.filter(|_| interrupted)
     }
 
     /// The command, and whether it takes so many arguments.
@@ -152,11 +101,11 @@ impl<'h> ScriptHost<'h> {
         let Some((spec, takes)) = Self::find(args) else { return Ok(Err(UNKNOWN)) };
         let refused = if takes { self.may_run(spec, args).err() } else { Some(WRONG_ARITY) };
         if let Some(error) = refused {
-            self.tally.note(spec, Fate::Rejected);
+            self.aftermath.tally.note(spec, Fate::Rejected);
             return Ok(Err(error));
         }
         let result = self.run_command(spec, args, reply)?;
-        self.tally.note(spec, if result.is_ok() { Fate::Ran } else { Fate::Failed });
+        self.aftermath.tally.note(spec, if result.is_ok() { Fate::Ran } else { Fate::Failed });
         Ok(result)
     }
 
@@ -180,7 +129,7 @@ impl<'h> ScriptHost<'h> {
             return Err(READS_ONLY);
         }
         // What has begun to write goes on, even if what it called first has changed nothing.
-        if self.env.is_full && spec.flags.has(Flags::DENYOOM) && !self.has_called_writes {
+        if self.env.is_full && spec.flags.has(Flags::DENYOOM) && !self.run.writes() {
             return Err(errors::OUT_OF_MEMORY);
         }
         Ok(())
@@ -192,13 +141,15 @@ impl<'h> ScriptHost<'h> {
         args: Args<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<CmdResult, Interrupt> {
-        self.has_called_writes |= spec.is_write();
+        if spec.is_write() && !self.run.begin_to_write() {
+            return Ok(Err(KILLED));
+        }
         if matches!(spec.name, "xread" | "xreadgroup") && would_block(args) {
             let text = format!("ERR {} command is not allowed with BLOCK option from scripts", spec.name);
             return Ok(Err(CommandError::new(text)));
         }
         if self.node.monitors.load(Ordering::Relaxed) != 0 {
-            self.shown.push((self.cx.db(), OwnedArgs::from(args)));
+            self.aftermath.shown.push((self.cx.db(), OwnedArgs::from(args)));
         }
         match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.keyed(spec, args, reply),
@@ -206,7 +157,7 @@ impl<'h> ScriptHost<'h> {
             Handler::Session(_) if matches!(spec.name, "publish" | "spublish") => {
                 let shard = spec.name == "spublish";
                 let receivers = kvdb_commands::Server::receivers(&**self.node, &args[1], shard);
-                self.published.push((args[1].to_vec(), args[2].to_vec(), shard));
+                self.aftermath.published.push((args[1].to_vec(), args[2].to_vec(), shard));
                 reply.integer(receivers as i64);
                 Ok(Ok(()))
             }
@@ -226,7 +177,12 @@ impl<'h> ScriptHost<'h> {
                 };
                 Ok(handler(&mut cx, args, reply))
             }
-            Handler::Keyspace(_) => Ok(self.on_databases(spec, args, reply)),
+            Handler::Keyspace(handler) => {
+                if !self.cx.reach_everything() {
+                    return Err(self.interrupt());
+                }
+                Ok(handler(&mut KeyspaceCx::within(&self.node.store, self.cx), args, reply).map(drop))
+            }
             Handler::Session(_) | Handler::Exec | Handler::Script | Handler::Container => {
                 Ok(Err(NOT_ALLOWED))
             }
@@ -266,90 +222,37 @@ impl<'h> ScriptHost<'h> {
             if key.len() > MAX_KEY_BYTES {
                 return Ok(Err(errors::KEY_TOO_LONG));
             }
-            loop {
-                self.cx.select(key_db);
-                let reached = self.cx.reach(key);
-                self.cx.select(db);
-                let why = match reached {
-                    Ok(Reach::Ready) => break,
-                    Ok(Reach::Latched) => Why::Latched,
-                    Ok(Reach::Cold) => Why::Cold(key_db, vec![key.to_vec()]),
-                    Err(message) => return Ok(Err(CommandError::new(format!("ERR {message}")))),
-                };
-                if let Err(error) = self.get_over(why)? {
-                    return Ok(Err(error));
-                }
+            match self.cx.reach(key_db, key) {
+                Ok(true) => {}
+                Ok(false) => return Err(self.interrupt()),
+                Err(message) => return Ok(Err(CommandError::new(format!("ERR {message}")))),
             }
         }
-        let result = loop {
-            let mark = reply.len();
-            let result = match spec.handler {
-                Handler::Read(handler) => {
-                    self.has_read = true;
-                    self.cx.read(|cx| handler(cx, args, reply))
-                }
-                Handler::Write(handler) => handler(&mut self.cx, args, reply),
-                _ => Err(NOT_ALLOWED),
-            };
-            let lack = if result.is_err() { self.cx.lack() } else { None };
-            let why = match lack {
-                None => break result,
-                Some(Lack::Latches(_)) => Why::Latched,
-                Some(Lack::Loads(db, keys)) => Why::Cold(db, keys),
-            };
-            reply.truncate(mark);
-            if let Err(error) = self.get_over(why)? {
-                return Ok(Err(error));
+        let result = match spec.handler {
+            Handler::Read(handler) => {
+                self.has_read = true;
+                self.cx.read(|cx| handler(cx, args, reply))
             }
+            Handler::Write(handler) => handler(self.cx, args, reply),
+            _ => Err(NOT_ALLOWED),
         };
-        if self.cx.has_changes() {
-            self.run.wrote.store(true, Ordering::Relaxed);
+        if result.is_err()
+            && let Some(lack) = self.cx.lack()
+        {
+            self.why = Some(Why::Lacks(lack));
+            return Err(Interrupt);
         }
         Ok(result)
     }
 
-    /// Gets what the run lacks. As a rule the run ends for that, and the script begins again; but one of which a part has
-    /// been appended already must not do that part twice, so it waits here.
-    fn get_over(&mut self, why: Why) -> Result<CmdResult, Interrupt> {
-        if !self.is_in_parts {
-            self.why = Some(why);
-            return Err(Interrupt);
-        }
-        let refused = |refusal: Refusal| CommandError::new(refusal.to_string());
-        let mut done = self.cx.pause().map(drop).map_err(refused);
-        if let (Ok(()), Why::Cold(db, keys)) = (&done, &why) {
-            let loaded =
-                keys.iter().try_for_each(|key| self.node.store.load_and_wait(*db, key, self.env.now));
-            done = loaded.map_err(|message| CommandError::new(format!("ERR {message}")));
-        }
-        self.cx.resume(self.node.store.latch_all());
-        Ok(done)
-    }
-
-    /// Commands on whole databases latch for themselves what they need, which this run may hold. So what it has changed
-    /// is appended first; afterwards it gets all latches, since it cannot begin again for want of one.
-    fn on_databases(&mut self, spec: &CommandSpec, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-        let Handler::Keyspace(handler) = spec.handler else { return Err(NOT_ALLOWED) };
-        let db = self.cx.db();
-        let paused = self.cx.pause().map_err(|refusal| CommandError::new(refusal.to_string()));
-        let outcome = paused.and_then(|seen| {
-            self.depends_on = self.depends_on.max(seen);
-            let mut cx = KeyspaceCx { store: &self.node.store, db, env: self.env, may_wait: true };
-            handler(&mut cx, args, reply)
-        });
-        self.cx.resume(self.node.store.latch_all());
-        if spec.may_write() && outcome.is_ok() {
-            self.run.wrote.store(true, Ordering::Relaxed);
-        }
-        self.is_in_parts |= self.run.wrote.load(Ordering::Relaxed);
-        if let KeyspaceOutcome::Done(seq) = outcome? {
-            self.depends_on = self.depends_on.max(seq);
-        }
-        Ok(())
+    /// Ends the script, so that it begins again with what the run lacks.
+    fn interrupt(&mut self) -> Interrupt {
+        self.why = self.cx.lack().map(Why::Lacks);
+        Interrupt
     }
 }
 
-impl Host for ScriptHost<'_> {
+impl Host for ScriptHost<'_, '_> {
     fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
         let args: OwnedArgs = args.iter().collect();
         let mark = out.len();
@@ -360,7 +263,7 @@ impl Host for ScriptHost<'_> {
         if let Err(error) = result {
             reply.truncate(mark);
             reply.error(error.text());
-            self.tally.error(error.text());
+            self.aftermath.tally.error(error.text());
         }
         Ok(())
     }
@@ -386,8 +289,7 @@ impl Host for ScriptHost<'_> {
     }
 
     fn should_stop(&mut self) -> Option<Stop> {
-        if self.run.killed.load(Ordering::Relaxed) {
-            self.is_killed = true;
+        if self.run.is_killed() {
             return Some(Stop::Kill);
         }
         if self.node.is_stopping() {

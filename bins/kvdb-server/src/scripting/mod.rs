@@ -1,11 +1,12 @@
 //! Scripts and functions: the Lua machines of the workers, what they share, and how a run is put between the latches.
 //!
 //! A script runs under the latches of the keys that it declares, as one run: what it changes is one batch. It may touch
-//! other keys too. It then tries to get their latches without waiting, since who holds some must not wait for others.
-//! Where that fails, or such a key is on disk, what the script has changed is forgotten and it begins again, with every
-//! latch or with the key loaded. Nobody has seen anything of the first try: messages that it published are sent at its
-//! end.
+//! other keys too, and whole databases. It then tries to get their latches without waiting, since who holds some must not
+//! wait for others. Where that fails, or such a key is on disk, what the script has changed is forgotten and it begins
+//! again, with every latch or with the key loaded. Nobody has seen anything of the first try: messages that it published
+//! are sent at its end. In a transaction it is a part of the transaction's run, which begins again as a whole.
 
+mod aftermath;
 mod functions;
 mod host;
 mod libraries;
@@ -16,6 +17,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use kvdb_commands::exec::{MAX_KEY_BYTES, Missing};
+use kvdb_commands::transaction::Unfinished;
 use kvdb_commands::values::number::parse_i64;
 use kvdb_commands::{CommandError, CommandSpec, Flags, Handler, Session, blocking, errors};
 use kvdb_lua::{
@@ -23,14 +25,15 @@ use kvdb_lua::{
     ScriptCache, Sha, Vm, VmOptions,
 };
 use kvdb_resp::{Args, Reply};
-use kvdb_store::{Env, Pins, Place, Residency, Scratch, WriteCx};
+use kvdb_store::{Env, Lack, Pins, Place, Residency, Scratch, WriteCx};
 use smallvec::SmallVec;
 
 use crate::node::Node;
 use crate::stats::WorkerStats;
+pub use aftermath::Aftermath;
 use host::{ScriptHost, Why};
+use running::Run;
 pub use running::Running;
-pub use tally::Tally;
 
 const NEGATIVE_KEYS: CommandError = CommandError::fixed("ERR Number of keys can't be negative");
 const BAD_NUMBER_OF_KEYS: CommandError = CommandError::fixed("ERR Bad number of keys provided");
@@ -92,8 +95,10 @@ pub struct Lent<'c> {
     pub stats: &'c WorkerStats,
     /// Whether times are kept.
     pub track: bool,
-    /// What is not counted yet.
-    pub tally: &'c mut Tally,
+    /// What is not told yet.
+    pub aftermath: &'c mut Aftermath,
+    /// The highest sequence that the client has seen.
+    pub seen: u64,
 }
 
 /// How a script ended.
@@ -157,6 +162,54 @@ impl<'a> Call<'a> {
         let reads_only = must_read || declares_reads;
         Ok(Self { subject, words: args.tail(3).iter().collect(), count, reads_only, flags })
     }
+
+    /// The keys that it declares.
+    fn declared(&self) -> &[&'a [u8]] {
+        &self.words[..self.count]
+    }
+
+    /// The manners of its run.
+    fn env(&self, env: Env) -> Result<Env, CommandError> {
+        // A script with a first line of flags says whether it makes memory grow.
+        let allows_oom = self.flags.map(|flags| flags.contains(ScriptFlags::ALLOW_OOM));
+        if env.is_full && allows_oom == Some(false) && !self.reads_only {
+            return Err(errors::OUT_OF_MEMORY);
+        }
+        Ok(Env { is_full: env.is_full && allows_oom != Some(true), located: None, ..env })
+    }
+
+    /// Notes that it runs.
+    fn begin<'n>(&self, node: &'n Node) -> running::Begun<'n> {
+        node.scripting.running.begin(matches!(self.subject, Subject::Function(_)))
+    }
+
+    /// Runs it as a part of a run; why it comes to nothing, if it does.
+    #[expect(clippy::too_many_arguments, reason = "they are what a script needs, and there are two callers")]
+    fn run(
+        &self,
+        node: &Arc<Node>,
+        session: &mut Session,
+        (spec, args): (&'static CommandSpec, Args<'_>),
+        env: Env,
+        cx: &mut WriteCx<'_>,
+        running: &Run,
+        aftermath: &mut Aftermath,
+        reply: &mut Reply<'_>,
+    ) -> Option<Why> {
+        let (db, mark) = (cx.db(), reply.len());
+        aftermath.clear();
+        let (declared, arguments) = self.words.split_at(self.count);
+        let mut host = ScriptHost::new(node, session, env, cx, self.reads_only, (running, args), aftermath);
+        let ending = with_vm(|vm| match &self.subject {
+            Subject::Script(script) => vm.eval(&mut host, script, declared, arguments, reply),
+            Subject::Function(function) => vm.call(&mut host, function, declared, arguments, reply),
+        });
+        let why = host.end(ending == Ending::Interrupted, declared);
+        // What it has selected is its own.
+        cx.select(db);
+        aftermath.ended(spec, running.elapsed(), reply.since(mark));
+        why
+    }
 }
 
 /// Whether a command runs a script or function that has declared to write nothing. One that is not there is none.
@@ -178,30 +231,20 @@ pub fn run(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, CommandError> {
-    let Lent { scratch, stats, track, tally } = lent;
+    let Lent { scratch, stats, track, aftermath, seen } = lent;
     let call = Call::parse(node, spec, args)?;
-    // A script with a first line of flags says whether it makes memory grow.
-    if env.is_full
-        && call.flags.is_some_and(|flags| !flags.contains(ScriptFlags::ALLOW_OOM))
-        && !call.reads_only
-    {
-        return Err(errors::OUT_OF_MEMORY);
-    }
-    let allows_oom = call.flags.is_some_and(|flags| flags.contains(ScriptFlags::ALLOW_OOM));
-    let env = Env { is_full: env.is_full && !allows_oom, ..env };
-    let (store, env, mark) = (&node.store, Env { located: None, ..env }, reply.len());
+    let (store, env, mark) = (&node.store, call.env(env)?, reply.len());
     let mut everything = false;
-    let (declared, arguments) = call.words.split_at(call.count);
     loop {
         // Here already, since it has to outlive the latches.
         let running;
-        let places: SmallVec<[Place; 8]> = declared.iter().map(|key| store.place(key)).collect();
+        let places: SmallVec<[Place; 8]> = call.declared().iter().map(|key| store.place(key)).collect();
         let latches = || {
             if everything { store.latch_all_unless_busy() } else { store.latch_unless_busy(&places) }
         };
         let keys = || places.iter().map(|&place| (session.db, place));
         let mut guards = blocking::latch_in_turn(store, env, scratch, latches, keys)?;
-        for key in declared {
+        for key in call.declared() {
             if key.len() > MAX_KEY_BYTES {
                 return Err(errors::KEY_TOO_LONG);
             }
@@ -209,48 +252,57 @@ pub fn run(
             if residency.map_err(|message| CommandError::new(format!("ERR {message}")))? == Residency::NeedIo
             {
                 let mut pins = Pins::new(store);
-                declared.iter().for_each(|key| pins.add(&mut guards, session.db, key));
+                call.declared().iter().for_each(|key| pins.add(&mut guards, session.db, key));
                 let missing = Missing { db: session.db, key: key.to_vec(), others: Vec::new(), pins };
                 return Ok(Outcome::NeedIo(missing));
             }
         }
-        running = node.scripting.running.begin(matches!(call.subject, Subject::Function(_)));
-        let cx = WriteCx::new(store, guards, scratch, env, session.db);
-        tally.clear();
-        let mut host = ScriptHost::new(node, session, env, cx, call.reads_only, (&*running, args), tally);
-        let ending = with_vm(|vm| match &call.subject {
-            Subject::Script(script) => vm.eval(&mut host, script, declared, arguments, reply),
-            Subject::Function(function) => vm.call(&mut host, function, declared, arguments, reply),
-        });
-        let ended = host.end(ending == Ending::Interrupted, declared);
-        let took = running.elapsed();
-        drop(running);
-        let depends_on = match ended {
-            Ok(Ok(depends_on)) => depends_on,
-            Ok(Err(Why::Latched)) => {
-                everything = true;
-                continue;
+        running = call.begin(node);
+        let mut cx = WriteCx::new(store, guards, scratch, env, session.db);
+        match call.run(node, session, (spec, args), env, &mut cx, &running, aftermath, reply) {
+            None => {
+                let committed = cx.commit();
+                let seq = committed.map_err(|refusal| {
+                    reply.truncate(mark);
+                    CommandError::new(refusal.to_string())
+                })?;
+                aftermath.tell(node, stats, track, env.now, seq.max(seen));
+                return Ok(Outcome::Done(seq));
             }
-            Ok(Err(Why::Cold(db, keys))) => {
-                return Ok(Outcome::NeedIo(Missing::lacked(store, db, keys)));
-            }
-            Ok(Err(Why::Stopping)) => {
+            Some(why) => {
+                cx.abandon();
                 reply.truncate(mark);
-                return Err(STOPPING);
+                match why {
+                    Why::Lacks(Lack::Latches(_)) => everything = true,
+                    Why::Lacks(Lack::Loads(db, keys)) => {
+                        return Ok(Outcome::NeedIo(Missing::lacked(store, db, keys)));
+                    }
+                    Why::Stopping => return Err(STOPPING),
+                }
             }
-            Err(refusal) => {
-                reply.truncate(mark);
-                return Err(refusal);
-            }
-        };
-        let error = match reply.since(mark) {
-            [b'-', text @ ..] => Some(text.strip_suffix(b"\r\n").unwrap_or(text)),
-            _ => None,
-        };
-        if error.is_some() {
-            stats.failed(stats.index_of(spec));
         }
-        tally.hand_over(stats, took, track, error);
-        return Ok(Outcome::Done(depends_on));
+    }
+}
+
+/// As [`run`], as a part of the run of a transaction; tells whether it has called commands that write. When that has been
+/// appended, what is in `aftermath` is to be told.
+///
+/// # Errors
+/// Why it has not run to its end.
+pub fn run_within(
+    node: &Arc<Node>,
+    session: &mut Session,
+    (spec, args): (&'static CommandSpec, Args<'_>),
+    cx: &mut WriteCx<'_>,
+    aftermath: &mut Aftermath,
+    reply: &mut Reply<'_>,
+) -> Result<bool, Unfinished> {
+    let call = Call::parse(node, spec, args)?;
+    let env = call.env(Env { random: cx.random(), ..cx.env() })?;
+    let running = call.begin(node);
+    match call.run(node, session, (spec, args), env, cx, &running, aftermath, reply) {
+        None => Ok(running.writes()),
+        Some(Why::Lacks(lack)) => Err(Unfinished::Lacks(lack)),
+        Some(Why::Stopping) => Err(Unfinished::Undone(STOPPING)),
     }
 }

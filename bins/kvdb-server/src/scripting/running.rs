@@ -1,6 +1,6 @@
 //! Scripts that run: how others see that one takes long, and how they end it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,20 @@ const UNKILLABLE: CommandError = CommandError::fixed(
     "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
 );
 
+/// It runs and has not written.
+const RUNS: u8 = 0;
+/// It has called a command that writes, and is not to be ended any more: a half of what it does must not stay.
+const WRITES: u8 = 1;
+/// Somebody has ended it, and it is not to write any more.
+const KILLED: u8 = 2;
+
 /// One that runs.
 pub struct Run {
     began: Instant,
     is_function: bool,
     command: OnceLock<OwnedArgs>,
-    /// Whether it has changed something.
-    pub(super) wrote: AtomicBool,
-    /// Whether somebody wants it to end.
-    pub(super) killed: AtomicBool,
+    /// [`RUNS`], [`WRITES`] or [`KILLED`].
+    state: AtomicU8,
     /// Whether others are told that it is busy.
     pub(super) is_busy: AtomicBool,
 }
@@ -35,6 +40,26 @@ impl Run {
     /// The command that runs it, once it is one that others are told of.
     pub fn command(&self) -> Option<&OwnedArgs> {
         self.command.get()
+    }
+
+    /// Whether it has called a command that writes.
+    pub(super) fn writes(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == WRITES
+    }
+
+    /// Whether somebody has ended it.
+    pub(super) fn is_killed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == KILLED
+    }
+
+    /// Has it write from now on, unless somebody has ended it; tells whether it may.
+    pub(super) fn begin_to_write(&self) -> bool {
+        self.state.compare_exchange(RUNS, WRITES, Ordering::Relaxed, Ordering::Relaxed) != Err(KILLED)
+    }
+
+    /// Ends it, unless it has begun to write; tells whether it ends.
+    fn kill(&self) -> bool {
+        self.state.compare_exchange(RUNS, KILLED, Ordering::Relaxed, Ordering::Relaxed) != Err(WRITES)
     }
 
     /// Tells others which command runs it.
@@ -93,8 +118,7 @@ impl Running {
             began: Instant::now(),
             is_function,
             command: OnceLock::new(),
-            wrote: AtomicBool::new(false),
-            killed: AtomicBool::new(false),
+            state: AtomicU8::new(RUNS),
             is_busy: AtomicBool::new(false),
         });
         let part = &self.0[own_part()];
@@ -108,27 +132,24 @@ impl Running {
         all.min_by_key(|run| run.began)
     }
 
-    /// Ends the one that has run the longest of those that have changed nothing, if it is a function, or a script, as is wished.
+    /// Ends the one that has run the longest of those that have not written, if it is a function, or a script, as is wished.
     ///
     /// # Errors
-    /// When there is none or only others, or each has changed something: a half of that must not stay.
+    /// When there is none or only others, or each has written.
     pub fn kill(&self, function: bool) -> Result<(), CommandError> {
         let mut all: Vec<Arc<Run>> = self.0.iter().flat_map(|part| part.0.lock().clone()).collect();
         all.sort_by_key(|run| run.began);
         // Who asks has heard of one that is busy, if there is one: no other is to end for that.
         let some_are_busy = all.iter().any(|run| run.is_busy.load(Ordering::Relaxed));
-        let killable = |run: &&Arc<Run>| {
-            run.is_busy.load(Ordering::Relaxed) == some_are_busy && !run.wrote.load(Ordering::Relaxed)
-        };
-        let Some(run) = all.iter().filter(killable).find(|run| run.is_function == function) else {
-            return Err(match all.iter().find(killable) {
-                Some(_) if function => errors::BUSY_SCRIPT,
-                Some(_) => errors::BUSY_FUNCTION,
-                None if all.is_empty() => NOT_BUSY,
-                None => UNKILLABLE,
-            });
-        };
-        run.killed.store(true, Ordering::Relaxed);
-        Ok(())
+        let meant = |run: &&Arc<Run>| run.is_busy.load(Ordering::Relaxed) == some_are_busy;
+        if all.iter().filter(meant).any(|run| run.is_function == function && run.kill()) {
+            return Ok(());
+        }
+        Err(match all.iter().filter(meant).find(|run| !run.writes()) {
+            Some(_) if function => errors::BUSY_SCRIPT,
+            Some(_) => errors::BUSY_FUNCTION,
+            None if all.is_empty() => NOT_BUSY,
+            None => UNKILLABLE,
+        })
     }
 }

@@ -14,7 +14,7 @@ use crate::stats::WorkerStats;
 ///
 /// * No command stands in `commands` twice, and no code in `errors`.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     commands: Vec<Line>,
     errors: Vec<(String, u64)>,
     /// The last error that a command replied to the script.

@@ -107,6 +107,26 @@ fn of_two_busy_scripts_each_is_busy_until_its_own_end() {
     }
 }
 
+/// Emptying databases is undone with the rest of a script that the end of the server finds unfinished.
+#[test]
+fn a_server_that_ends_undoes_a_script_that_has_emptied_databases() {
+    let server = Setup::new().with("workers", "2").with("busy-reply-threshold", "10").start();
+    let (mut client, mut endless) = (server.client(), server.client());
+    assert_eq!(client.run("MSET a 1 b 2"), ok());
+    let script = "redis.call('SET', 'c', 3) redis.call('SWAPDB', 0, 1) redis.call('SET', 'a', 4) \
+                  redis.call('FLUSHALL') redis.call('SET', 'b', 5) while true do end";
+    begin(&mut endless, script, &[]);
+    while client.run("PING") != error(BUSY) {}
+    assert!(matches!(client.run("SCRIPT KILL"), Value::Error(_)), "it has written");
+    let server = server.restart();
+    let mut client = server.client();
+    assert_eq!(
+        client.run("MGET a b c"),
+        Value::Array(["1", "2"].map(Value::bulk).into_iter().chain([Value::Null]).collect())
+    );
+    assert_eq!(client.run("DBSIZE"), int(2));
+}
+
 #[test]
 fn what_a_script_did_before_a_command_on_a_whole_database_is_not_done_again() {
     const RUNS: i64 = 300;

@@ -18,6 +18,7 @@ mod harness;
 mod idle_clients;
 mod limits;
 mod protocol;
+mod publishing;
 mod pubsub;
 mod rebinding;
 mod scripting;

@@ -331,6 +331,105 @@ fn a_script_publishes_and_pushes_to_those_who_wait() {
     );
 }
 
+/// A script that looks at or changes whole databases between its other commands is seen as one all the same.
+#[test]
+fn scripts_around_commands_on_whole_databases_are_atomic() {
+    const CLIENTS: usize = 4;
+    const ROUNDS: usize = 50;
+    let server = Setup::new().with("workers", "3").with("appendfsync", "everysec").start();
+    for between in ["'DBSIZE'", "'KEYS', '*'", "'SCAN', '0'", "'RANDOMKEY'", "'SWAPDB', 1, 2"] {
+        let script = format!(
+            "local n = tonumber(redis.call('GET', 'x') or '0') redis.call('SET', 'x', n + 1) redis.call({between}) \
+             redis.call('SET', 'y', n + 1) return n"
+        );
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..CLIENTS)
+                .map(|n| {
+                    let (server, script) = (&server, &script);
+                    scope.spawn(move || {
+                        let mut client = server.client();
+                        for _ in 0..ROUNDS {
+                            let reply = eval(&mut client, script, &[&format!("k{n}")], &[]);
+                            assert!(matches!(reply, Value::Integer(_)), "{reply:?}");
+                        }
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                let mut client = server.client();
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let reply = client.run("MGET x y");
+                    let values = reply.as_elements().expect("MGET answers an array");
+                    assert_eq!(values[0], values[1], "{between}");
+                }
+            });
+            let ended: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            ended.into_iter().for_each(|ended| ended.expect("the writers' replies are as they should be"));
+        });
+        let mut client = server.client();
+        let all = (CLIENTS * ROUNDS).to_string();
+        assert_eq!(client.run("MGET x y"), Value::Array(vec![bulk(&all), bulk(&all)]), "{between}");
+        assert_eq!(client.run("DEL x y"), int(2));
+    }
+    // Nobody sees the emptiness in between.
+    let refill = "redis.call('FLUSHALL') redis.call('SET', 'x', 'v') redis.call('SET', 'y', 'v')";
+    assert_eq!(server.client().run("MSET x v y v"), ok());
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut client = server.client();
+            (0..200).for_each(|_| assert_eq!(eval(&mut client, refill, &[], &[]), nil()));
+        });
+        let mut client = server.client();
+        while !writer.is_finished() {
+            assert_eq!(client.run("EXISTS x y"), int(2));
+        }
+    });
+    assert_eq!(server.restart().client().run("EXISTS x y"), int(2));
+}
+
+/// What a script has changed counts for what it then does with whole databases, also where most keys are on disk.
+#[test]
+fn scripts_see_their_own_changes_of_databases_that_are_mostly_cold() {
+    let server = Setup::new().with("maxmemory", "4mb").start();
+    let mut client = server.client();
+    for i in 0..100 {
+        assert_eq!(client.run(&format!("SET key{i} {}", "v".repeat(100_000))), ok());
+    }
+    let script = "redis.call('DEL', 'key0', 'key50') redis.call('SET', 'new', 'v') \
+                  local keys, cursor, found = #redis.call('KEYS', '*'), '0', 0 \
+                  repeat local step = redis.call('SCAN', cursor, 'COUNT', 7) cursor = step[1] found = found + #step[2] \
+                  until cursor == '0' \
+                  redis.call('SWAPDB', 0, 1) local none = redis.call('DBSIZE') redis.call('SET', 'here', 'v') \
+                  redis.call('SWAPDB', 0, 1) \
+                  return {keys, found, redis.call('DBSIZE'), none, redis.call('STRLEN', 'key7'), redis.call('EXISTS', 'here')}";
+    let expected = [99, 99, 99, 0, 100_000, 0].map(int);
+    assert_eq!(eval(&mut client, script, &[], &[]), Value::Array(expected.to_vec()));
+    assert_eq!(client.run("DBSIZE"), int(99));
+    let moved = "redis.call('SWAPDB', 0, 2) redis.call('SELECT', 2) \
+                 local len = redis.call('APPEND', 'key99', '!') redis.call('FLUSHALL') \
+                 return {len, redis.call('EXISTS', 'key98'), redis.call('SET', 'last', 'v')}";
+    assert_eq!(eval(&mut client, moved, &[], &[]), Value::Array(vec![int(100_001), int(0), ok()]));
+    let server = server.restart();
+    let mut client = server.client();
+    assert_eq!(client.run("DBSIZE"), int(0));
+    assert_eq!(client.run("SELECT 2"), ok());
+    assert_eq!(client.run("KEYS *"), Value::Array(vec![bulk("last")]));
+}
+
+#[test]
+fn a_script_that_exchanges_databases_serves_those_who_wait() {
+    let server = Setup::new().with("workers", "2").start();
+    let (mut waiter, mut client) = (server.client(), server.client());
+    waiter.send("BLPOP q 0");
+    while client.info("blocked_clients") != "1" {}
+    assert_eq!(client.run("SELECT 1"), ok());
+    assert_eq!(client.run("RPUSH q x"), int(1));
+    assert_eq!(eval(&mut client, "return redis.call('SWAPDB', 0, 1)", &[], &[]), ok());
+    assert_eq!(waiter.reply(), Value::Array(vec![bulk("q"), bulk("x")]));
+}
+
 #[test]
 fn a_library_whose_code_does_not_end_is_given_up() {
     let server = Setup::new().start();

@@ -51,33 +51,164 @@ fn a_transaction_is_seen_as_a_whole() {
     assert_eq!(text(&server.restart().client().run("GET c")), "1000");
 }
 
-/// The classic use of WATCH: read, compute, write if nobody was quicker.
+/// The classic use of WATCH: read, compute, write if nobody was quicker; with a command on a key, a script that declares the
+/// key, one that does not, and behind a command on a whole database.
 #[test]
 fn nobody_overtakes_a_watched_key() {
     const CLIENTS: u64 = 4;
-    const ROUNDS: u64 = 100;
+    const ROUNDS: u64 = 50;
     let server = Setup::new().with("workers", "3").with("appendfsync", "everysec").start();
-    let lost = AtomicU64::new(0);
+    let writes: [&[&str]; 4] = [
+        &["SET n NEW"],
+        &["EVAL return{redis.call('SET',KEYS[1],ARGV[1])} 1 n NEW"],
+        &["EVAL return{redis.call('SET','n',ARGV[1])} 0 NEW"],
+        &["DBSIZE", "SET n NEW"],
+    ];
+    for write in writes {
+        let lost = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    let mut client = server.client();
+                    for _ in 0..ROUNDS {
+                        while !try_to_increment(&mut client, write) {
+                            lost.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let mut client = server.client();
+        assert_eq!(text(&client.run("GET n")), (CLIENTS * ROUNDS).to_string(), "{write:?}");
+        assert_eq!(client.run("DEL n"), int(1));
+        println!("{} of {} tries lost: {write:?}", lost.load(Ordering::Relaxed), CLIENTS * ROUNDS);
+    }
+}
+
+fn try_to_increment(client: &mut Client, write: &[&str]) -> bool {
+    let replies = client.pipeline(&["WATCH n", "GET n"]);
+    let old: u64 = if replies[1] == nil() { 0 } else { text(&replies[1]).parse().expect("a number was set") };
+    let new = (old + 1).to_string();
+    let write = write.iter().map(|command| command.replace("NEW", &new));
+    let commands: Vec<String> =
+        std::iter::once("MULTI".into()).chain(write).chain(std::iter::once("EXEC".into())).collect();
+    *client.pipeline(&commands).last().expect("EXEC has a reply") != nil()
+}
+
+/// Commands on keys and on whole databases, and scripts, in one transaction: one batch, and nobody sees a part of it.
+#[test]
+fn a_transaction_with_scripts_and_commands_on_databases_is_seen_as_a_whole() {
+    let server = Setup::new().with("workers", "3").with("appendfsync", "everysec").start();
+    assert_eq!(server.client().run("MSET a 0 b 0 c 0 d 0"), ok());
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
+        let writer = scope.spawn(|| {
+            let mut client = server.client();
+            for round in 1..=200 {
+                let script = format!("EVAL return{{redis.call('SET','b','{round}')}} 0");
+                let (of_a, of_c) = (format!("SET a {round}"), format!("SET c {round}"));
+                let of_d = format!("EVAL redis.call('FLUSHALL');redis.call('MSET','a',{round},'b',{round},'c',{round},'d',{round}) 0");
+                let commands =
+                    ["MULTI", "FLUSHDB", &of_a, &script, "DBSIZE", "PING", &of_c, "KEYS *", &of_d, "DBSIZE", "EXEC"];
+                let replies = client.pipeline(&commands);
+                let replies = replies[10].as_elements().expect("EXEC answers an array");
+                assert_eq!((&replies[3], &replies[4], &replies[8]), (&int(2), &simple("PONG"), &int(4)));
+                assert_eq!(replies[6].as_elements().map(<[Value]>::len), Some(3));
+            }
+        });
+        for _ in 0..2 {
             scope.spawn(|| {
                 let mut client = server.client();
-                for _ in 0..ROUNDS {
-                    while !try_to_increment(&mut client) {
-                        lost.fetch_add(1, Ordering::Relaxed);
-                    }
+                while !done.load(Ordering::Relaxed) {
+                    let reply = client.run("MGET a b c d");
+                    let values = reply.as_elements().expect("MGET answers an array");
+                    assert!(values.iter().all(|value| *value == values[0] && *value != nil()), "{reply:?}");
                 }
             });
         }
+        let written = writer.join();
+        done.store(true, Ordering::Relaxed);
+        written.expect("the writer's replies are as they should be");
     });
-    assert_eq!(text(&server.client().run("GET n")), (CLIENTS * ROUNDS).to_string());
-    println!("{} of {} tries lost", lost.load(Ordering::Relaxed), CLIENTS * ROUNDS);
+    let server = server.restart();
+    let mut client = server.client();
+    assert_eq!(client.run("MGET a d"), Value::Array(vec![bulk("200"), bulk("200")]));
+    assert_eq!(client.run("DBSIZE"), int(4));
 }
 
-fn try_to_increment(client: &mut Client) -> bool {
-    let replies = client.pipeline(&["WATCH n", "GET n"]);
-    let old: u64 = if replies[1] == nil() { 0 } else { text(&replies[1]).parse().expect("a number was set") };
-    client.pipeline(&["MULTI".to_owned(), format!("SET n {}", old + 1), "EXEC".to_owned()])[2] != nil()
+#[test]
+fn a_script_finds_what_its_transaction_has_loaded_and_selected() {
+    let server = Setup::new().start();
+    let mut client = server.client();
+    client.run("MULTI");
+    client.run_args(&[
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=l\nredis.register_function('f', function() return 5 end)",
+    ]);
+    client.run("FCALL f 0");
+    client.run("SELECT 1");
+    client.run_args(&[
+        "EVAL",
+        "redis.call('SET', 'k', 'in 1') redis.call('SELECT', 2) return redis.call('SET', 'k', 'in 2')",
+        "0",
+    ]);
+    client.run("APPEND k !");
+    client.run_args(&["EVAL", "return redis.call('NOSUCH')", "0"]);
+    client.run("EVALSHA 0000000000000000000000000000000000000000 0");
+    client.run("SWAPDB 1 2");
+    client.run("GET k");
+    let replies = client.run("EXEC");
+    let replies = replies.as_elements().expect("EXEC answers an array");
+    assert_eq!((&replies[1], &replies[4]), (&int(5), &int(5)));
+    assert!(matches!(replies[5], Value::Error(_)) && matches!(replies[6], Value::Error(_)), "{replies:?}");
+    assert_eq!(replies[8], bulk("in 2"));
+    assert_eq!(client.run("GET k"), bulk("in 2"));
+    assert_eq!(client.run("SELECT 2"), ok());
+    assert_eq!(client.run("GET k"), bulk("in 1!"));
+}
+
+#[test]
+fn a_long_reply_in_a_transaction_is_an_error() {
+    let server = Setup::new().start();
+    let mut client = server.client();
+    assert_eq!(client.run_args(&["CONFIG", "SET", "client-output-buffer-limit", "normal 1mb 0 0"]), ok());
+    let long = error("ERR the reply is longer than client-output-buffer-limit allows");
+    let (text, much) = ("v".repeat(700_000), "return string.rep('x', 2000000)");
+    let writes = "redis.call('SET', 'l', 'made') return string.rep('x', 300000)";
+    assert_eq!(client.run_args(&["SET", "k", &text]), ok());
+    for mixed in [false, true] {
+        client.run("MULTI");
+        if mixed {
+            client.run("PING");
+        }
+        client.run_args(&["EVAL", much, "0"]);
+        client.run_args(&["EVAL", "return 'a'", "0"]);
+        client.run("GET k");
+        client.run("GET k");
+        client.run_args(&["EVAL", writes, "0"]);
+        client.run_args(&["EVAL", "return string.rep('x', 100000)", "0"]);
+        client.run("SETRANGE k 0 w");
+        client.run("SET m new GET");
+        client.run("KEYS *");
+        client.run("FLUSHDB");
+        client.run("PING");
+        client.run("ECHO text");
+        let replies = client.run("EXEC");
+        let replies = replies.as_elements().expect("EXEC answers an array");
+        let replies = &replies[usize::from(mixed)..];
+        assert_eq!((&replies[0], &replies[1]), (&long, &bulk("a")));
+        assert_eq!(replies[2], bulk(&text));
+        assert_eq!(replies[3], long, "there is no room for another one");
+        assert_eq!(replies[4].as_bytes().map(<[u8]>::len), Some(300_000));
+        assert_eq!(replies[5], long, "there is hardly any room left");
+        assert_eq!(replies[6], int(700_000));
+        assert_eq!(replies[7], nil());
+        assert_eq!((replies[8].as_elements().map(<[Value]>::len), &replies[9]), (Some(3), &ok()));
+        assert_eq!((&replies[10], &replies[11]), (&simple("PONG"), &bulk("text")));
+        assert_eq!(client.run("DBSIZE"), int(0));
+        assert_eq!(client.run_args(&["SET", "k", &text]), ok());
+    }
 }
 
 #[test]

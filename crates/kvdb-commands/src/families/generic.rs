@@ -275,8 +275,8 @@ fn copy(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
     if there == here && from == to {
         return Err(errors::SAME_OBJECT);
     }
-    if there != here && !cx.require(there, to) {
-        return Err(errors::NEEDS_LOAD);
+    if there != here {
+        reach(cx, there, to)?;
     }
     let copied = cx.lookup(from).is_some() && (replace || !is_there(cx, there, to));
     if copied {
@@ -293,9 +293,7 @@ fn move_key(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     if there == here {
         return Err(errors::SAME_OBJECT);
     }
-    if !cx.require(there, key) {
-        return Err(errors::NEEDS_LOAD);
-    }
+    reach(cx, there, key)?;
     let moved = cx.get(key).is_some() && !is_there(cx, there, key);
     if moved {
         put_copy(cx, key, there, key)?;
@@ -305,6 +303,12 @@ fn move_key(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     }
     reply.integer(i64::from(moved));
     Ok(())
+}
+
+/// Sees to it that a declared key is resident in another database than the selected one, or has the command run again.
+fn reach(cx: &mut WriteCx<'_>, db: u16, key: &[u8]) -> CmdResult {
+    let ready = cx.reach(db, key).map_err(|message| CommandError::new(format!("ERR {message}")))?;
+    if ready { Ok(()) } else { Err(errors::NEEDS_LOAD) }
 }
 
 /// Whether a key of a database is there. The selected database stays.

@@ -3,7 +3,6 @@
 use kvdb_resp::{Args, Reply};
 use kvdb_store::{Draw, Walk};
 
-use crate::blocking;
 use crate::errors::{self, CommandError};
 use crate::keyspace_cx::KeyspaceCx;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeyspaceOutcome, KeyspaceResult};
@@ -138,10 +137,10 @@ impl<'a> Filter<'a> {
     }
 }
 
-fn scan(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+fn scan(cx: &mut KeyspaceCx<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
     let cursor = parse_cursor(&args[1]).ok_or(errors::INVALID_CURSOR)?;
     let filter = Filter::parse(args.tail(2))?;
-    if filter.count > COUNT_FOR_A_WORKER && !cx.may_wait {
+    if filter.count > COUNT_FOR_A_WORKER && !cx.may_wait() {
         return Ok(KeyspaceOutcome::NeedIo);
     }
     // However many keys are asked for, few that do not match and only so many bytes of those that do are held at a time.
@@ -167,10 +166,10 @@ fn scan(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Keysp
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     reply.array(found.len());
     found.iter().for_each(|key| reply.bulk(key));
-    Ok(depends_on_everything(cx))
+    Ok(cx.has_seen())
 }
 
-fn keys(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+fn keys(cx: &mut KeyspaceCx<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
     let pattern = &args[1];
     reply.limit(cx.env.limits.max_reply_bytes);
     let head = reply.deferred_array();
@@ -190,7 +189,7 @@ fn keys(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Keysp
         cursor = next;
     }
     reply.finish(head, found);
-    Ok(depends_on_everything(cx))
+    Ok(cx.has_seen())
 }
 
 /// A lone star matches every key, the empty one too, which it would not match as a pattern.
@@ -201,16 +200,11 @@ fn matches_key(pattern: &[u8], key: &[u8]) -> bool {
 type Found = (Vec<(Vec<u8>, kvdb_store::Type)>, u64);
 
 /// A step of a walk over the selected database; `None` when it has to wait for the disk and may not.
-fn step(cx: &KeyspaceCx<'_>, cursor: u64, count: usize) -> Result<Option<Found>, CommandError> {
-    match cx.store.walk(cx.db, cursor, count, cx.env.now, cx.may_wait).map_err(unreadable)? {
-        Walk::Keys(keys, next) => Ok(Some((keys, next))),
-        Walk::NeedIo => Ok(None),
-    }
-}
-
-/// What the store says when it cannot read rows.
-fn unreadable(message: String) -> CommandError {
-    CommandError::new(format!("ERR {message}"))
+fn step(cx: &mut KeyspaceCx<'_, '_>, cursor: u64, count: usize) -> Result<Option<Found>, CommandError> {
+    Ok(match cx.walk(cursor, count)? {
+        Walk::Keys(keys, next) => Some((keys, next)),
+        Walk::NeedIo => None,
+    })
 }
 
 /// A cursor as the C library reads an unsigned number: nothing at all is 0, and a minus wraps.
@@ -231,69 +225,49 @@ pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
     Some(if negative { magnitude.wrapping_neg() } else { magnitude })
 }
 
-fn randomkey(cx: &mut KeyspaceCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
-    match cx.store.random_key(cx.db, cx.env.now, cx.env.random, cx.may_wait).map_err(unreadable)? {
+fn randomkey(cx: &mut KeyspaceCx<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    match cx.random_key()? {
         Draw::Key(key) => reply.bulk(&key),
         Draw::Empty => reply.null(),
         Draw::NeedIo => return Ok(KeyspaceOutcome::NeedIo),
     }
-    Ok(depends_on_everything(cx))
+    Ok(cx.has_seen())
 }
 
-fn dbsize(cx: &mut KeyspaceCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
-    reply.integer(i64::try_from(cx.store.counts(cx.db).keys).unwrap_or(i64::MAX));
-    Ok(depends_on_everything(cx))
+fn dbsize(cx: &mut KeyspaceCx<'_, '_>, _args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    reply.integer(i64::try_from(cx.counts().keys).unwrap_or(i64::MAX));
+    Ok(cx.has_seen())
 }
 
-/// What was seen may be as new as the newest write.
-fn depends_on_everything(cx: &KeyspaceCx<'_>) -> KeyspaceOutcome {
-    KeyspaceOutcome::Done(cx.store.appended())
-}
-
-fn flushdb(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+fn flushdb(cx: &mut KeyspaceCx<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
     flush(cx, args, reply, &[cx.db])
 }
 
-fn flushall(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
-    let all: Vec<u16> = (0..cx.store.databases()).collect();
+fn flushall(cx: &mut KeyspaceCx<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+    let all: Vec<u16> = (0..cx.databases()).collect();
     flush(cx, args, reply, &all)
 }
 
-/// Empties databases. With SYNC the client waits until the memory is free, and a worker does not do the freeing.
-fn flush(cx: &KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>, dbs: &[u16]) -> KeyspaceResult {
-    let sync = match args.get(1) {
-        None => false,
-        Some(mode) if args.len() == 2 && mode.eq_ignore_ascii_case(b"async") => false,
-        Some(mode) if args.len() == 2 && mode.eq_ignore_ascii_case(b"sync") => true,
-        Some(_) => return Err(errors::SYNTAX),
-    };
-    if sync && !cx.may_wait {
-        return Ok(KeyspaceOutcome::NeedIo);
+/// Empties databases. SYNC and ASYNC make no difference: another thread frees the memory.
+fn flush(cx: &mut KeyspaceCx<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>, dbs: &[u16]) -> KeyspaceResult {
+    let is_mode = |mode: &[u8]| [&b"async"[..], b"sync"].iter().any(|known| mode.eq_ignore_ascii_case(known));
+    if args.len() > 2 || args.get(1).is_some_and(|mode| !is_mode(mode)) {
+        return Err(errors::SYNTAX);
     }
-    let (seq, flushed) = cx.store.flush(dbs).map_err(|refusal| CommandError::new(refusal.to_string()))?;
-    blocking::serve_all(cx.store, cx.env, dbs);
-    if sync || flushed.is_empty() {
-        drop(flushed);
-    } else {
-        cx.store.io().submit(move || drop(flushed));
-    }
+    let done = cx.change(|run| run.empty(dbs))?;
     reply.ok();
-    Ok(KeyspaceOutcome::Done(seq))
+    Ok(done)
 }
 
-fn swapdb(cx: &mut KeyspaceCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
+fn swapdb(cx: &mut KeyspaceCx<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> KeyspaceResult {
     let index = |text, error| parse_i64(text).and_then(|n| i32::try_from(n).ok()).ok_or(error);
     let (a, b) = (index(&args[1], errors::FIRST_DB_INDEX)?, index(&args[2], errors::SECOND_DB_INDEX)?);
-    let database = |n| u16::try_from(n).ok().filter(|&db| db < cx.store.databases()).ok_or(errors::DB_INDEX);
+    let database = |n| u16::try_from(n).ok().filter(|&db| db < cx.databases()).ok_or(errors::DB_INDEX);
     let (a, b) = (database(a)?, database(b)?);
-    let seq = if a == b {
-        0
-    } else {
-        let seq =
-            cx.store.swap(a, b, cx.env.now).map_err(|refusal| CommandError::new(refusal.to_string()))?;
-        blocking::serve_all(cx.store, cx.env, &[a, b]);
-        seq
-    };
+    let done = cx.change(|run| {
+        run.exchange(a, b);
+        Ok(())
+    })?;
     reply.ok();
-    Ok(KeyspaceOutcome::Done(seq))
+    Ok(done)
 }

@@ -125,6 +125,32 @@ impl Client {
         }
     }
 
+    /// Does something with whole databases, unless the log refuses it.
+    pub(crate) fn run_over_all<R>(
+        &mut self,
+        now: u64,
+        change: impl FnOnce(&mut WriteCx<'_>) -> R,
+    ) -> Result<(R, u64), Refusal> {
+        let mut cx = WriteCx::new(&self.store, self.store.latch_all(), &mut self.scratch, Env::at(now), 0);
+        let done = change(&mut cx);
+        cx.commit().map(|seq| (done, seq))
+    }
+
+    /// Empties databases, unless the log refuses.
+    pub(crate) fn try_empty(&mut self, dbs: &[u16]) -> Result<u64, Refusal> {
+        self.run_over_all(1, |cx| cx.empty(dbs).expect("there are more spaces")).map(|((), seq)| seq)
+    }
+
+    /// Empties databases.
+    pub(crate) fn empty(&mut self, dbs: &[u16]) -> u64 {
+        self.try_empty(dbs).expect("the log takes everything")
+    }
+
+    /// Exchanges two databases.
+    pub(crate) fn exchange(&mut self, a: u16, b: u16) -> u64 {
+        self.run_over_all(0, |cx| cx.exchange(a, b)).expect("the log takes everything").1
+    }
+
     /// Gives a key a value.
     pub(crate) fn put(&mut self, db: u16, key: &[u8], value: &[u8], deadline: Option<u64>, now: u64) -> u64 {
         self.apply(db, key, Effect::PutString { value: StringValue::Bytes(value), deadline }, now).1

@@ -8,7 +8,7 @@ use kvdb_lsm::Db;
 use kvdb_store::types::hash::FieldDeadline;
 use kvdb_store::types::{Elements, Hash, Set};
 use kvdb_store::{
-    Edit, Env, LocalLog, Reach, Scratch, Store, StoreOptions, StringValue, WriteCx, WrongType, testing,
+    Edit, Env, LocalLog, Scratch, Store, StoreOptions, StringValue, WriteCx, WrongType, testing,
 };
 
 use crate::client::Client;
@@ -131,7 +131,7 @@ fn what_a_run_makes_is_new_for_keys_that_it_latched_late() {
     add(&mut run, b"a", 0..1);
     other.run(0, &[b"b"], 1, |cx| add(cx, b"b", 100..200)).expect("the log takes everything");
     assert!(other.delete(0, b"b", 1).0);
-    assert_eq!(run.reach(b"b"), Ok(Reach::Ready));
+    assert_eq!(run.reach(0, b"b"), Ok(true));
     add(&mut run, b"b", 0..1);
     run.commit().expect("the log takes everything");
     let members = |client: &mut Client| {
@@ -144,6 +144,23 @@ fn what_a_run_makes_is_new_for_keys_that_it_latched_late() {
     client.store.rows().compact().expect("the disk is sound");
     client.evict_all(1);
     assert_eq!(members(&mut client), Some(1));
+}
+
+/// The rows of a key that a run has deleted are there until the run is appended: they must not bring it back.
+#[test]
+fn a_run_does_not_find_again_what_it_has_deleted() {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let mut client = Client::open(dir.path());
+    client.put(0, b"{t}k", b"v", None, 1);
+    client.put(0, b"{t}other", b"v", None, 1);
+    client.evict_all(1);
+    let run = client.run(0, &[b"{t}k"], 1, |cx| {
+        assert!(cx.apply(b"{t}k", kvdb_store::Effect::Delete));
+        assert_eq!((cx.reach(0, b"{t}k"), cx.reach(0, b"{t}other")), (Ok(true), Ok(true)));
+        (cx.get(b"{t}k").is_some(), cx.get(b"{t}other").is_some())
+    });
+    assert_eq!(run.expect("the log takes everything").0, (false, true));
+    client.close();
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn every_key_is_deleted_soon_after_its_deadline() {
             client.apply((i % 3) as u16, key.as_bytes(), Effect::SetDeadline(Some(deadline)), 1000);
         }
     }
-    client.store.swap(0, 2, 0).expect("the log takes everything");
+    client.exchange(0, 2);
     for now in (1000..=102_000).step_by(500) {
         client.store.expire_due(now, 0, &mut client.scratch, || true).expect("the log takes everything");
         // The index may be late by its finest bucket.

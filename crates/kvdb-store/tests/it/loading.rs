@@ -104,11 +104,11 @@ fn a_load_is_void_when_databases_are_exchanged_twice_meanwhile() {
         1,
         Waiter::new(move |result| done.send(result).expect("the test waits")),
     );
-    client.store.swap(0, 1, 0).expect("the log takes everything");
+    client.exchange(0, 1);
     // Nobody loads the key under this number, so a warm-up may bring it, and it may change.
     client.store.warm_up(usize::MAX, || 1).expect("rows are sound");
     client.delete(1, b"k", 1);
-    client.store.swap(0, 1, 0).expect("the log takes everything");
+    client.exchange(0, 1);
     go.send(()).expect("the thread waits");
     loaded.recv().expect("a load ends").expect("rows are sound");
     assert_eq!(client.get(0, b"k", 1), None);

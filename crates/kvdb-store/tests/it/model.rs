@@ -14,11 +14,12 @@ use kvdb_lsm::batch::WriteBatch;
 use kvdb_store::types::hash::FieldDeadline;
 use kvdb_store::types::{Hash, Set, SortedSet};
 use kvdb_store::{
-    CommitLog, Draw, Edit, Effect, LocalLog, Refusal, Store, StoreOptions, StringValue, Type, testing,
+    CommitLog, Draw, Edit, Effect, Env, LocalLog, Refusal, Scratch, Store, StoreOptions, StringValue, Type,
+    Walk, WriteCx, testing,
 };
 use tempfile::TempDir;
 
-use crate::client::{Client, Held, Random, bytes_of_rows};
+use crate::client::{Client, Held, Random, bytes_of, bytes_of_rows};
 
 /// Databases that are used.
 const DATABASES: u16 = 3;
@@ -156,7 +157,7 @@ impl Pair {
                 self.clock.fetch_add(self.random.below(100), Ordering::SeqCst);
             }
             94 => {
-                if self.client.store.flush(&[db]).is_ok() {
+                if self.client.try_empty(&[db]).is_ok() {
                     self.model[at].clear();
                     if self.random.below(2) == 0 {
                         self.client.store.rows().compact_step().expect("the disk is sound");
@@ -165,10 +166,11 @@ impl Pair {
             }
             95 | 96 => {
                 let other = self.random.below(u64::from(DATABASES)) as u16;
-                if self.client.store.swap(db, other, now).is_ok() {
+                if self.client.run_over_all(now, |cx| cx.exchange(db, other)).is_ok() {
                     self.model.swap(at, usize::from(other));
                 }
             }
+            97 if self.random.below(2) == 0 => self.run_over_all(),
             97 => self.check_walk(db),
             98 => self.check_random_key(db),
             _ => {
@@ -176,6 +178,67 @@ impl Pair {
                     self.client.store.expire_due(now, number as usize, &mut self.client.scratch, || true);
                 assert!(result.is_ok() || self.moody.load(Ordering::Relaxed));
             }
+        }
+    }
+
+    /// Changes, walks, empties and exchanges in one run, which ends well, or comes to nothing.
+    fn run_over_all(&mut self) {
+        let (now, seed) = (self.now(), self.random.next());
+        let ends = self.random.below(3) > 0;
+        let before = self.model.clone();
+        let (store, mut scratch) = (self.client.store.clone(), Scratch::default());
+        let mut cx = WriteCx::new(&store, store.latch_all(), &mut scratch, Env::at(now), 0);
+        let mut random = Random(seed);
+        for _ in 0..1 + random.below(30) {
+            let db = random.below(u64::from(DATABASES)) as u16;
+            let (at, key) = (usize::from(db), key(random.below(KEYS)));
+            cx.select(db);
+            match random.below(16) {
+                0 => {
+                    cx.empty(&[db]).expect("there are more spaces");
+                    self.model[at].clear();
+                }
+                1 | 2 => {
+                    let other = random.below(u64::from(DATABASES)) as u16;
+                    cx.exchange(db, other);
+                    self.model.swap(at, usize::from(other));
+                }
+                3..6 => {
+                    let count = 1 + random.below(7) as usize;
+                    let mut found = walk_within(&mut cx, count);
+                    found.sort();
+                    assert_eq!(found, self.alive(db));
+                }
+                6 => match cx.random_key().expect("rows are sound") {
+                    Draw::Key(key) => assert!(self.held(db, &key).is_some()),
+                    Draw::Empty => assert_eq!(self.alive(db), Vec::<Vec<u8>>::new()),
+                    Draw::NeedIo => panic!("a draw that may wait does not ask to"),
+                },
+                // Where databases have been exchanged it is read at once, and else the run would have to begin again.
+                _ if cx.reach(db, &key) != Ok(true) => assert!(cx.lack().is_some()),
+                7..9 => {
+                    let there = cx.get(&key).map(|object| (bytes_of(&object), object.deadline()));
+                    assert_eq!(there.as_ref(), self.held(db, &key));
+                }
+                9..12 => {
+                    assert_eq!(cx.apply(&key, Effect::Delete), self.held(db, &key).is_some());
+                    self.model[at].remove(&key);
+                }
+                _ => {
+                    let deadline = Some(now + 1 + random.below(300)).filter(|_| random.below(3) == 0);
+                    let value = vec![random.next() as u8; random.below(40) as usize];
+                    let effect = Effect::PutString { value: StringValue::Bytes(&value), deadline };
+                    cx.apply(&key, effect);
+                    self.model[at].insert(key, (value, deadline));
+                }
+            }
+        }
+        if !ends {
+            cx.abandon();
+            self.model = before;
+        } else if cx.commit().is_err() {
+            assert!(self.moody.load(Ordering::Relaxed));
+            self.model = before;
         }
     }
 
@@ -356,6 +419,22 @@ impl Pair {
         self.client.close();
         self.client = open(self.dir.path(), &self.moody);
         self
+    }
+}
+
+/// All keys of the selected database as a run that has all latches finds them.
+fn walk_within(cx: &mut WriteCx<'_>, count: usize) -> Vec<Vec<u8>> {
+    let (mut all, mut cursor) = (Vec::new(), 0);
+    loop {
+        let Walk::Keys(keys, next) = cx.walk(cursor, count).expect("rows are sound") else {
+            panic!("a walk that may wait does not ask to")
+        };
+        all.extend(keys.into_iter().map(|(key, _)| key));
+        if next == 0 {
+            return all;
+        }
+        assert!(next > cursor, "a cursor goes forward");
+        cursor = next;
     }
 }
 

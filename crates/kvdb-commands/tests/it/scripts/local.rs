@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use kvdb_commands::acl::Accounts;
 use kvdb_commands::exec::{self, Missing, Outcome};
-use kvdb_commands::transaction::{self, Around, Queued};
+use kvdb_commands::transaction::{self, Around, Queued, Unfinished};
 use kvdb_commands::{
     CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, Session, SessionCx,
     Then, errors, find, find_subcommand,
 };
 use kvdb_resp::{Args, OwnedArgs, Reply, ReplyDecoder, ReplyLimits, Value};
 use kvdb_store::io::Waiter;
-use kvdb_store::{Audience, Env, EventClasses, Eviction, News, Order, Pins, Scratch, Store, testing};
+use kvdb_store::{
+    Audience, Env, EventClasses, Eviction, News, Order, Pins, Scratch, Store, WriteCx, testing,
+};
 use tempfile::TempDir;
 
 use super::notation::{Directive, show_event};
@@ -198,7 +200,7 @@ impl Local {
         match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.run_keyed(spec, env, args, reply),
             Handler::Keyspace(handler) => {
-                let mut cx = KeyspaceCx { store: self.store(), db: self.session.db, env, may_wait: true };
+                let mut cx = KeyspaceCx::alone(self.store(), self.session.db, env, true);
                 let outcome = handler(&mut cx, args, reply)?;
                 assert!(
                     matches!(outcome, KeyspaceOutcome::Done(_)),
@@ -331,9 +333,18 @@ impl Around for Alone<'_> {
         handler(&mut cx, queued.args.as_args(), reply)
     }
 
-    fn script(&mut self, _queued: &Queued, _db: u16, _reply: &mut Reply<'_>) -> Result<u64, CommandError> {
-        Err(CommandError::fixed("ERR there are no scripts here"))
+    fn begin(&mut self) {}
+
+    fn script(
+        &mut self,
+        _queued: &Queued,
+        _cx: &mut WriteCx<'_>,
+        _reply: &mut Reply<'_>,
+    ) -> Result<bool, Unfinished> {
+        Err(CommandError::fixed("ERR there are no scripts here").into())
     }
+
+    fn appended(&mut self, _seq: u64) {}
 
     fn moment(&mut self, _queued: &Queued) -> Option<Duration> {
         None
