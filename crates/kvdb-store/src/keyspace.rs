@@ -1,7 +1,7 @@
 //! Looking at whole databases: counting keys, walking them, drawing one.
 //!
 //! Who does that from without takes one latch after the other, and may see what comes and goes meanwhile. Within a run,
-//! which holds all latches, it is as of one moment, and what the run itself has changed counts ([`Walker`]).
+//! which holds all latches, it is as of one moment, and what the run itself has changed counts (`Walker`).
 
 use std::cmp::Ordering::{Equal, Greater, Less};
 use std::ops::Bound;
