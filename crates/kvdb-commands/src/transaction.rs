@@ -171,6 +171,7 @@ struct Run<'r> {
 ///
 /// # Errors
 /// When the log refuses the changes, or there is no room for a reply that comes with one; then none of them has happened.
+/// Where a later part comes to that, its commands and those behind it reply so.
 #[expect(clippy::too_many_arguments, reason = "they are what a run needs, and there are two callers")]
 pub fn run(
     transaction: &Transaction,
@@ -188,7 +189,7 @@ pub fn run(
         Run { store, env: Env { located: None, ..env }, db, depends_on: 0, room: env.limits.max_reply_bytes };
     let (part, mut rest) = first_part(queue);
     let mut beside = latches_beside(part);
-    let mut done = loop {
+    let done = loop {
         let latches = || run.latch(queue, watches, store, &beside);
         let keys = || run.keys(queue).into_iter().map(|(db, key)| (db, store.place(key)));
         let mut guards = blocking::latch_in_turn(store, run.env, scratch, latches, keys)?;
@@ -211,14 +212,20 @@ pub fn run(
             Err(error) => break Err(error),
         }
     };
-    while let (Ok(()), false) = (&done, rest.is_empty()) {
-        let (part, behind) = first_part(rest);
-        rest = behind;
-        done = run.later_part(part, store, scratch, reply, around);
-    }
     if let Err(error) = done {
         reply.truncate(mark);
         return Err(error.into());
+    }
+    while !rest.is_empty() {
+        let (part, behind) = first_part(rest);
+        let mark = reply.len();
+        if let Err(error) = run.later_part(part, store, scratch, reply, around) {
+            // What stands before has happened: its replies stay.
+            reply.truncate(mark);
+            rest.iter().for_each(|_| reply.error(error.text()));
+            break;
+        }
+        rest = behind;
     }
     Ok(Outcome::Done(run.depends_on, run.db))
 }
@@ -459,11 +466,16 @@ impl Run<'_> {
             Err(denied) => Err(denied.into()),
         };
         cx.locate(None);
+        let is_too_long = match &result {
+            Ok(_) => self.is_too_long(mark, reply),
+            Err(Unfinished::Failed(error)) => *error == errors::REPLY_TOO_LONG,
+            Err(_) => false,
+        };
+        if is_too_long && !is_script && queued.spec.is_write() {
+            // What it has taken out would be lost.
+            return Err(Unfinished::Undone(errors::REPLY_TOO_LONG));
+        }
         let result = match result {
-            // What a command has taken out and cannot reply with would be lost.
-            Ok(_) if !is_script && queued.spec.is_write() && self.is_too_long(mark, reply) => {
-                return Err(Unfinished::Undone(errors::REPLY_TOO_LONG));
-            }
             Ok(wrote) => self.end_reply(Ok(()), wrote, mark, reply),
             Err(Unfinished::Failed(error)) => match cx.lack() {
                 Some(lack) => return Err(Unfinished::Lacks(lack)),
@@ -512,7 +524,10 @@ impl Run<'_> {
 
     /// Whether something of a reply may have been left out for want of room. Of a line nothing ever is.
     fn is_too_long(&self, mark: usize, reply: &Reply<'_>) -> bool {
-        let is_line = matches!(reply.since(mark).first(), Some(b'+' | b':' | b'-'));
+        let is_line = match reply.since(mark) {
+            [b'+' | b':' | b'-' | b'_' | b',' | b'#' | b'(', ..] => true,
+            whole => whole == b"$-1\r\n" || whole == b"*-1\r\n",
+        };
         reply.len() - mark >= self.room && !is_line
     }
 

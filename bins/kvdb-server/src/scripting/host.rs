@@ -14,6 +14,7 @@ use kvdb_lua::{Host, Interrupt, LogLevel, Permission, Stop};
 use kvdb_resp::{Args, OwnedArgs, Protocol, Reply};
 use kvdb_store::{Env, Lack, WriteCx};
 
+use super::STOPPING;
 use super::aftermath::Aftermath;
 use super::running::Run;
 use super::tally::Fate;
@@ -34,8 +35,8 @@ const KILLED: CommandError = CommandError::fixed("ERR Script killed by user.");
 pub(super) enum Why {
     /// The run that it is a part of has to begin again.
     Lacks(Lack),
-    /// The server is to end.
-    Stopping,
+    /// Nothing of the run is to stay; this is its reply.
+    Undone(CommandError),
 }
 
 /// A script's side of the server.
@@ -261,6 +262,12 @@ impl Host for ScriptHost<'_, '_> {
         let result = self.run_counted(args.as_args(), &mut reply).inspect_err(|_| reply.truncate(mark))?;
         let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
         if let Err(error) = result {
+            let is_write = || Self::find(args.as_args()).is_some_and(|(spec, _)| spec.is_write());
+            if error == errors::REPLY_TOO_LONG && is_write() {
+                // What it has taken out would be lost.
+                self.why = Some(Why::Undone(error));
+                return Err(Interrupt);
+            }
             reply.truncate(mark);
             reply.error(error.text());
             self.aftermath.tally.error(error.text());
@@ -294,7 +301,7 @@ impl Host for ScriptHost<'_, '_> {
         }
         if self.node.is_stopping() {
             // Half of what it does must not stay.
-            self.why = Some(Why::Stopping);
+            self.why = Some(Why::Undone(STOPPING));
             return Some(Stop::Interrupt);
         }
         if self.run.elapsed() >= self.busy_after {

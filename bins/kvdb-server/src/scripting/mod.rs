@@ -277,7 +277,7 @@ pub fn run(
                     Why::Lacks(Lack::Loads(db, keys)) => {
                         return Ok(Outcome::NeedIo(Missing::lacked(store, db, keys)));
                     }
-                    Why::Stopping => return Err(STOPPING),
+                    Why::Undone(error) => return Err(error),
                 }
             }
         }
@@ -303,6 +303,6 @@ pub fn run_within(
     match call.run(node, session, (spec, args), env, cx, &running, aftermath, reply) {
         None => Ok(running.writes()),
         Some(Why::Lacks(lack)) => Err(Unfinished::Lacks(lack)),
-        Some(Why::Stopping) => Err(Unfinished::Undone(STOPPING)),
+        Some(Why::Undone(error)) => Err(Unfinished::Undone(error)),
     }
 }

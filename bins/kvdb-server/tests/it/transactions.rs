@@ -374,4 +374,18 @@ fn what_the_commands_of_a_transaction_reply_has_one_limit() {
             client.pipeline(&["MULTI", "INCR n", beside, "LPOP l 150", "EXEC", "LLEN l", "EXISTS n"]);
         assert_eq!(replies[4..], [too_long(), int(200), int(0)], "{beside}");
     }
+    client.pipeline(&[&format!("XADD s 1-1 f {value}"), "XGROUP CREATE s g 0"]);
+    let replies = client.pipeline(&[
+        "MULTI",
+        "LRANGE l 0 103",
+        "XREADGROUP GROUP g c STREAMS s >",
+        "EXEC",
+        "XPENDING s g - + 9",
+    ]);
+    assert_eq!(replies[3..], [too_long(), Value::Array(vec![])], "nothing was delivered");
+    for call in ["call", "pcall"] {
+        let script = format!("redis.call('INCR', 'n') return #redis.{call}('LPOP', KEYS[1], 150)");
+        assert_eq!(client.run_args(&["EVAL", &script, "1", "l"]), too_long(), "{call}");
+        assert_eq!(client.pipeline(&["LLEN l", "EXISTS n"]), [int(200), int(0)], "{call}");
+    }
 }
