@@ -24,7 +24,7 @@ pub(crate) struct Upheaval {
 }
 
 enum Step {
-    /// A database was emptied that had these parts, shard by shard.
+    /// A database was emptied that had these parts, shard by shard; no parts where it had been empty.
     Emptied(u16, Vec<DbShard>),
     /// Two databases were exchanged.
     Exchanged(u16, u16),
@@ -57,6 +57,7 @@ impl Upheaval {
         for step in self.steps.into_iter().rev() {
             match step {
                 Step::Emptied(db, parts) => {
+                    let parts = parts.into_iter().chain(std::iter::repeat_with(DbShard::empty));
                     guards.iter_mut().zip(parts).for_each(|(shard, part)| shard.put_back(db, part));
                 }
                 Step::Exchanged(a, b) => guards.iter_mut().for_each(|shard| shard.exchange(a, b)),
@@ -92,7 +93,11 @@ impl WriteCx<'_> {
             let (keys, expires) = self.store.totals_under(&self.guards, db);
             self.scratch.batch.add_counter(keys_counter(db), -keys);
             self.scratch.batch.add_counter(expires_counter(db), -expires);
-            let parts = self.guards.iter_mut().map(|shard| shard.clear_db(db)).collect();
+            let mut parts: Vec<_> = self.guards.iter_mut().map(|shard| shard.clear_db(db)).collect();
+            if parts.iter().all(DbShard::is_known_empty) {
+                // A run may empty a database any number of times.
+                parts = Vec::new();
+            }
             if let Some(first) = self.guards.iter_mut().next() {
                 first.keys_delta[usize::from(db)] -= keys;
                 first.expires_delta[usize::from(db)] -= expires;

@@ -52,6 +52,16 @@ struct Resident {
 static NO_KEYS: SlotTable = SlotTable::new();
 
 impl DbShard {
+    /// A part that has no keys, on disk neither.
+    pub(crate) fn empty() -> Self {
+        Self::new(true)
+    }
+
+    /// Whether it is as [`Self::empty`] makes it.
+    pub(crate) fn is_known_empty(&self) -> bool {
+        self.is_all_complete() && !self.has_ever_held_keys()
+    }
+
     fn new(complete: bool) -> Self {
         Self { resident: None, complete: if complete { u64::MAX } else { 0 } }
     }
