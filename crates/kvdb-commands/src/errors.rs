@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use kvdb_store::WrongType;
+
 use crate::acl::{Reason, RuleError};
 
 /// An error reply: code, space, sentence. Never contains CR or LF by itself; the encoder replaces those of arguments.
@@ -33,6 +35,12 @@ impl CommandError {
     pub fn code(&self) -> &str {
         let word = self.0.split(|&byte| byte == b' ').next();
         word.and_then(|word| str::from_utf8(word).ok()).unwrap_or("ERR")
+    }
+}
+
+impl From<WrongType> for CommandError {
+    fn from(_: WrongType) -> Self {
+        WRONG_TYPE
     }
 }
 

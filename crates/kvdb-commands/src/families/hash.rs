@@ -196,7 +196,7 @@ pub(super) fn edit<R>(
     if expired > 0 {
         cx.notify(Event::FIELDS_EXPIRED, key);
     }
-    edited.map_err(|_| errors::WRONG_TYPE)
+    Ok(edited?)
 }
 
 /// Fields and values in turns, from argument 2 on; the hash is left alone where one has no value.

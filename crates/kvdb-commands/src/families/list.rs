@@ -3,9 +3,10 @@
 use kvdb_resp::{Args, Reply};
 use kvdb_store::types::list::End;
 use kvdb_store::types::{Elements, List};
-use kvdb_store::{Carried, CarriedValue, Edit, Effect, Event, Object, ReadCx, ValueRef, WriteCx};
+use kvdb_store::{Carried, CarriedValue, Effect, Event, Object, ReadCx, ValueRef, WriteCx};
 use std::ops::Range;
 
+use super::elements::elements;
 use super::string_value::reply_value;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
@@ -98,19 +99,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 
 /// The list of a key that has to be one, if it is there.
 pub(super) fn list(object: Option<Object<'_>>) -> Result<Option<&List>, CommandError> {
-    match object {
-        Some(object) => object.elements().map(Some).ok_or(errors::WRONG_TYPE),
-        None => Ok(None),
-    }
-}
-
-/// Changes the list of a key.
-pub(super) fn edit<R>(
-    cx: &mut WriteCx<'_>,
-    key: &[u8],
-    change: impl FnOnce(&mut Edit<'_, List>) -> R,
-) -> Result<R, CommandError> {
-    cx.edit(key, change).map_err(|_| errors::WRONG_TYPE)
+    elements(object)
 }
 
 /// Takes everything out of a list that is there but a part of it.
@@ -126,7 +115,7 @@ pub(super) fn keep(cx: &mut WriteCx<'_>, key: &[u8], part: Range<usize>) -> CmdR
         let value = CarriedValue::Collection(list.slice(part, &layout).into_collection());
         cx.put(key, Carried { value, deadline });
     } else if removed > 0 {
-        edit(cx, key, |list| {
+        cx.edit::<List, _>(key, |list| {
             list.remove(part.end..len);
             list.remove(0..part.start);
         })?;
@@ -161,7 +150,7 @@ pub fn pop(
     };
     if count == 1 && len > 1 {
         let taken = if end == End::Head { 0..1 } else { len - 1..len };
-        edit(cx, key, |list| list.remove(taken))?;
+        cx.edit::<List, _>(key, |list| list.remove(taken))?;
     } else {
         keep(cx, key, rest)?;
     }
@@ -200,7 +189,7 @@ fn push(
         reply.integer(0);
         return Ok(());
     }
-    let len = edit(cx, key, |list| {
+    let len = cx.edit::<List, _>(key, |list| {
         list.push(end, args.tail(2).iter());
         list.len()
     })?;

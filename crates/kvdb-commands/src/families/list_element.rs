@@ -8,7 +8,7 @@ use kvdb_store::types::pack::Needle;
 use kvdb_store::types::{Elements, List};
 use kvdb_store::{ReadCx, WriteCx};
 
-use super::list::{ROW, edit, keep, list};
+use super::list::{ROW, keep, list};
 use super::string_value::reply_value;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
@@ -239,7 +239,7 @@ fn lset(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
     let (key, element) = (&args[1], &args[3]);
     let list = list(cx.get(key))?.ok_or(errors::NO_SUCH_KEY)?;
     let at = index(list, integer(&args[2])?).ok_or(INDEX_OUT_OF_RANGE)?;
-    edit(cx, key, |list| list.set(at, element))?;
+    cx.edit::<List, _>(key, |list| list.set(at, element))?;
     cx.notify(events::LSET, key);
     reply.ok();
     Ok(())
@@ -258,7 +258,7 @@ fn linsert(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
     };
     let len = match list.index_of(pivot) {
         Some(at) => {
-            let len = edit(cx, key, |list| {
+            let len = cx.edit::<List, _>(key, |list| {
                 list.insert(at + behind, element);
                 list.len() as i64
             })?;
@@ -280,7 +280,7 @@ fn lrem(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
         _ => (End::Head, usize::try_from(count).unwrap_or(usize::MAX)),
     };
     let removed = match list(cx.get(key))? {
-        Some(_) => edit(cx, key, |list| list.remove_equal(element, limit, from))?,
+        Some(_) => cx.edit::<List, _>(key, |list| list.remove_equal(element, limit, from))?,
         None => 0,
     };
     if removed > 0 {

@@ -5,7 +5,7 @@ use kvdb_store::types::list::End;
 use kvdb_store::types::{Elements, List};
 use kvdb_store::{WriteCx, text_of};
 
-use super::list::{ROW, edit, list, pop, popped_at, pushed_at, reply_popped};
+use super::list::{ROW, list, pop, popped_at, pushed_at, reply_popped};
 use super::list_blocking::is_passed_over;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::spec::{CommandSpec, Flags, Handler, KeySpec};
@@ -97,14 +97,14 @@ pub fn move_element(
     let element = source_list.get(index).map(text_of).expect("a list that is there has elements");
     if source.0 == target.0 {
         // Within one edit, so that a list of one element does not go and come back.
-        edit(cx, source.0, |list| {
+        cx.edit::<List, _>(source.0, |list| {
             list.remove(index..index + 1);
             list.push(target.1, std::iter::once(&element[..]));
         })?;
     } else {
         list(cx.get(target.0))?;
-        edit(cx, target.0, |list| list.push(target.1, std::iter::once(&element[..])))?;
-        edit(cx, source.0, |list| list.remove(index..index + 1))?;
+        cx.edit::<List, _>(target.0, |list| list.push(target.1, std::iter::once(&element[..])))?;
+        cx.edit::<List, _>(source.0, |list| list.remove(index..index + 1))?;
     }
     cx.notify(pushed_at(target.1), target.0);
     cx.notify_edit(popped_at(source.1), source.0);

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod debug;
 pub mod dump;
 mod element_scan;
+mod elements;
 pub mod expire;
 pub mod generic;
 pub mod geo;

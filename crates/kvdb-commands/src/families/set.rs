@@ -2,10 +2,11 @@
 
 use kvdb_resp::{Args, Reply};
 use kvdb_store::types::{Elements, Set};
-use kvdb_store::{Edit, Object, ReadCx, WriteCx};
+use kvdb_store::{Object, ReadCx, WriteCx};
 
+use super::elements::elements;
 use super::string_value::reply_value;
-use crate::errors::{self, CmdResult, CommandError};
+use crate::errors::{CmdResult, CommandError};
 use crate::events;
 use crate::exec::check_names;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
@@ -96,19 +97,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 
 /// The set of a key that has to be one, if it is there.
 pub(super) fn set(object: Option<Object<'_>>) -> Result<Option<&Set>, CommandError> {
-    match object {
-        Some(object) => object.elements().map(Some).ok_or(errors::WRONG_TYPE),
-        None => Ok(None),
-    }
-}
-
-/// Changes the set of a key.
-pub(super) fn edit<R>(
-    cx: &mut WriteCx<'_>,
-    key: &[u8],
-    change: impl FnOnce(&mut Edit<'_, Set>) -> R,
-) -> Result<R, CommandError> {
-    cx.edit(key, change).map_err(|_| errors::WRONG_TYPE)
+    elements(object)
 }
 
 /// Replies with all members.
@@ -124,7 +113,7 @@ pub(super) fn reply_members(reply: &mut Reply<'_>, set: Option<&Set>) {
 
 fn sadd(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     check_names(args.tail(2))?;
-    let added = edit(cx, &args[1], |set| set.add_all(args.tail(2).iter()))?;
+    let added = cx.edit::<Set, _>(&args[1], |set| set.add_all(args.tail(2).iter()))?;
     if added > 0 {
         cx.notify(events::SADD, &args[1]);
     }
@@ -133,7 +122,8 @@ fn sadd(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
 }
 
 fn srem(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let removed = edit(cx, &args[1], |set| args.tail(2).iter().filter(|member| set.remove(member)).count())?;
+    let removed =
+        cx.edit::<Set, _>(&args[1], |set| args.tail(2).iter().filter(|member| set.remove(member)).count())?;
     if removed > 0 {
         cx.notify_edit(events::SREM, &args[1]);
     }
@@ -153,9 +143,9 @@ fn smove(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
         None => false,
     };
     if moved && from != to {
-        edit(cx, from, |source| source.remove(member))?;
+        cx.edit::<Set, _>(from, |source| source.remove(member))?;
         cx.notify_edit(events::SREM, from);
-        if edit(cx, to, |destination| destination.add(member))? {
+        if cx.edit::<Set, _>(to, |destination| destination.add(member))? {
             cx.notify(events::SADD, to);
         }
     }

@@ -2,11 +2,11 @@
 
 use itoa::Buffer;
 use kvdb_resp::{Args, Reply};
-use kvdb_store::types::Elements;
+use kvdb_store::types::{Elements, Set};
 use kvdb_store::{Effect, Random, ReadCx, WriteCx, text_of};
 
 use super::element_scan::ElementScan;
-use super::set::{ROW, edit, reply_members, set};
+use super::set::{ROW, reply_members, set};
 use super::string_value::{bytes, reply_value};
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
@@ -60,7 +60,7 @@ fn spop(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
     let key = &args[1];
     match (args.len(), args.get(2)) {
         (2, _) => {
-            let popped = edit(cx, key, |set| {
+            let popped = cx.edit::<Set, _>(key, |set| {
                 let member = set.random(&mut random).map(text_of)?;
                 set.remove(&member).then_some(member)
             })?;
@@ -98,7 +98,7 @@ fn pop_many(
         cx.notify_edit(events::SPOP, key);
         return Ok(());
     }
-    let popped = edit(cx, key, |set| {
+    let popped = cx.edit::<Set, _>(key, |set| {
         let members: Vec<Vec<u8>> = set.sample(count, random).into_iter().map(text_of).collect();
         reply.set(members.len());
         for member in &members {

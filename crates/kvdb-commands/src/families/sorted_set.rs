@@ -2,8 +2,9 @@
 
 use kvdb_resp::{Args, Reply};
 use kvdb_store::types::{Elements, SortedSet};
-use kvdb_store::{Carried, CarriedValue, Edit, Effect, Event, Object, ReadCx, WriteCx};
+use kvdb_store::{Carried, CarriedValue, Effect, Event, Object, ReadCx, WriteCx};
 
+use super::elements::elements;
 use super::sorted_set_ends::{lex_range, score_range};
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
@@ -136,19 +137,7 @@ const NAN: CommandError = CommandError::fixed("ERR resulting score is not a numb
 
 /// The sorted set of a key that has to be one, if it is there.
 pub(super) fn sorted_set(object: Option<Object<'_>>) -> Result<Option<&SortedSet>, CommandError> {
-    match object {
-        Some(object) => object.elements().map(Some).ok_or(errors::WRONG_TYPE),
-        None => Ok(None),
-    }
-}
-
-/// Changes the sorted set of a key.
-pub(super) fn edit<R>(
-    cx: &mut WriteCx<'_>,
-    key: &[u8],
-    change: impl FnOnce(&mut Edit<'_, SortedSet>) -> R,
-) -> Result<R, CommandError> {
-    cx.edit(key, change).map_err(|_| errors::WRONG_TYPE)
+    elements(object)
 }
 
 /// Gives a key a sorted set, or removes it where the sorted set is empty, and tells of it; replies with the number of
@@ -239,7 +228,7 @@ pub(super) fn add(
     reply: &mut Reply<'_>,
 ) -> CmdResult {
     check_names(members.iter().map(|&(_, member)| member))?;
-    let (counted, changed, last) = edit(cx, key, |set| {
+    let (counted, changed, last) = cx.edit::<SortedSet, _>(key, |set| {
         let (mut counted, mut changed, mut last) = (0, false, None);
         for (at, &(score, member)) in members.iter().enumerate() {
             let old = set.score(member);
@@ -297,7 +286,9 @@ fn add_with(
 
 fn zrem(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let members = args.tail(2).iter();
-    let removed = edit(cx, &args[1], |set| members.filter(|member| set.remove(member).is_some()).count())?;
+    let removed = cx.edit::<SortedSet, _>(&args[1], |set| {
+        members.filter(|member| set.remove(member).is_some()).count()
+    })?;
     if removed > 0 {
         cx.notify_edit(events::ZREM, &args[1]);
     }

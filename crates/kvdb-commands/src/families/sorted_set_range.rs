@@ -8,7 +8,7 @@ use kvdb_store::types::sorted_set::{Gathered, LexRange, ScoreRange};
 use kvdb_store::types::{Elements, SortedSet};
 use kvdb_store::{Effect, ReadCx, WriteCx, text_of};
 
-use super::sorted_set::{ROW as SORTED_SET_ROW, edit, sorted_set, store};
+use super::sorted_set::{ROW as SORTED_SET_ROW, sorted_set, store};
 use super::sorted_set_ends::{begin_scored, lex_range, rank_range, reply_scored, score_range};
 use super::string_value::bytes;
 use crate::errors::{self, CmdResult, CommandError};
@@ -328,11 +328,12 @@ pub(super) fn remove_members(
         cx.apply(key, Effect::Delete);
         return Ok(());
     }
-    edit(cx, key, |set| {
+    cx.edit::<SortedSet, _>(key, |set| {
         for member in members {
             set.remove(member.as_ref());
         }
-    })
+    })?;
+    Ok(())
 }
 
 fn zremrangebyrank(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {

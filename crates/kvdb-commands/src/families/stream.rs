@@ -1,12 +1,12 @@
 //! Streams: adding, counting, deleting and trimming.
 
 use kvdb_resp::{Args, Reply};
-use kvdb_store::types::Layout;
 use kvdb_store::types::stream::{Field, Keep, StreamId, Trim};
+use kvdb_store::types::{Layout, Stream};
 use kvdb_store::{ReadCx, WriteCx};
 use smallvec::SmallVec;
 
-use super::stream_reply::{INVALID_ID, ROW, edit, edit_groups, parse_id, parse_ids, reply_id, stream};
+use super::stream_reply::{INVALID_ID, ROW, edit_groups, parse_id, parse_ids, reply_id, stream};
 use crate::errors::{self, CmdResult, CommandError};
 use crate::events;
 use crate::spec::{CommandSpec, Flags, Handler, KeySpec};
@@ -208,7 +208,7 @@ fn xadd(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
     }
     let pairs: SmallVec<[Field<'_>; 8]> =
         (0..fields.len()).step_by(2).filter_map(|at| Some((fields.get(at)?, fields.get(at + 1)?))).collect();
-    let trimmed = edit(cx, key, |stream| {
+    let trimmed = cx.edit::<Stream, _>(key, |stream| {
         stream.append(id, &pairs);
         options.trim.as_ref().map_or(0, |trim| stream.trim(trim))
     })?;
@@ -230,7 +230,7 @@ fn xdel(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResul
     let deleted = match stream(cx.get(&args[1]))? {
         Some(_) => {
             let ids = parse_ids(args.tail(2))?;
-            edit(cx, &args[1], |stream| ids.iter().filter(|&&id| stream.delete(id)).count())?
+            cx.edit::<Stream, _>(&args[1], |stream| ids.iter().filter(|&&id| stream.delete(id)).count())?
         }
         None => 0,
     };
@@ -245,7 +245,7 @@ fn xtrim(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
     let options = Options::parse(args.tail(2), false, &cx.layout())?;
     let there = stream(cx.get(&args[1]))?.is_some();
     let removed = match &options.trim {
-        Some(trim) if there => edit(cx, &args[1], |stream| stream.trim(trim))?,
+        Some(trim) if there => cx.edit::<Stream, _>(&args[1], |stream| stream.trim(trim))?,
         _ => 0,
     };
     if removed > 0 {

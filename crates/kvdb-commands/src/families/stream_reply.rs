@@ -8,6 +8,7 @@ use kvdb_store::{Edit, Object, WriteCx};
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 
+use super::elements::elements;
 use super::string_value::reply_value;
 use crate::errors::{self, CommandError, printable};
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
@@ -39,29 +40,17 @@ const ECHO: usize = 256;
 
 /// The stream of a key that has to be one, if it is there.
 pub(super) fn stream(object: Option<Object<'_>>) -> Result<Option<&Stream>, CommandError> {
-    match object {
-        Some(object) => object.elements().map(Some).ok_or(errors::WRONG_TYPE),
-        None => Ok(None),
-    }
+    elements(object)
 }
 
-/// Changes the stream of a key.
-pub(super) fn edit<R>(
-    cx: &mut WriteCx<'_>,
-    key: &[u8],
-    change: impl FnOnce(&mut Edit<'_, Stream>) -> R,
-) -> Result<R, CommandError> {
-    cx.edit(key, change).map_err(|_| errors::WRONG_TYPE)
-}
-
-/// As [`edit`], for what concerns the groups of a stream and not its entries: as in Redis, those who watch the key take
+/// As [`WriteCx::edit`], for what concerns the groups of a stream and not its entries: as in Redis, those who watch the key take
 /// that for no change.
 pub(super) fn edit_groups<R>(
     cx: &mut WriteCx<'_>,
     key: &[u8],
     change: impl FnOnce(&mut Edit<'_, Stream>) -> R,
 ) -> Result<R, CommandError> {
-    cx.quietly(|cx| cx.edit(key, change)).map_err(|_| errors::WRONG_TYPE)
+    Ok(cx.quietly(|cx| cx.edit(key, change))?)
 }
 
 /// A whole id, which is neither `-` nor `+`.
