@@ -409,6 +409,9 @@ impl Store {
                 self.usage().coldness(access, now)
             });
             dropped += evicted.len();
+            if let Some(deadline) = evicted.iter().filter_map(Entry::deadline).min() {
+                self.cold_deadline.fetch_min(deadline, Ordering::Relaxed);
+            }
             let freed = before - shard.bytes();
             drop(shard);
             // Collections may take long to drop, and nobody waits for this thread.

@@ -3,9 +3,10 @@
 //! The expiry index has the keys in memory. A key that has left it, or has not been read since the start, would stay on
 //! disk for as long as nobody asks for it. So where there are such keys, their rows are walked through, a few at a time on
 //! a thread that may wait, and the dead ones are deleted. A walk also learns when the next of those that it has seen will
-//! die, so it is not repeated before, or once in a while for those that left memory after it had passed.
+//! die, and the store when the next of those that have left memory since, so it is not repeated before.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use kvdb_ttl::is_dead;
 
@@ -18,7 +19,7 @@ use crate::store::Store;
 const REST_MIN: u64 = 1_000;
 /// … and so many times what the last one took, so that walks of much data are not all that the disk does.
 const REST_FACTOR: u64 = 4;
-/// Milliseconds between two walks at the most, for keys that leave memory behind a walk's back.
+/// Milliseconds between two walks at the most, for keys that leave memory otherwise: those of a change that was refused.
 const REST_MAX: u64 = 60_000;
 /// Dead keys that are deleted in one step.
 const PER_STEP: usize = 256;
@@ -36,7 +37,9 @@ pub struct ColdWalk {
     began: u64,
     /// The earliest deadline seen that has not passed.
     earliest: Option<u64>,
-    /// Not before this moment is there another walk.
+    /// Not before this moment is there another walk …
+    rested: u64,
+    /// … nor before this one, unless a key that has left memory meanwhile dies sooner.
     next: u64,
 }
 
@@ -49,7 +52,9 @@ impl ColdWalk {
     /// Whether there is something to do now. Looks at every shard, so it is not to be asked too often between walks.
     pub fn is_due(&self, store: &Store, now: u64) -> bool {
         self.is_under_way
-            || (now >= self.next && (0..store.databases()).any(|db| store.cold_expiring(db) > 0))
+            || (now >= self.rested
+                && now >= self.next.min(store.cold_deadline.load(Ordering::Relaxed))
+                && (0..store.databases()).any(|db| store.cold_expiring(db) > 0))
     }
 
     /// Looks at about `rows` rows and deletes the dead keys among them that are not in memory; tells how many. Waits for the
@@ -65,6 +70,8 @@ impl ColdWalk {
         scratch: &mut Scratch,
     ) -> Result<usize, String> {
         if !self.is_under_way {
+            // Those that have left memory so far are on the disk, and will be seen.
+            store.cold_deadline.store(u64::MAX, Ordering::Relaxed);
             *self = Self { is_under_way: true, began: now, ..Self::default() };
         }
         while self.db < store.databases() && store.cold_expiring(self.db) == 0 {
@@ -105,6 +112,6 @@ impl ColdWalk {
     fn end(&mut self, now: u64) {
         let rest = REST_MIN.max(now.saturating_sub(self.began).saturating_mul(REST_FACTOR));
         let next = self.earliest.unwrap_or(u64::MAX).min(now.saturating_add(REST_MAX));
-        *self = Self { next: next.max(now.saturating_add(rest)), ..Self::default() };
+        *self = Self { next, rested: now.saturating_add(rest), ..Self::default() };
     }
 }

@@ -85,6 +85,8 @@ pub struct Store {
     pub(crate) resident_bytes: AtomicUsize,
     /// Bytes of objects, the sum of what every shard was last counted with; see [`Store::occupied`].
     pub(crate) counted: AtomicUsize,
+    /// The earliest deadline of the keys that have left memory since a walk over those on disk was last begun, or `u64::MAX`.
+    pub(crate) cold_deadline: AtomicU64,
     /// Bytes of the tables that find them, as of the last census.
     pub(crate) table_bytes: AtomicUsize,
     /// See [`Store::set_counting`].
@@ -149,6 +151,7 @@ impl Store {
             keys_at_open,
             expires_at_open,
             resident_bytes: AtomicUsize::new(0),
+            cold_deadline: AtomicU64::new(u64::MAX),
             counted: AtomicUsize::new(0),
             table_bytes: AtomicUsize::new(0),
             counting: AtomicBool::new(false),

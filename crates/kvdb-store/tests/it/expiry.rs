@@ -1,6 +1,6 @@
 //! Active expiry: every key goes when its time has come, and the index does not outgrow the keys.
 
-use kvdb_store::Effect;
+use kvdb_store::{ColdWalk, Effect};
 
 use crate::client::{Client, Random, twins};
 
@@ -45,6 +45,35 @@ fn a_cycle_that_is_cut_short_says_so_and_goes_on_later() {
         client.store.expire_due(5000, 0, &mut client.scratch, || true).expect("the log takes everything");
     assert_eq!((cycle.expired + rest.expired, rest.cut_short), (500, false));
     assert_eq!(client.store.counts(0), kvdb_store::DbCounts::default());
+}
+
+#[test]
+fn a_key_that_leaves_memory_behind_a_walk_is_deleted_in_time() {
+    fn evict_all(client: &Client) {
+        let mut random = 1;
+        while client.store.resident_keys() > 0 {
+            client.store.evict_to_disk(0, client.store.appended(), 1, random);
+            random += 1;
+        }
+    }
+    fn walk_all(walk: &mut ColdWalk, client: &mut Client, now: u64) -> usize {
+        let mut deleted = 0;
+        while walk.is_due(&client.store, now) {
+            deleted +=
+                walk.step(&client.store, now, 10, &mut client.scratch).expect("the log takes everything");
+        }
+        deleted
+    }
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    let (mut client, mut walk) = (Client::open(dir.path()), ColdWalk::default());
+    client.put(0, b"lasting", b"v", Some(1_000_000), 0);
+    evict_all(&client);
+    assert_eq!(walk_all(&mut walk, &mut client, 1_000), 0);
+    client.put(0, b"brief", b"v", Some(5_000), 1_000);
+    evict_all(&client);
+    assert_eq!(walk_all(&mut walk, &mut client, 4_999), 0);
+    assert_eq!(walk_all(&mut walk, &mut client, 5_000), 1);
+    assert_eq!(client.store.counts(0).keys, 1);
 }
 
 #[test]
