@@ -415,19 +415,7 @@ impl Hash {
 
 /// The offset of a field in a pack of fields and values, and the cursor behind it.
 fn find_name<'p>(pack: &'p Pack, name: &[u8]) -> Option<(usize, Cursor<'p>)> {
-    let mut cursor = pack.iter();
-    let int = crate::object::canonical_int(name);
-    loop {
-        let offset = cursor.offset();
-        let found = match cursor.next()? {
-            ValueRef::Bytes(bytes) => bytes == name,
-            ValueRef::Int(i) => int == Some(i),
-        };
-        if found {
-            return Some((offset, cursor));
-        }
-        cursor.pass();
-    }
+    pack.find(name, 2).map(|(offset, _, behind)| (offset, behind))
 }
 
 /// The offset of a field's value, and the value.

@@ -88,6 +88,22 @@ impl<'a> Encoded<'a> {
         self.front_len() + back_len(self.front_len())
     }
 
+    /// Whether it is the element at the beginning of `bytes`.
+    #[inline]
+    fn stands_at(&self, bytes: &[u8]) -> bool {
+        let front = self.front_len();
+        if bytes[0] != self.head[0] || bytes.len() < front {
+            return false;
+        }
+        // Names often begin alike and differ at their end.
+        if let Some(end) = self.payload.last_chunk::<8>()
+            && bytes[front - 8..front] != *end
+        {
+            return false;
+        }
+        bytes[1..self.head_len] == self.head[1..self.head_len] && bytes[self.head_len..front] == *self.payload
+    }
+
     /// Writes it into a place of exactly its length.
     fn write(&self, out: &mut [u8]) {
         let front = self.front_len();
@@ -189,6 +205,9 @@ fn read_long(bytes: &[u8]) -> (usize, usize) {
 #[inline]
 fn length_of(bytes: &[u8]) -> usize {
     let head = bytes[0];
+    if usize::from(head) < LONGEST_SHORT {
+        return usize::from(head) + 2;
+    }
     let front = if head < SMALL_INT {
         1 + usize::from(head)
     } else if head < INT {
@@ -395,6 +414,24 @@ impl Pack {
         }
     }
 
+    /// Looks for an element among the first, and every so many from there: its offset, its number among those, and the
+    /// place behind it.
+    pub(super) fn find(&self, element: &[u8], stride: usize) -> Option<(usize, usize, Cursor<'_>)> {
+        let (wanted, bytes) = (Encoded::of(element), self.elements());
+        let (mut offset, mut nth) = (0, 0);
+        while offset < bytes.len() {
+            let rest = &bytes[offset..];
+            if wanted.stands_at(rest) {
+                return Some((offset, nth, Cursor { bytes, offset: offset + wanted.len() }));
+            }
+            for _ in 0..stride {
+                offset += length_of(&bytes[offset..]);
+            }
+            nth += 1;
+        }
+        None
+    }
+
     /// Before the first element.
     #[inline]
     pub fn first(&self) -> Cursor<'_> {
@@ -516,6 +553,27 @@ mod tests {
         let mut cursor = pack.first();
         assert!((0..index).all(|_| cursor.pass()));
         cursor.offset()
+    }
+
+    proptest! {
+        #[test]
+        fn an_element_is_found_where_it_stands_first(
+            elements in prop::collection::vec(prop_oneof![element(), "([ab]{0,2}|member:0{10}[01]{2})".prop_map(String::into_bytes)], 0..20),
+            which in any::<prop::sample::Index>(),
+            stride in 1usize..3,
+        ) {
+            let mut pack = Pack::new();
+            let whole = elements.len() / stride * stride;
+            elements[..whole].iter().for_each(|e| pack.push_back(e));
+            let wanted = if elements.is_empty() { &b"absent"[..] } else { which.get(&elements) };
+            let place = elements[..whole].iter().step_by(stride).position(|e| e == wanted);
+            let found = pack.find(wanted, stride);
+            prop_assert_eq!(found.map(|(_, nth, _)| nth), place);
+            if let Some((offset, nth, mut behind)) = found {
+                prop_assert_eq!(offset, offset_of(&pack, nth * stride));
+                prop_assert_eq!(behind.next().map(text_of), elements[..whole].get(nth * stride + 1).cloned());
+            }
+        }
     }
 
     fn element() -> impl Strategy<Value = Vec<u8>> {

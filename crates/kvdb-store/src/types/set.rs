@@ -104,18 +104,7 @@ impl<'s, L: Iterator<Item = &'s Member>> Iterator for Members<'s, L> {
 
 /// The offset of a member in a pack.
 fn find(pack: &Pack, member: &[u8]) -> Option<usize> {
-    let mut cursor = pack.iter();
-    let int = canonical_int(member);
-    loop {
-        let offset = cursor.offset();
-        let found = match cursor.next()? {
-            ValueRef::Bytes(bytes) => bytes == member,
-            ValueRef::Int(i) => int == Some(i),
-        };
-        if found {
-            return Some(offset);
-        }
-    }
+    pack.find(member, 1).map(|(offset, ..)| offset)
 }
 
 impl Set {

@@ -12,6 +12,10 @@ const EMPTY_LISTPACK: usize = 7;
 /// The bytes of a listpack that is limited by the number of its elements.
 const SAFETY_BYTES: usize = 8192;
 
+/// How many bytes more an element may take in a listpack than in a pack, and how many fewer.
+const MORE: usize = 3;
+const LESS: usize = 1;
+
 /// The limit of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
@@ -53,13 +57,12 @@ impl Limit {
         more: usize,
     ) -> bool {
         let Some(pack) = pack else { return self.is_exceeded(EMPTY_LISTPACK + more_bytes, more) };
-        // An element takes between two thirds and one and a half times as much in one form as in the other, so nearly
-        // always the pack need not be read.
+        // An element takes at most a byte less and at most three more there, so nearly always the pack need not be read.
         let bytes = pack.len_bytes();
-        if !self.is_exceeded(EMPTY_LISTPACK + bytes * 3 / 2 + more_bytes, len + more) {
+        if !self.is_exceeded(EMPTY_LISTPACK + bytes + MORE * len + more_bytes, len + more) {
             return false;
         }
-        if self.is_exceeded(EMPTY_LISTPACK + bytes * 2 / 3 + more_bytes, len + more) {
+        if self.is_exceeded(EMPTY_LISTPACK + bytes - LESS * len + more_bytes, len + more) {
             return true;
         }
         self.is_exceeded(
@@ -122,7 +125,7 @@ mod tests {
             let mut pack = Pack::new();
             pack.push_back(&element);
             let (ours, theirs) = (pack.len_bytes(), pack.iter().map(listpack_bytes).sum::<usize>());
-            prop_assert!(theirs * 2 <= ours * 3 && theirs * 3 >= ours * 2, "{ours} and {theirs}");
+            prop_assert!(theirs <= ours + MORE && theirs + LESS >= ours, "{ours} and {theirs}");
         }
     }
 }

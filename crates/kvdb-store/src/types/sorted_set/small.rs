@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::large::compare_scores;
 use crate::entry::ValueRef;
-use crate::types::pack::{Cursor, Needle, Pack};
+use crate::types::pack::{Cursor, Pack};
 
 /// Before the bytes of a double.
 const MARK: u8 = 0xff;
@@ -85,26 +85,22 @@ pub(super) fn ranks<'p>(
 
 /// A member's offset, rank and score.
 pub(super) fn find(pack: &Pack, member: &[u8]) -> Option<(usize, usize, f64)> {
-    let (mut cursor, needle) = (pack.first(), Needle::of(member));
-    for rank in 0.. {
-        let offset = cursor.offset();
-        if needle.is(cursor.next()?) {
-            return Some((offset, rank, read_score(cursor.next()?)));
-        }
-        cursor.pass();
-    }
-    None
+    let (offset, rank, mut behind) = pack.find(member, 2)?;
+    Some((offset, rank, read_score(behind.next()?)))
 }
 
 /// Adds a member that is not there.
 pub(super) fn insert(pack: &mut Pack, member: &[u8], score: f64) {
     let mut cursor = pack.first();
     let offset = loop {
-        let offset = cursor.offset();
-        match forth(&mut cursor) {
-            Some((element, other))
-                if compare_scores(other, score).then_with(|| compare(element, member)).is_lt() => {}
-            _ => break offset,
+        let (offset, mut members) = (cursor.offset(), cursor);
+        cursor.pass();
+        let Some(other) = cursor.next().map(read_score) else { break offset };
+        // Nearly always the score decides, and the member is not looked at.
+        let order = compare_scores(other, score)
+            .then_with(|| members.next().map_or(Ordering::Greater, |element| compare(element, member)));
+        if order.is_ge() {
+            break offset;
         }
     };
     // The score first: then the member goes to the same place.
