@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Batches are put into one record up to this many bytes; a larger batch is a record of its own.
 const RECORD_BYTES: usize = 1 << 20;
 /// An output buffer with more capacity is given back to the allocator.
-const KEPT_CAPACITY: usize = 4 << 20;
+const KEPT_CAPACITY: usize = 1 << 20;
 /// Zeros that are written ahead at a time.
 const AHEAD_BYTES: usize = 256 << 10;
 /// Blocks of the file system are at most this large, usually.

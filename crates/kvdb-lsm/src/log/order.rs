@@ -7,7 +7,7 @@ use crate::wal::format::{FIRST_RECORD, MIN_CHUNK_ROOM, framed_bound};
 /// What finishing a segment takes at most: padding and the trailer.
 const TRAILER_ROOM: u64 = 2 * MIN_CHUNK_ROOM;
 /// A drained buffer with more capacity is given back to the allocator.
-const KEPT_CAPACITY: usize = 4 << 20;
+const KEPT_CAPACITY: usize = 1 << 20;
 
 /// A place in the buffer at which a new segment begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
