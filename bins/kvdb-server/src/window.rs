@@ -27,7 +27,7 @@ pub struct Request {
     start: usize,
     /// Where the next command begins, counted from the beginning of the window's input.
     pub end: usize,
-    /// Its first argument, taken for a key.
+    /// What is most likely its first key.
     pub located: Option<Located>,
 }
 
@@ -58,6 +58,14 @@ const LONGEST_LOCATED: usize = 512;
 
 /// Windows without collections between two looks whether there are any.
 const LOOK_EVERY: u8 = 16;
+
+/// Which argument of a command is most likely its first key.
+#[inline]
+fn first_key(name: &[u8]) -> usize {
+    let is_script = |word: &[u8]| word.eq_ignore_ascii_case(b"EVAL") || word.eq_ignore_ascii_case(b"FCAL");
+    // Behind a script and the number of keys.
+    if matches!(name.first(), Some(b'E' | b'e' | b'F' | b'f')) && name.get(..4).is_some_and(is_script) { 3 } else { 1 }
+}
 
 impl Window {
     /// How many commands it may hold.
@@ -103,7 +111,7 @@ impl Window {
         for request in requests.iter_mut() {
             let args = request.decoder.args(&input[request.start..]);
             // The first argument of some commands is no key but a text, as long as it may be.
-            let key = args.get(1).filter(|key| key.len() <= LONGEST_LOCATED);
+            let key = args.get(first_key(args.name())).filter(|key| key.len() <= LONGEST_LOCATED);
             request.located = key.map(|key| Located::new(key, store.place(key)));
         }
         if requests.len() == 1 {
