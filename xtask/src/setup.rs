@@ -34,6 +34,8 @@ pub(crate) enum Part {
     Suites,
     /// Tcl, for the conformance suite.
     Tcl,
+    /// strace, with which tests have system calls of a server fail.
+    Tracing,
     /// ext4 tools, for the power-loss campaign.
     Ext4,
     Coverage,
@@ -44,7 +46,7 @@ pub(crate) enum Part {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    let mut parts = vec![Part::Redis, Part::Clients, Part::Tcl, Part::Ext4];
+    let mut parts = vec![Part::Redis, Part::Clients, Part::Tracing, Part::Tcl, Part::Ext4];
     if options.coverage {
         parts.push(Part::Coverage);
     }
@@ -101,6 +103,7 @@ const PROGRAMS: &[(Part, &str, &str)] = &[
     (Part::Frameworks, "curl", "curl"),
     (Part::Frameworks, "prometheus-redis-exporter", "prometheus-redis-exporter"),
     (Part::Suites, "python3", "python3"),
+    (Part::Tracing, "strace", "strace"),
     (Part::Tcl, "tclsh", "tcl"),
     (Part::Ext4, "mkfs.ext4", "e2fsprogs"),
     (Part::Ext4, "losetup", "mount"),

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use kvdb_resp::Value;
 use rustix::process::Signal;
 
-use crate::harness::{Client, Server, Setup, bulk, is_root, ok, wait_until};
+use crate::harness::{Client, Server, Setup, bulk, is_root, ok, skipped, wait_until};
 
 /// A small file system of its own, in memory; gone when dropped.
 struct SmallDisk {
@@ -18,7 +18,7 @@ impl SmallDisk {
     /// `None`, with the reason printed, where this process may not mount.
     fn mount(at: &Path, size: &str) -> Option<Self> {
         if !is_root() {
-            eprintln!("skipped: only root may mount a small file system");
+            skipped("only root may mount a small file system");
             return None;
         }
         std::fs::create_dir_all(at).expect("the test's own directory can be written");
@@ -27,7 +27,7 @@ impl SmallDisk {
             .arg(at)
             .status();
         if !status.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: mounting a small file system is not allowed here");
+            skipped("mounting a small file system is not allowed here");
             return None;
         }
         Some(Self { at: at.into() })
@@ -168,7 +168,7 @@ impl Tracer {
             .args(["-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject, "-p", &pid])
             .stderr(errors);
         let Ok(mut process) = strace.spawn() else {
-            eprintln!("skipped: strace is not installed");
+            skipped("strace is not installed");
             return None;
         };
         let said = || std::fs::read_to_string(&said).unwrap_or_default();
@@ -176,7 +176,7 @@ impl Tracer {
             said().contains("attached") || process.try_wait().is_ok_and(|ended| ended.is_some())
         });
         if !said().contains("attached") {
-            eprintln!("skipped: tracing is not allowed here: {}", said());
+            skipped(format_args!("tracing is not allowed here: {}", said().trim()));
             return None;
         }
         Some(Self { process })

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::harness::{Client, Setup, int, simple, text, wait_until};
+use crate::harness::{Client, Setup, int, simple, skipped, text, wait_until};
 
 /// What an idle client may cost the server, besides what the kernel keeps for it.
 const BYTES_PER_CLIENT: usize = 2048;
@@ -23,7 +23,7 @@ fn sockets() -> usize {
 fn idle_clients_cost_next_to_nothing() {
     let idle = sockets();
     if idle < 1_000 {
-        eprintln!("skipped: only {idle} sockets may be opened here");
+        skipped(format_args!("only {idle} sockets may be opened here"));
         return;
     }
     let server = Setup::new().with("maxclients", "20000").with("tcp-backlog", "4096").start();

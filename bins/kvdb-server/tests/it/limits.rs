@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kvdb_resp::Value;
 
-use crate::harness::{Client, PATIENCE, Server, Setup, bulk, error, int, ok, simple, wait_until};
+use crate::harness::{Client, PATIENCE, Server, Setup, bulk, error, int, ok, simple, skipped, wait_until};
 
 #[test]
 fn too_many_clients_are_told_so_until_one_leaves() {
@@ -65,7 +65,7 @@ fn outer_address() -> Option<IpAddr> {
 #[test]
 fn protected_mode_turns_away_clients_of_other_machines() {
     let Some(address) = outer_address() else {
-        eprintln!("skipped: this machine has no address but loopback");
+        skipped("this machine has no address but loopback");
         return;
     };
     let host = address.to_string();
@@ -164,7 +164,7 @@ fn clients_leave_descriptors_for_files() {
 #[test]
 fn without_descriptors_no_client_is_accepted_and_those_that_are_connected_are_served() {
     if !crate::harness::is_root() {
-        eprintln!("skipped: another process' limits may be changed by root only");
+        skipped("another process' limits may be changed by root only");
         return;
     }
     let server = Setup::new().start();

@@ -6,6 +6,7 @@
 mod client;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -374,6 +375,19 @@ pub(crate) fn free_port() -> u16 {
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
+    }
+}
+
+/// Says that a test proves nothing here, and why. `cargo xtask test` counts what is said so.
+pub(crate) fn skipped(why: impl std::fmt::Display) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let why = why.to_string().replace('\n', " ");
+    eprintln!("skipped: {test}: {why}");
+    if let Some(list) = std::env::var_os("KVDB_SKIPPED_TESTS") {
+        let list = File::options().create(true).append(true).open(list);
+        // One write, so that lines of tests that run side by side stay whole.
+        list.and_then(|mut list| list.write_all(format!("{test}: {why}\n").as_bytes()))
+            .expect("the list of skipped tests can be written");
     }
 }
 
