@@ -21,6 +21,7 @@ use kvdb_commands::{
 use kvdb_resp::{Args, Decoder, Limits, OwnedArgs, Reply};
 use kvdb_store::{Env, Waiter, WriteCx};
 
+mod http;
 mod room;
 
 use crate::access::Refused;
@@ -165,9 +166,16 @@ fn run_window(
         let (located, rounds) = (request.located, session.rounds());
         let env = Env { located, client: session.id, keeps: session.keeps(), rounds, ..env };
         let unread = input.len() - (turn.consumed - before);
+        let args = request.args(input);
+        if request.is_line(input) && http::is_request(args) {
+            worker.node.warn_of_http(&info.addr);
+            turn.consumed = before + request.end;
+            turn.close = true;
+            return true;
+        }
         let (gate, scripts) = (&mut turn.gate, Vec::new());
         let mut run = Run { session, info, worker, env, unread, gate, began: None, scripts };
-        match run.command(request.args(input)) {
+        match run.command(args) {
             Flow::Next => {}
             Flow::After(park) => turn.park = Some(park),
             Flow::Again(park) => {
@@ -371,6 +379,10 @@ impl Run<'_> {
         let (index, spec) = match self.find(args) {
             Ok(found) => found,
             Err(error) => {
+                if self.session.close {
+                    // It speaks HTTP.
+                    return Flow::Next;
+                }
                 if let Some(transaction) = &mut self.session.transaction {
                     transaction.break_it();
                 }
@@ -484,8 +496,7 @@ impl Run<'_> {
     fn find(&mut self, args: Args<'_>) -> Result<(usize, &'static CommandSpec), CommandError> {
         let name = args.name();
         let Some((index, spec)) = self.worker.lookup(name) else {
-            if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
-                // A browser that was tricked into talking to the port: nothing it sends may run.
+            if http::is_name(name) {
                 self.session.close = true;
                 self.worker.node.warn_of_http(&self.info.addr);
             }

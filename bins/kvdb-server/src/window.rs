@@ -32,6 +32,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether it came as a line of words and not as an array.
+    #[inline]
+    pub fn is_line(&self, input: &[u8]) -> bool {
+        input[self.start] != b'*'
+    }
+
     /// The arguments; `input` is what the window was filled from.
     #[inline]
     pub fn args<'a>(&'a self, input: &'a [u8]) -> Args<'a> {

@@ -144,18 +144,34 @@ fn a_client_that_ends_its_input_still_gets_its_replies() {
 }
 
 #[test]
-fn nothing_that_a_browser_sends_is_run() {
+fn nothing_that_a_browser_sends_is_run_or_answered() {
+    let verbs =
+        ["GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "SET", "any"];
     for setup in [Setup::new(), Setup::new().with_password("secret")] {
         let server = setup.start();
-        let post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nSET a b\r\n";
-        let replies = conversation(&server, post);
-        assert!(!replies.contains("+OK"), "{replies}");
-        let get = b"GET / HTTP/1.1\r\nAccept: */*\r\nHost: localhost\r\n\r\nSET a b\r\n";
-        let replies = conversation(&server, get);
-        assert!(!replies.contains("+OK"), "{replies}");
-        assert_eq!(server.client().run("EXISTS a"), int(0));
+        for verb in verbs {
+            let request =
+                format!("{verb} /a HTTP/1.1\r\nAccept: */*\r\nContent-Length: 9\r\n\r\nSET a b\r\n");
+            assert_eq!(conversation(&server, request.as_bytes()), "", "{verb}");
+        }
+        for request in
+            ["PUT /\r\nSET a b\r\n", "Host: here\r\nSET a b\r\n", "*1\r\n$4\r\npost\r\nSET a b\r\n"]
+        {
+            assert_eq!(conversation(&server, request.as_bytes()), "", "{request:?}");
+        }
+        assert_eq!(server.client().run("DBSIZE"), int(0));
         assert!(server.log().contains("HTTP"), "{}", server.log());
     }
+}
+
+#[test]
+fn what_looks_like_http_and_is_none_is_answered() {
+    let server = Server::start();
+    let mut client = server.client();
+    assert_eq!(client.run("SET /k HTTP/1.1"), ok());
+    assert_eq!(client.run("PUT x"), error("ERR unknown command 'PUT', with args beginning with: 'x' "));
+    client.write(b"GET /k\r\nGET HTTP/1.1\r\nSET k HTTP/1.1 EX 100\r\n");
+    assert_eq!([client.reply(), client.reply(), client.reply()], [bulk("HTTP/1.1"), Value::Null, ok()]);
 }
 
 #[test]
