@@ -152,8 +152,10 @@ impl Server for Node {
     }
 
     fn pause_clients(&self, until_ms: u64, writes_only: bool) {
-        self.paused_writes_only.store(writes_only, Ordering::Relaxed);
-        self.paused_until.store(until_ms, Ordering::Relaxed);
+        match until_ms {
+            0 => self.pause.end(),
+            _ => self.pause.begin(until_ms, writes_only, unix_millis()),
+        }
         // Who waits for the end of an earlier pause looks again.
         self.unpaused.notify_waiters();
     }

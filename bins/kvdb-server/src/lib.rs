@@ -41,6 +41,7 @@ pub mod logging;
 pub mod maintenance;
 pub mod memory;
 pub mod node;
+pub mod pause;
 pub mod publish;
 pub mod rates;
 pub mod redact;

@@ -218,8 +218,7 @@ impl Rounds {
 
     /// Whether keys may be deleted because their time has come.
     fn may_expire(&self, now: u64) -> bool {
-        self.node.active_expire.load(Ordering::Relaxed)
-            && self.node.paused_until.load(Ordering::Relaxed) <= now
+        self.node.active_expire.load(Ordering::Relaxed) && !self.node.pause.is_on(now)
     }
 
     /// The time from one round to the next.

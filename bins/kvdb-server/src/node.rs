@@ -19,6 +19,7 @@ use crate::clock::unix_millis;
 use crate::hot::HotSettings;
 use crate::latency::Latency;
 use crate::listening::Listening;
+use crate::pause::Pause;
 use crate::scripting::Scripting;
 use crate::settings::Config;
 use crate::slowlog::SlowLog;
@@ -85,10 +86,8 @@ pub struct Node {
     pub upkeep_rests: AtomicBool,
     /// Whether scripts may run DEBUG PROTOCOL.
     pub debug_in_scripts: AtomicBool,
-    /// Until when clients are paused, in Unix milliseconds.
-    pub paused_until: AtomicU64,
-    /// Whether only writes are paused.
-    pub paused_writes_only: AtomicBool,
+    /// The pause of clients.
+    pub pause: Pause,
     /// Connections that wait for the end of a pause.
     pub paused_clients: AtomicUsize,
     /// Connections whose command waits for a key.
@@ -164,8 +163,7 @@ impl Node {
             active_expire: AtomicBool::new(true),
             upkeep_rests: AtomicBool::new(false),
             debug_in_scripts: AtomicBool::new(false),
-            paused_until: AtomicU64::new(0),
-            paused_writes_only: AtomicBool::new(false),
+            pause: Pause::default(),
             paused_clients: AtomicUsize::new(0),
             blocked_clients: AtomicUsize::new(0),
             unpaused: Notify::new(),
@@ -222,18 +220,12 @@ impl Node {
     /// Whether a command has to wait for the end of a pause.
     #[inline]
     pub fn is_paused(&self, now: u64, spec: &CommandSpec) -> bool {
-        let until = self.paused_until.load(Ordering::Relaxed);
-        until > now && self.pauses(spec)
+        self.pause.is_on(now) && self.pauses(spec)
     }
 
     /// Whether whatever writes has to wait for the end of a pause.
     pub fn is_paused_for_writes(&self, now: u64) -> bool {
-        self.paused_until.load(Ordering::Relaxed) > now
-    }
-
-    /// Whether a pause is for what writes, and not for all.
-    pub fn pauses_only_writes(&self) -> bool {
-        self.paused_writes_only.load(Ordering::Relaxed)
+        self.pause.is_on(now)
     }
 
     #[cold]
@@ -243,7 +235,7 @@ impl Node {
         }
         // Those that write nothing here are still about what others see.
         let tells_others = matches!(spec.name, "publish" | "spublish");
-        !self.paused_writes_only.load(Ordering::Relaxed) || spec.may_write() || tells_others
+        !self.pause.is_of_writes() || spec.may_write() || tells_others
     }
 
     /// Shows a command to those who watch, with the address of who sent it.

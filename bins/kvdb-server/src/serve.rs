@@ -242,7 +242,7 @@ async fn wait_for(park: Park, connection: &Rc<Connection>, worker: &RefCell<Work
 async fn paused(node: &Node) {
     let _waiting = Waiting::new(&node.paused_clients);
     let changed = node.unpaused.notified();
-    let until = node.paused_until.load(Ordering::Relaxed);
+    let until = node.pause.until();
     let wait = Duration::from_millis(until.saturating_sub(unix_millis()));
     tokio::select! {
         () = changed => {}

@@ -410,7 +410,7 @@ impl Run<'_> {
         }
         if self.worker.node.is_paused(self.env.now, spec)
             && self.session.authenticated
-            && !(self.worker.node.pauses_only_writes()
+            && !(self.worker.node.pause.is_of_writes()
                 && scripting::only_reads(&self.worker.node, spec, args))
         {
             return Flow::Again(Park::Paused);

@@ -152,7 +152,8 @@ pub trait Server {
     fn client_name(&self, id: u64) -> String;
     /// Changes what CLIENT LIST shows of a connection.
     fn set_client_property(&self, id: u64, property: ClientProperty);
-    /// Makes commands (or only writes) wait until a moment, in Unix milliseconds; 0 ends the pause.
+    /// Makes commands (or only writes) wait until a moment, in Unix milliseconds; 0 ends the pause. A pause that is in force
+    /// is made neither shorter nor weaker by another one.
     fn pause_clients(&self, until_ms: u64, writes_only: bool);
     /// Ends the wait of a blocked client; `with_error` tells how. Returns whether it was blocked.
     fn unblock_client(&self, id: u64, with_error: bool) -> bool;

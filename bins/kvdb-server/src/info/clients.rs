@@ -33,8 +33,8 @@ impl Clients {
             blocked: node.paused_clients.load(Ordering::Relaxed)
                 + node.blocked_clients.load(Ordering::Relaxed),
             tracking: node.tracking.clients(),
-            paused_for_ms: node.paused_until.load(Ordering::Relaxed).saturating_sub(now),
-            writes_only: node.paused_writes_only.load(Ordering::Relaxed),
+            paused_for_ms: node.pause.until().saturating_sub(now),
+            writes_only: node.pause.is_of_writes(),
         }
     }
 

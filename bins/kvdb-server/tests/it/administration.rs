@@ -94,6 +94,34 @@ fn a_pause_holds_writes_until_it_is_ended() {
 }
 
 #[test]
+fn a_pause_in_force_is_neither_shortened_nor_weakened_by_another() {
+    let server = Server::start();
+    let (mut operator, mut writer) = (server.client(), server.client());
+    let left = |operator: &mut Client| {
+        operator.info("paused_timeout_milliseconds").parse::<u64>().expect("a number of milliseconds")
+    };
+    assert_eq!(operator.run("CLIENT PAUSE 1000000 WRITE"), ok());
+    writer.send("SET k v");
+    wait_until("the write is waiting", || operator.info("blocked_clients") == "1");
+    assert_eq!(operator.run("CLIENT PAUSE 1 WRITE"), ok());
+    assert!(left(&mut operator) > 500_000);
+    assert_eq!(operator.run("CLIENT PAUSE 2000000 WRITE"), ok());
+    assert!(left(&mut operator) > 1_000_000);
+    assert_eq!(
+        (operator.info("paused_actions"), operator.info("blocked_clients")),
+        ("write".into(), "1".into())
+    );
+    // While all is paused nothing can be asked but within the transaction that has paused it.
+    let commands = ["MULTI", "CLIENT PAUSE 1 ALL", "CLIENT PAUSE 1 WRITE", "INFO clients", "EXEC"];
+    let done = operator.pipeline(&commands).pop().expect("EXEC replies");
+    let clients = text(&done.as_elements().expect("three replies")[2]);
+    assert!(clients.contains("paused_actions:all\r\n"), "{clients}");
+    assert_eq!(operator.run("CLIENT UNPAUSE"), ok());
+    assert_eq!(writer.reply(), ok());
+    assert_eq!(operator.info("paused_actions"), "none");
+}
+
+#[test]
 fn a_paused_client_can_be_killed() {
     let server = Server::start();
     let (mut operator, mut writer) = (server.client(), server.client());

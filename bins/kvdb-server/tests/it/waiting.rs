@@ -41,14 +41,14 @@ fn a_long_reply_leaves_while_the_next_command_waits() {
 }
 
 #[test]
-fn a_shorter_pause_ends_the_wait_for_a_longer_one() {
+fn nothing_is_left_of_a_wait_for_the_end_of_a_pause() {
     let server = Server::start();
     let (mut client, mut other) = (server.client(), server.client());
     let waiting = id(&mut client);
     assert_eq!(other.run("CLIENT PAUSE 1000000 WRITE"), ok());
     client.send("SET k v");
     wait_until_parked(&mut other, &waiting);
-    assert_eq!(other.run("CLIENT PAUSE 1 WRITE"), ok());
+    assert_eq!(other.run("CLIENT UNPAUSE"), ok());
     assert_eq!(client.reply(), ok());
     assert!(
         text(&other.run(&format!("CLIENT LIST ID {waiting}"))).contains(" qbuf=0 "),
