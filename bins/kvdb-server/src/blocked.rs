@@ -78,13 +78,16 @@ impl Unblock {
 struct Blocked<'n> {
     node: &'n Node,
     unblock: Arc<Unblock>,
+    is_timed: bool,
 }
 
 impl<'n> Blocked<'n> {
-    fn new(node: &'n Node, unblock: Arc<Unblock>) -> Self {
+    fn new(node: &'n Node, unblock: Arc<Unblock>, deadline: Option<u64>) -> Self {
+        let is_timed = deadline.is_some();
         unblock.state.store(BLOCKED, Ordering::Relaxed);
         node.blocked_clients.fetch_add(1, Ordering::Relaxed);
-        Self { node, unblock }
+        node.timed_clients.fetch_add(usize::from(is_timed), Ordering::Relaxed);
+        Self { node, unblock, is_timed }
     }
 }
 
@@ -93,6 +96,7 @@ impl Drop for Blocked<'_> {
         *self.unblock.call_off.lock() = None;
         self.unblock.state.store(NOTHING, Ordering::Relaxed);
         self.node.blocked_clients.fetch_sub(1, Ordering::Relaxed);
+        self.node.timed_clients.fetch_sub(usize::from(self.is_timed), Ordering::Relaxed);
     }
 }
 
@@ -104,7 +108,7 @@ pub async fn wait(
     protocol: Protocol,
     worker: &std::cell::RefCell<Worker>,
 ) -> Served {
-    let blocked = Blocked::new(node, unblock);
+    let blocked = Blocked::new(node, unblock, wait.deadline);
     loop {
         let (done, woken) = oneshot::channel();
         let wake = move || {
@@ -160,7 +164,7 @@ pub async fn wait_for_acks(
     unblock: Arc<Unblock>,
     protocol: Protocol,
 ) -> Vec<u8> {
-    let blocked = Blocked::new(node, unblock);
+    let blocked = Blocked::new(node, unblock, acks.deadline);
     let mut bytes = Vec::new();
     loop {
         let moved = node.log_moved.notified();

@@ -65,6 +65,8 @@ pub struct ClientInfo {
     queued: AtomicI32,
     /// Bytes of them, and of watched keys.
     queued_bytes: AtomicUsize,
+    /// How many keys it watches.
+    watched: AtomicU32,
     /// Since when more output waits than the soft limit allows, in Unix milliseconds; 0 when it does not.
     over_soft_limit: AtomicU64,
     names: OnceLock<Box<Mutex<Names>>>,
@@ -108,6 +110,7 @@ impl ClientInfo {
             output_bytes: AtomicUsize::new(0),
             queued: AtomicI32::new(-1),
             queued_bytes: AtomicUsize::new(0),
+            watched: AtomicU32::new(0),
             over_soft_limit: AtomicU64::new(0),
             names: OnceLock::new(),
             killed: AtomicBool::new(false),
@@ -150,7 +153,9 @@ impl ClientInfo {
         self.db.store(session.db, Ordering::Relaxed);
         let transaction = session.transaction.as_deref();
         let queued = transaction.map_or(-1, |transaction| transaction.queue().len() as i32);
-        let watched = session.watches.as_ref().map_or(0, |watches| watches.memory_bytes());
+        let watches = session.watches.as_ref();
+        let watched = watches.map_or(0, |watches| watches.memory_bytes());
+        self.watched.store(watches.map_or(0, |watches| watches.len() as u32), Ordering::Relaxed);
         self.queued.store(queued, Ordering::Relaxed);
         let bytes = transaction.map_or(0, |transaction| transaction.memory_bytes()) + watched;
         self.queued_bytes.store(bytes, Ordering::Relaxed);
@@ -278,20 +283,24 @@ impl ClientInfo {
     }
 
     /// Sends text to the connection from another one, to leave when a sequence is safe; one that would have more than
-    /// `limit` bytes waiting is closed.
-    pub fn push(&self, text: &[u8], depends_on: u64, limit: usize) {
+    /// `limit` bytes waiting is closed. Tells whether this has closed it.
+    #[must_use]
+    pub fn push(&self, text: &[u8], depends_on: u64, limit: usize) -> bool {
         let waiting = self.output_bytes.load(Ordering::Relaxed);
         let mut mailbox = self.mailbox.get_or_init(Box::default).lock();
         if mailbox.text.len() + waiting + text.len() > limit {
             *mailbox = Mailbox::default();
+            // Under the lock, so that one of two who come at once has closed it.
+            let was_killed = self.killed.swap(true, Ordering::AcqRel);
             drop(mailbox);
             self.kill();
-            return;
+            return !was_killed;
         }
         mailbox.text.extend_from_slice(text);
         mailbox.depends_on = mailbox.depends_on.max(depends_on);
         drop(mailbox);
         self.wake();
+        false
     }
 
     /// Takes the text that was pushed.
@@ -322,6 +331,11 @@ impl ClientInfo {
     pub fn kind(&self) -> ClientKind {
         let listens = self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0);
         if listens { ClientKind::PubSub } else { ClientKind::Normal }
+    }
+
+    /// Whether it watches keys.
+    pub fn watches(&self) -> bool {
+        self.watched.load(Ordering::Relaxed) > 0
     }
 
     /// How another connection ends a wait of this one.

@@ -113,7 +113,7 @@ impl Connection {
                 }
             }
             if state.outbox.len() > worker.node.hot.output_buffer.load(Ordering::Relaxed) {
-                worker.node.warn_of_slow_client(&state.conn.info);
+                worker.node.closes_slow_client(&state.conn.info);
                 return Poll::Ready(Step::Closed);
             }
             if state.closing {
@@ -381,7 +381,7 @@ impl State {
         let waiting = self.partial.len();
         self.conn.info.query_bytes.store(waiting, Ordering::Relaxed);
         if waiting > worker.node.hot.query_buffer.load(Ordering::Relaxed) {
-            worker.node.warn_of_large_query(&self.conn.info);
+            worker.node.closes_large_query(&self.conn.info);
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         Ok(())

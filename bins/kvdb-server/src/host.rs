@@ -107,7 +107,10 @@ impl Server for Node {
         }
         self.accepted.store(0, Ordering::Relaxed);
         self.rejected.store(0, Ordering::Relaxed);
-        self.evicted_clients.store(0, Ordering::Relaxed);
+        let closed = [&self.evicted_clients, &self.closed_for_output, &self.closed_for_input];
+        for counter in closed.into_iter().chain([&self.expiry_micros]) {
+            counter.store(0, Ordering::Relaxed);
+        }
         let stats = &self.store.stats;
         let evicted = [&stats.evicted, &stats.evicted_to_disk];
         for counter in [&stats.expired, &stats.loads, &stats.expiry_cut_short].into_iter().chain(evicted) {

@@ -169,6 +169,7 @@ impl Rounds {
         let cycle =
             self.node.store.expire_due(now, self.next_shard, &mut self.scratch, || began.elapsed() < slice);
         self.next_shard = (self.next_shard + 1) % kvdb_store::key::SHARDS;
+        self.node.expiry_took(began.elapsed());
         match cycle {
             Ok(cycle) => {
                 if cycle.expired > 0 {
@@ -204,7 +205,7 @@ impl Rounds {
         let (node, cold) = (self.node.clone(), self.cold.clone());
         let rows = COLD_ROWS * usize::from(self.effort);
         self.node.store.io().submit(move || {
-            let mut scratch = Scratch::default();
+            let (began, mut scratch) = (Instant::now(), Scratch::default());
             let stepped = cold.walk.lock().step(&node.store, now, rows, &mut scratch);
             blocking::serve(&node.store, Env::at(now), &mut scratch);
             match stepped {
@@ -212,6 +213,7 @@ impl Rounds {
                 Ok(_) => node.push_log(),
                 Err(reason) => tracing::debug!(reason, "keys on disk that have expired are not deleted now"),
             }
+            node.expiry_took(began.elapsed());
             cold.is_busy.store(false, Ordering::Release);
         });
     }
@@ -363,7 +365,7 @@ impl Rounds {
             let (soft, millis) =
                 (usize::try_from(limit.soft).unwrap_or(usize::MAX), limit.soft_for.as_millis() as u64);
             if limit.soft != 0 && client.is_behind(soft, millis, now) {
-                self.node.warn_of_slow_client(&client);
+                self.node.closes_slow_client(&client);
                 client.kill();
             }
         }

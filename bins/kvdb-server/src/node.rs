@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kvdb_commands::acl::Accounts;
 use kvdb_commands::server::ShutdownMode;
@@ -92,6 +92,8 @@ pub struct Node {
     pub paused_clients: AtomicUsize,
     /// Connections whose command waits for a key.
     pub blocked_clients: AtomicUsize,
+    /// Those of them whose wait ends at some moment.
+    pub timed_clients: AtomicUsize,
     /// Told when a pause is over before its time, or is another one.
     pub unpaused: Notify,
     /// Told when the log has got further; who waits for replies has [a gate](crate::gate).
@@ -102,6 +104,12 @@ pub struct Node {
     pub checkpoint: crate::checkpoint::CheckpointState,
     /// Connections closed because all together took too much memory.
     pub evicted_clients: AtomicU64,
+    /// Connections closed because they did not read what they were sent.
+    pub closed_for_output: AtomicU64,
+    /// Connections closed because they had sent more than a query buffer holds.
+    pub closed_for_input: AtomicU64,
+    /// Microseconds that went to deleting keys whose time had come.
+    pub expiry_micros: AtomicU64,
     /// What clients take, bytes, as of the last round of maintenance.
     pub client_bytes: AtomicUsize,
     /// The highest memory use seen, bytes.
@@ -166,11 +174,15 @@ impl Node {
             pause: Pause::default(),
             paused_clients: AtomicUsize::new(0),
             blocked_clients: AtomicUsize::new(0),
+            timed_clients: AtomicUsize::new(0),
             unpaused: Notify::new(),
             log_moved: Notify::new(),
             script_ended: Notify::new(),
             checkpoint: crate::checkpoint::CheckpointState::default(),
             evicted_clients: AtomicU64::new(0),
+            closed_for_output: AtomicU64::new(0),
+            closed_for_input: AtomicU64::new(0),
+            expiry_micros: AtomicU64::new(0),
             client_bytes: AtomicUsize::new(0),
             peak_memory: AtomicUsize::new(0),
             rates: crate::rates::Rates::default(),
@@ -207,6 +219,11 @@ impl Node {
         if self.store.is_busy() {
             ended.await;
         }
+    }
+
+    /// Notes how long a step of deleting keys whose time had come took.
+    pub fn expiry_took(&self, time: Duration) {
+        self.expiry_micros.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
     }
 
     /// Tells every gate that the log may have got further.
@@ -258,7 +275,7 @@ impl Node {
         }
         line.push_str("\r\n");
         for monitor in self.clients.monitors() {
-            monitor.push(line.as_bytes(), 0, self.hot.output_buffer.load(Ordering::Relaxed));
+            self.push(&monitor, line.as_bytes(), 0, self.hot.output_buffer.load(Ordering::Relaxed));
         }
     }
 
@@ -310,8 +327,16 @@ impl Node {
         }
     }
 
-    /// Says that a client did not read its replies.
-    pub fn warn_of_slow_client(&self, client: &ClientInfo) {
+    /// Sends text to a connection from another one; see [`ClientInfo::push`].
+    pub fn push(&self, client: &ClientInfo, text: &[u8], depends_on: u64, limit: usize) {
+        if client.push(text, depends_on, limit) {
+            self.closes_slow_client(client);
+        }
+    }
+
+    /// Counts a client that is closed since it does not read its replies, and says so.
+    pub fn closes_slow_client(&self, client: &ClientInfo) {
+        self.closed_for_output.fetch_add(1, Ordering::Relaxed);
         if self.may_warn(&self.last_slow_warning) {
             warn!(
                 id = client.id,
@@ -333,8 +358,9 @@ impl Node {
         }
     }
 
-    /// Says that a client sent more than the query buffer may hold.
-    pub fn warn_of_large_query(&self, client: &ClientInfo) {
+    /// Counts a client that is closed since it has sent more than the query buffer may hold, and says so.
+    pub fn closes_large_query(&self, client: &ClientInfo) {
+        self.closed_for_input.fetch_add(1, Ordering::Relaxed);
         if self.may_warn(&self.last_slow_warning) {
             warn!(
                 id = client.id,

@@ -51,7 +51,7 @@ pub fn publish(node: &Node, channel: &[u8], payload: &[u8], shard: bool, depends
             let (mut frames, limit) = (Frames::default(), node.hot.pubsub_buffer.load(Ordering::Relaxed));
             node.clients.each(clients, |client| {
                 let write = |reply: &mut Reply<'_>| write_message(reply, &message, pattern, shard);
-                client.push(frames.get(client.speaks(), write), depends_on, limit);
+                node.push(client, frames.get(client.speaks(), write), depends_on, limit);
             });
         };
         deliver(receivers.direct(), None);

@@ -189,5 +189,5 @@ fn push(node: &Node, client: &ClientInfo, frame: &[u8]) {
         ClientKind::PubSub => &node.hot.pubsub_buffer,
         ClientKind::Normal | ClientKind::Primary | ClientKind::Replica => &node.hot.output_buffer,
     };
-    client.push(frame, 0, limit.load(Ordering::Relaxed));
+    node.push(client, frame, 0, limit.load(Ordering::Relaxed));
 }

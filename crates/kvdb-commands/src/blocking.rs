@@ -78,7 +78,12 @@ pub enum Wake {
     Nothing,
 }
 
-impl Sleeper for Sleeping {}
+impl Sleeper for Sleeping {
+    fn minds_absence(&self) -> bool {
+        // Who reads for a group is told that the stream and its groups are gone.
+        self.spec.name == "xreadgroup"
+    }
+}
 
 impl Sleeping {
     pub(crate) fn new(

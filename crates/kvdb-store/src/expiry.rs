@@ -108,6 +108,14 @@ impl Store {
         Ok((dead.len(), more))
     }
 
+    /// How long the keys of a database with a deadline have left on average, in milliseconds, about: of those in memory.
+    pub fn mean_left(&self, db: u16, now: u64) -> u64 {
+        let of_shards = (0..SHARDS).map(|index| self.shard(index).db(db).left(now));
+        let (keys, left) =
+            of_shards.fold((0, 0), |(keys, left), (more, theirs)| (keys + more, left + theirs));
+        left.checked_div(keys as u128).map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX))
+    }
+
     /// Deletes the keys that readers found past their deadline, as far as they still are, when the latches under which
     /// they were found have been given back. With `keeps_dead` they stay, and only who wants to know of misses is told.
     ///

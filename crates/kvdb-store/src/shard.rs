@@ -133,6 +133,11 @@ impl DbShard {
         tokens.take(count).map(split_token)
     }
 
+    /// See [`ExpiryIndex::left`].
+    pub fn left(&self, now: u64) -> (usize, u128) {
+        self.resident.as_ref().map_or((0, 0), |resident| resident.expiry.left(now))
+    }
+
     /// When the expiry index will next have a token to look at.
     pub fn next_due(&self) -> Option<u64> {
         self.resident.as_ref()?.expiry.next_due()

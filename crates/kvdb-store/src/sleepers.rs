@@ -11,12 +11,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::key::Place;
+use crate::key::{Place, SHARDS};
 use crate::store::Store;
 use crate::write::WriteCx;
 
 /// Something that waits for keys.
-pub trait Sleeper: Any + Send + Sync {}
+pub trait Sleeper: Any + Send + Sync {
+    /// Whether its wait ends, too, when the key is gone.
+    fn minds_absence(&self) -> bool {
+        false
+    }
+}
 
 /// Those who wait for a place.
 #[derive(Default)]
@@ -100,6 +105,16 @@ impl Store {
         let shard = self.shard(place.shard());
         let waiting = shard.sleepers.0.get(&(db, place));
         waiting.map_or_else(Default::default, |waiting| (waiting.sleepers.clone(), waiting.changes))
+    }
+
+    /// How many keys somebody waits for, and for how many of them one whose wait ends when the key is gone. Two keys of one
+    /// place are not told apart.
+    pub fn awaited_keys(&self) -> (usize, usize) {
+        let minds = |waiting: &Waiting| waiting.sleepers.iter().any(|sleeper| sleeper.minds_absence());
+        (0..SHARDS).fold((0, 0), |(all, minding), index| {
+            let waiting = &self.shard(index).sleepers.0;
+            (all + waiting.len(), minding + waiting.values().filter(|waiting| minds(waiting)).count())
+        })
     }
 
     /// Notes that all who waited for a place have tried again.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kvdb_ttl::is_dead;
 use smallvec::SmallVec;
 
-use crate::key::Place;
+use crate::key::{Place, SHARDS};
 use crate::store::{Guards, Store};
 use crate::write::WriteCx;
 
@@ -96,6 +96,13 @@ impl ShardWatches {
     }
 }
 
+impl Store {
+    /// How many keys somebody watches. Two keys of one place are not told apart.
+    pub fn watched_keys(&self) -> usize {
+        (0..SHARDS).map(|index| self.shard(index).watches.0.len()).sum()
+    }
+}
+
 impl WriteCx<'_> {
     /// Counts a key whose latch is held as changed for those who watch it, although nothing is: some commands do that.
     pub fn touch_watches(&mut self, key: &[u8]) {
@@ -132,6 +139,16 @@ impl Watches {
         guards.shard_mut(place).watches.0.entry((db, place)).or_default().push(watch);
         self.keys.push((db, place, key.into()));
         self.bytes += key.len() + KEY_BYTES;
+    }
+
+    /// How many keys they are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// Bytes of memory, about.

@@ -124,6 +124,17 @@ impl ExpiryIndex {
         if self.current.is_empty() { self.buckets.keys().next().copied() } else { Some(0) }
     }
 
+    /// The number of tokens, and the milliseconds that their keys have left together, about: a bucket stands for its middle.
+    pub fn left(&self, now: UnixMillis) -> (usize, u128) {
+        let of_bucket = |(&start, tokens): (&UnixMillis, &Vec<u64>)| {
+            let left = start.saturating_sub(now);
+            let width = Self::width(left);
+            let middle = if width == FINEST_MS { left } else { left + width / 2 };
+            u128::from(middle) * tokens.len() as u128
+        };
+        (self.len, self.buckets.iter().map(of_bucket).sum())
+    }
+
     /// Tokens from a random one on, to the last of the latest moment.
     pub fn near(&self, random: u64) -> impl Iterator<Item = u64> + '_ {
         let lists = self.buckets.len() + 1;
@@ -198,6 +209,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_left_is_known_to_a_few_percent(
+            deadlines in proptest::collection::vec(1_000u64..1 << 40, 1..200),
+        ) {
+            let mut index = ExpiryIndex::new();
+            for &deadline in &deadlines {
+                index.schedule(1_000_000 + deadline, 1_000_000, 7);
+            }
+            let (tokens, left) = index.left(1_000_000);
+            let exact: u128 = deadlines.iter().map(|&deadline| u128::from(deadline)).sum();
+            prop_assert_eq!(tokens, deadlines.len());
+            prop_assert!(left.abs_diff(exact) * 16 <= exact, "{} of {}", left, exact);
+        }
+
         #[test]
         fn every_token_is_handed_out_at_its_deadline_and_seldom_before(
             deadlines in prop::collection::vec(1u64..200_000, 1..200),

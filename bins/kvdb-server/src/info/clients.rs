@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use kvdb_commands::server::ClientFilter;
+use kvdb_commands::server::{ClientFilter, ClientKind};
 
 use super::Asked;
 use super::text::Text;
@@ -16,6 +16,12 @@ pub(super) struct Clients {
     largest_output: usize,
     blocked: usize,
     tracking: usize,
+    listening: usize,
+    watching: usize,
+    timed: usize,
+    watched_keys: usize,
+    /// Keys that somebody waits for, and those of them whose end would be told.
+    awaited_keys: (usize, usize),
     paused_for_ms: u64,
     writes_only: bool,
 }
@@ -33,6 +39,11 @@ impl Clients {
             blocked: node.paused_clients.load(Ordering::Relaxed)
                 + node.blocked_clients.load(Ordering::Relaxed),
             tracking: node.tracking.clients(),
+            listening: clients.iter().filter(|client| client.kind() == ClientKind::PubSub).count(),
+            watching: clients.iter().filter(|client| client.watches()).count(),
+            timed: node.timed_clients.load(Ordering::Relaxed),
+            watched_keys: node.store.watched_keys(),
+            awaited_keys: node.store.awaited_keys(),
             paused_for_ms: node.pause.until().saturating_sub(now),
             writes_only: node.pause.is_of_writes(),
         }
@@ -49,9 +60,12 @@ impl Clients {
         // As in Redis, who waits for the end of a pause is among the blocked.
         text.field("blocked_clients", self.blocked);
         text.field("tracking_clients", self.tracking);
-        text.zeros(&["pubsub_clients", "watching_clients"]);
-        text.zeros(&["clients_in_timeout_table", "total_watched_keys"]);
-        text.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
+        text.field("pubsub_clients", self.listening);
+        text.field("watching_clients", self.watching);
+        text.field("clients_in_timeout_table", self.timed);
+        text.field("total_watched_keys", self.watched_keys);
+        text.field("total_blocking_keys", self.awaited_keys.0);
+        text.field("total_blocking_keys_on_nokey", self.awaited_keys.1);
         text.field("paused_reason", if paused { "client_pause" } else { "none" });
         text.field(
             "paused_actions",

@@ -1,7 +1,7 @@
 //! INFO: what the server tells about itself, in the words of Redis.
 //!
 //! Tools parse this text, so it has every field that exporters and consoles read, by Redis' names and in Redis' sections.
-//! Where KVDB has no such thing (forks, scripts, replicas) the field is there and says 0. What only KVDB has is in
+//! Where KVDB has no such thing (forks, replicas, modules) the field is there and says 0. What only KVDB has is in
 //! `# Storage`. Each section is a struct of plain figures, *gathered* from the node and then *written*: the two are apart
 //! so that the text can be tested without a node.
 

@@ -120,6 +120,7 @@ fn a_client_that_does_not_read_is_closed_at_the_output_limit() {
     let list = format!("CLIENT LIST ID {id}");
     wait_until("the slow client is gone", || other.run(&list).as_bytes().is_some_and(<[u8]>::is_empty));
     server.wait_for_log("too far behind");
+    assert_eq!(other.info("client_output_buffer_limit_disconnections"), "1");
     assert_eq!(other.run("PING"), simple("PONG"));
     assert_eq!(other.run("STRLEN big"), int(1 << 20));
 }

@@ -13,6 +13,7 @@ mod error_texts;
 mod eviction;
 mod expiry;
 mod faulty_disk;
+mod figures;
 mod handshakes;
 mod harness;
 mod idle_clients;
