@@ -3,7 +3,7 @@
 use kvdb_resp::{Args, Reply};
 
 use super::help;
-use crate::errors::CmdResult;
+use crate::errors::{self, CmdResult};
 use crate::session::SessionCx;
 use crate::spec::{CommandSpec, Flags, Group, Handler, KeySpec};
 
@@ -87,6 +87,15 @@ pub const COMMANDS: &[CommandSpec] = &[
         syntax: "",
         handler: Handler::Container,
         subcommands: &[
+            CommandSpec {
+                name: "debug",
+                arity: 3,
+                since: "3.2.0",
+                summary: "Not supported: scripts are run as a whole.",
+                syntax: "<YES|SYNC|NO>",
+                handler: Handler::Session(no_debugger),
+                ..SCRIPT
+            },
             CommandSpec {
                 name: "exists",
                 arity: -3,
@@ -198,6 +207,13 @@ pub const COMMANDS: &[CommandSpec] = &[
         ..ROW
     },
 ];
+
+fn no_debugger(_cx: &mut SessionCx<'_>, _args: Args<'_>, _reply: &mut Reply<'_>) -> CmdResult {
+    Err(errors::not_supported(
+        "SCRIPT DEBUG",
+        "scripts are run as a whole; have them write to the log with redis.log",
+    ))
+}
 
 fn script(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     cx.server.script(args, reply)

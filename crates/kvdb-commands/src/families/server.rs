@@ -86,7 +86,25 @@ const MODULE: &[CommandSpec] = &[
         handler: Handler::Session(module_list),
         ..ROW
     },
+    CommandSpec { name: "load", syntax: "path [arg ...]", ..NO_MODULE },
+    CommandSpec {
+        name: "loadex",
+        since: "7.0.0",
+        syntax: "path [CONFIG name value [CONFIG name value ...]] [ARGS arg [arg ...]]",
+        ..NO_MODULE
+    },
+    CommandSpec { name: "unload", arity: 3, syntax: "name", ..NO_MODULE },
 ];
+
+/// What the subcommands have in common that are there to say why they are not.
+const NO_MODULE: CommandSpec = CommandSpec {
+    arity: -3,
+    flags: Flags::ADMIN.with(Flags::NOSCRIPT),
+    since: "4.0.0",
+    summary: "Not supported: KVDB has no modules.",
+    handler: Handler::Session(no_module),
+    ..ROW
+};
 
 fn info(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     let lower = |section: &[u8]| String::from_utf8_lossy(section).to_ascii_lowercase();
@@ -112,6 +130,11 @@ fn lolwut(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
 fn module_list(_cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
     reply.array(0);
     Ok(())
+}
+
+fn no_module(_cx: &mut SessionCx<'_>, args: Args<'_>, _reply: &mut Reply<'_>) -> CmdResult {
+    let command = format!("MODULE {}", errors::printable(&args[1]).to_ascii_uppercase());
+    Err(errors::not_supported(&command, "it has no modules; scripts and functions extend it"))
 }
 
 fn monitor(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
