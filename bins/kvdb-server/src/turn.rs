@@ -13,6 +13,7 @@ use kvdb_commands::blocking::{self, Wait};
 use kvdb_commands::exec::{self, Missing, Outcome};
 use kvdb_commands::families::wait::Acks;
 use kvdb_commands::session::{Offload, Then};
+use kvdb_commands::tracking::Tracking;
 use kvdb_commands::transaction::{self, Around, Queued, Unfinished};
 use kvdb_commands::{
     CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session,
@@ -164,7 +165,8 @@ fn run_window(
     let before = turn.consumed;
     for request in window.iter() {
         let (located, rounds) = (request.located, session.rounds());
-        let env = Env { located, client: session.id, keeps: session.keeps(), rounds, ..env };
+        let (keeps, touch) = (session.keeps(), !session.no_touch);
+        let env = Env { located, client: session.id, keeps, touch, rounds, ..env };
         let unread = input.len() - (turn.consumed - before);
         let args = request.args(input);
         if request.is_line(input) && http::is_request(args) {
@@ -174,7 +176,7 @@ fn run_window(
             return true;
         }
         let (gate, scripts) = (&mut turn.gate, Vec::new());
-        let mut run = Run { session, info, worker, env, unread, gate, began: None, scripts };
+        let mut run = Run { session, info, worker, env, unread, gate, began: None, scripts, before: None };
         match run.command(args) {
             Flow::Next => {}
             Flow::After(park) => turn.park = Some(park),
@@ -196,6 +198,7 @@ fn run_window(
 impl Around for Run<'_> {
     fn begin(&mut self) {
         self.scripts.clear();
+        self.set_back();
     }
 
     fn may_run(&mut self, queued: &Queued) -> CmdResult {
@@ -204,8 +207,17 @@ impl Around for Run<'_> {
         checked.map_err(Refused::error_in_exec)
     }
 
+    fn manners(&self) -> (bool, bool) {
+        (self.session.keeps(), !self.session.no_touch)
+    }
+
     fn session(&mut self, queued: &Queued, reply: &mut Reply<'_>) -> CmdResult {
         let Handler::Session(handler) = queued.spec.handler else { return Err(errors::NOT_IN_TRANSACTION) };
+        // Those that run behind a run do not touch what is set back.
+        if self.before.is_none() {
+            self.before =
+                Some(Before { tracking: self.session.tracking.clone(), no_touch: self.session.no_touch });
+        }
         let (node, seen) = (self.worker.node.clone(), self.seen());
         let mut cx = SessionCx {
             session: self.session,
@@ -254,6 +266,7 @@ impl Around for Run<'_> {
     }
 
     fn appended(&mut self, seq: u64) {
+        self.before = None;
         *self.gate = (*self.gate).max(seq);
         let seen = self.seen();
         for mut aftermath in self.scripts.drain(..) {
@@ -293,6 +306,14 @@ struct Run<'t> {
     began: Option<Instant>,
     /// What there is to tell of the scripts of that EXEC.
     scripts: Vec<Aftermath>,
+    /// What is set back if the commands that have been run in that EXEC come to nothing.
+    before: Option<Before>,
+}
+
+/// What commands about the connection change that are run among those on keys.
+struct Before {
+    tracking: Option<Box<Tracking>>,
+    no_touch: bool,
 }
 
 impl Run<'_> {
@@ -687,11 +708,23 @@ impl Run<'_> {
         };
         self.worker.out = out;
         self.worker.scratch = scratch;
+        self.set_back();
         self.serve_sleepers();
         if !self.worker.scratch.dead.is_empty() {
             self.bury_dead();
         }
         flow
+    }
+
+    /// Sets back what was set in a run of a transaction that has come to nothing.
+    fn set_back(&mut self) {
+        let Some(Before { tracking, no_touch }) = self.before.take() else { return };
+        if self.session.tracking != tracking {
+            kvdb_commands::Server::track(&*self.worker.node, self.session.id, tracking.as_deref());
+            self.session.tracking = tracking;
+        }
+        self.session.no_touch = no_touch;
+        self.info.mirror(self.session);
     }
 
     /// Runs a script or a function.

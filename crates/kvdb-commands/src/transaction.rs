@@ -5,10 +5,11 @@
 //! to the log as one batch. Nobody sees a part of it, neither another client nor a start after a crash, and no watched key
 //! can change once it has been looked at. A command that fails does not take back the others, as in Redis.
 //!
-//! Commands about the connection and the server touch no keys; they run when those before and behind them have. Some decide
-//! what becomes of commands behind them: what the user may do (AUTH, ACL SETUSER …), or which scripts there are and how they
-//! run (SCRIPT, FUNCTION, CONFIG, DEBUG). The commands behind are a run of their own then, and others may see what came
-//! before it. These are the only exceptions from the above.
+//! Commands about the connection and the server touch no keys; they run when those before and behind them have, but for
+//! those that say what is noted of what the commands behind them read (SELECT, CLIENT TRACKING and its like). Some decide what
+//! becomes of commands behind them: what the user may do (AUTH, ACL SETUSER …), or which scripts there are and how they run
+//! (SCRIPT, FUNCTION, CONFIG, DEBUG). The commands behind are a run of their own then, and others may see what came before
+//! it. These are the only exceptions from the above.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -110,7 +111,8 @@ pub enum Outcome {
 
 /// What a transaction needs of who runs it.
 pub trait Around {
-    /// A run begins, or begins again: what the scripts of a run that was not appended have left is to be forgotten.
+    /// A run begins, or begins again: what the scripts of a run that was not appended have left is to be forgotten, and what
+    /// commands about the connection in it have set is to be set back.
     fn begin(&mut self);
     /// Whether the user may still run a command.
     ///
@@ -122,6 +124,8 @@ pub trait Around {
     /// # Errors
     /// Those of the command.
     fn session(&mut self, queued: &Queued, reply: &mut Reply<'_>) -> CmdResult;
+    /// Whether what the client reads from here on is kept by it, and whether it counts as use of keys.
+    fn manners(&self) -> (bool, bool);
     /// Runs a script as a part of a run, in its database; tells whether it has called commands that write.
     ///
     /// # Errors
@@ -255,9 +259,16 @@ fn changes_scripts(queued: &Queued) -> bool {
     is_on_session(queued) && containers.contains(&container)
 }
 
-/// Whether a command is about the connection or the server, SELECT aside.
+/// Whether a command is about the connection or the server, and no matter for the run of commands on keys.
 fn is_on_session(queued: &Queued) -> bool {
-    matches!(queued.spec.handler, Handler::Session(_)) && queued.spec.name != "select"
+    matches!(queued.spec.handler, Handler::Session(_)) && !is_in_order(queued)
+}
+
+/// Whether a command about the connection has to run where it stands. None of them takes a latch.
+fn is_in_order(queued: &Queued) -> bool {
+    let of_client = ["tracking", "trackinginfo", "getredir", "caching", "no-touch"];
+    queued.spec.name == "select"
+        || (of_client.contains(&queued.spec.name) && acl::full_name(queued.spec).starts_with("client|"))
 }
 
 /// The latches that commands need beside those of their keys.
@@ -376,8 +387,8 @@ impl Run<'_> {
         }
     }
 
-    /// Runs commands: first, as one run, those that are not about the connection or the server, then the others. Where one
-    /// of them lacks something, none has run.
+    /// Runs commands: first, as one run, those that are not about the connection or the server, or have to run where they
+    /// stand, then the others. Where one of them lacks something, none has run.
     fn part<'g>(
         &mut self,
         queue: &[Queued],
@@ -420,6 +431,7 @@ impl Run<'_> {
             ended.push((failure, took(began, queued, around)));
         }
         self.db = cx.db();
+        (self.env.keeps, self.env.touch) = (cx.env().keeps, cx.env().touch);
         let seq = cx.commit().map_err(|refusal| CommandError::new(refusal.to_string()))?;
         self.depends_on = self.depends_on.max(seq);
         // Only now it is sure that they have run.
@@ -512,6 +524,12 @@ impl Run<'_> {
                 handler(&mut KeyspaceCx::within(self.store, cx), args, reply).map(drop)
             }
             Handler::Script => return around.script(queued, cx, reply),
+            Handler::Session(_) if queued.spec.name != "select" => {
+                let done = around.session(queued, reply);
+                let (keeps, touch) = around.manners();
+                cx.set_manners(keeps, touch);
+                done
+            }
             _ => selected(queued, self.store).map(|db| {
                 cx.select(db);
                 reply.ok();
@@ -575,6 +593,10 @@ mod tests {
         fn session(&mut self, _queued: &Queued, reply: &mut Reply<'_>) -> CmdResult {
             reply.ok();
             Ok(())
+        }
+
+        fn manners(&self) -> (bool, bool) {
+            (false, true)
         }
 
         fn script(

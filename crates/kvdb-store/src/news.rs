@@ -6,13 +6,14 @@
 //! changes. They are delivered when the latches have been given back, so that no key waits for those who listen, and
 //! before the run's end is reported, so that who sees its reply can count on them. What is delivered takes no latches.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::context::{Env, Scratch};
+use crate::context::{Change, Env, Scratch};
 use crate::events::Event;
 use crate::key::Place;
 use crate::store::{Guards, Store};
@@ -70,8 +71,10 @@ pub(crate) enum Told {
     Event(Event, u16, Box<[u8]>),
     /// A key was changed.
     Changed(Box<[u8]>),
-    /// A key was read by the client of the run.
-    Read(Place, Box<[u8]>),
+    /// A key was read by the client of the run, which had made so many changes by then.
+    Read(Place, Box<[u8]>, usize),
+    /// A key was read by the client of the run, and then changed by it.
+    Outdated(Box<[u8]>),
     /// A key was changed that these clients have read.
     Stale(Box<[u8]>, Readers),
     /// Databases were emptied or exchanged.
@@ -82,6 +85,23 @@ impl Told {
     #[cold]
     pub(crate) fn event(event: Event, db: u16, key: &[u8]) -> Self {
         Self::Event(event, db, key.into())
+    }
+}
+
+/// Finds out what a run has read and then changed.
+#[cold]
+pub(crate) fn outdate(told: &mut [Told], changed: &[Change]) {
+    if !told.iter().any(|told| matches!(told, Told::Read(..))) {
+        return;
+    }
+    let changes = changed.iter().enumerate().filter(|(_, change)| !change.quiet);
+    let last: HashMap<Place, usize> = changes.map(|(at, change)| (change.place, at)).collect();
+    for told in told {
+        if let Told::Read(place, key, before) = told
+            && last.get(place).is_some_and(|at| at >= before)
+        {
+            *told = Told::Outdated(std::mem::take(key));
+        }
     }
 }
 
@@ -131,7 +151,8 @@ impl Store {
     /// depends on it; its latches are given back here.
     #[cold]
     pub(crate) fn announce(&self, mut guards: Guards<'_>, scratch: &mut Scratch, env: &Env, seq: u64) {
-        let (mut news, mut changed, mut has_read) = (Vec::new(), Vec::new(), false);
+        let (mut news, mut changed, mut outdated, mut has_read) =
+            (Vec::new(), Vec::new(), BTreeSet::new(), false);
         for told in scratch.told.drain(..) {
             match told {
                 Told::Event(event, db, key) => news.push(News::Event { event, db, key, depends_on: seq }),
@@ -139,12 +160,25 @@ impl Store {
                 Told::Stale(key, readers) => news.push(News::Stale { key, readers, by: env.client }),
                 Told::Emptied => news.push(News::Emptied),
                 // After the changes: a run that changes a key and then reads it has read what is there now.
-                Told::Read(place, key) => {
+                Told::Read(place, key, _) => {
                     guards.shard_mut(place).readers.add(place, &key, env.client, &self.readers);
                     has_read = true;
                 }
+                Told::Outdated(key) => {
+                    outdated.insert(key);
+                }
             }
         }
+        for news in &news {
+            if let News::Stale { key, readers, .. } = news
+                && readers.contains(&env.client)
+            {
+                // It had read the key before, and is told of that.
+                outdated.remove(key);
+            }
+        }
+        let readers = || Readers::from_slice(&[env.client]);
+        news.extend(outdated.into_iter().map(|key| News::Stale { key, readers: readers(), by: env.client }));
         if !changed.is_empty() {
             changed.sort_unstable();
             changed.dedup();

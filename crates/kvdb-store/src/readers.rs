@@ -2,7 +2,8 @@
 //!
 //! A client that keeps what it reads is noted in the shard of every key that it reads, under the latches under which it
 //! read, so that no change can slip by. A run that changes such a key takes the readers out and tells them once
-//! ([`News::Stale`]); who reads again is noted again. As in Redis keys are meant by their names, in whatever database.
+//! ([`News::Stale`]); who reads again is noted again. Where it is the run itself that has read a key and then changed it,
+//! its client is told at once. As in Redis keys are meant by their names, in whatever database.
 //!
 //! There is a limit to the keys that are remembered. Above it, keys are taken out at random and their readers told as if
 //! the keys had been changed. Clients that are gone are not looked for: their numbers stay until the key is changed.
@@ -128,15 +129,15 @@ impl ReadCx<'_> {
     /// Notes that the client of the run has read a key and keeps what it read; counts when the run ends.
     pub fn note_read(&mut self, key: &[u8]) {
         let place = self.env.place(self.store, key);
-        self.scratch.told.push(Told::Read(place, key.into()));
+        self.scratch.told.push(Told::Read(place, key.into(), self.scratch.changed.len()));
     }
 }
 
 impl WriteCx<'_> {
-    /// As [`ReadCx::note_read`].
+    /// As [`ReadCx::note_read`]. What the run changes afterwards is told the client, too.
     pub fn note_read(&mut self, key: &[u8]) {
         let place = self.env.place(self.store, key);
-        self.scratch.told.push(Told::Read(place, key.into()));
+        self.scratch.told.push(Told::Read(place, key.into(), self.scratch.changed.len()));
     }
 }
 

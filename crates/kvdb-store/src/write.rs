@@ -12,6 +12,7 @@ use crate::emptying::Upheaval;
 use crate::entry::{BigString, Entry, INLINE_MAX, NewValue, ValueRef};
 use crate::events::Event;
 use crate::key::{Located, Place};
+use crate::news::outdate;
 use crate::object::{Object, canonical_int};
 use crate::pending::Pending;
 use crate::reach::Lack;
@@ -494,6 +495,11 @@ impl<'r> WriteCx<'r> {
         }
     }
 
+    /// Has the commands behind this one run for a client that keeps what they read, or not, and count as use, or not.
+    pub fn set_manners(&mut self, keeps: bool, touch: bool) {
+        (self.env.keeps, self.env.touch) = (keeps, touch);
+    }
+
     /// Whether the run has changed something.
     pub fn has_changes(&self) -> bool {
         !self.scratch.batch.is_empty()
@@ -559,6 +565,9 @@ impl<'r> WriteCx<'r> {
                     dead.add_generation(&prefix);
                 }
             }
+        }
+        if !told.is_empty() {
+            outdate(told, changed);
         }
         if let Some(upheaval) = self.upheaval.take() {
             self.settle(*upheaval, seq);

@@ -50,6 +50,8 @@ pub(super) struct ScriptHost<'h, 'r> {
     run: &'h Run,
     /// The command that runs it.
     command: Args<'h>,
+    /// The keys that it declared.
+    declared: &'h [&'h [u8]],
     /// After so long others are told that it is busy.
     busy_after: Duration,
     why: Option<Why>,
@@ -65,25 +67,43 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
         env: Env,
         cx: &'h mut WriteCx<'r>,
         reads_only: bool,
-        (run, command): (&'h Run, Args<'h>),
+        (run, command, declared): (&'h Run, Args<'h>, &'h [&'h [u8]]),
         aftermath: &'h mut Aftermath,
     ) -> Self {
         let busy_after = Duration::from_millis(node.hot.busy_millis.load(Ordering::Relaxed));
         let (why, has_read) = (None, false);
-        Self { node, session, env, cx, reads_only, run, command, busy_after, why, has_read, aftermath }
+        Self {
+            node,
+            session,
+            env,
+            cx,
+            reads_only,
+            run,
+            command,
+            declared,
+            busy_after,
+            why,
+            has_read,
+            aftermath,
+        }
     }
 
     /// Ends the script; why it comes to nothing, if it does.
-    pub(super) fn end(self, interrupted: bool, declared: &[&[u8]]) -> Option<Why> {
+    pub(super) fn end(mut self, interrupted: bool) -> Option<Why> {
         if self.run.is_busy.load(Ordering::Relaxed) {
             self.node.store.end_busy();
             self.node.script_ended.notify_waiters();
         }
-        // A client that keeps what a script replies keeps it for the keys that it declared, as in Redis.
-        if self.has_read && self.env.keeps {
-            declared.iter().for_each(|key| self.cx.note_read(key));
-        }
+        // What it has read last is as it has left it.
+        self.note_reads();
         self.why.filter(|_| interrupted)
+    }
+
+    /// A client that keeps what a script replies keeps it for the keys that it declared, as in Redis, if it has read.
+    fn note_reads(&mut self) {
+        if self.has_read && self.env.keeps {
+            self.declared.iter().for_each(|key| self.cx.note_read(key));
+        }
     }
 
     /// The command, and whether it takes so many arguments.
@@ -231,7 +251,9 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
         }
         let result = match spec.handler {
             Handler::Read(handler) => {
-                self.has_read = true;
+                if !std::mem::replace(&mut self.has_read, true) {
+                    self.note_reads();
+                }
                 self.cx.read(|cx| handler(cx, args, reply))
             }
             Handler::Write(handler) => handler(self.cx, args, reply),

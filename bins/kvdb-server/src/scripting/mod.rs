@@ -199,12 +199,13 @@ impl<'a> Call<'a> {
         let (db, mark) = (cx.db(), reply.len());
         aftermath.clear();
         let (declared, arguments) = self.words.split_at(self.count);
-        let mut host = ScriptHost::new(node, session, env, cx, self.reads_only, (running, args), aftermath);
+        let mut host =
+            ScriptHost::new(node, session, env, cx, self.reads_only, (running, args, declared), aftermath);
         let ending = with_vm(|vm| match &self.subject {
             Subject::Script(script) => vm.eval(&mut host, script, declared, arguments, reply),
             Subject::Function(function) => vm.call(&mut host, function, declared, arguments, reply),
         });
-        let why = host.end(ending == Ending::Interrupted, declared);
+        let why = host.end(ending == Ending::Interrupted);
         // What it has selected is its own.
         cx.select(db);
         aftermath.ended(spec, running.elapsed(), reply.since(mark));

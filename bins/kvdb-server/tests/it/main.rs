@@ -26,6 +26,7 @@ mod scripting;
 mod settings;
 mod sorting;
 mod tiering;
+mod tracking;
 mod transactions;
 mod use_tracking;
 mod waiting;

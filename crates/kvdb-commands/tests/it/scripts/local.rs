@@ -335,6 +335,10 @@ impl Around for Alone<'_> {
 
     fn begin(&mut self) {}
 
+    fn manners(&self) -> (bool, bool) {
+        (self.0.session.keeps(), !self.0.session.no_touch)
+    }
+
     fn script(
         &mut self,
         _queued: &Queued,
