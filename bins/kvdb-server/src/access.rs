@@ -86,14 +86,13 @@ pub fn close_for(clients: &Clients, registry: &Registry, changes: &[Change], cal
     }
 }
 
-fn connections_of(clients: &Clients, account: &Account) -> HashMap<u64, Arc<ClientInfo>> {
-    let user = String::from_utf8_lossy(account.name()).into_owned();
-    let filter = ClientFilter { user: Some(user), ..ClientFilter::default() };
+fn connections_of(clients: &Clients, account: &Arc<Account>) -> HashMap<u64, Arc<ClientInfo>> {
+    let filter = ClientFilter { user: Some(account.clone()), ..ClientFilter::default() };
     clients.matching(&filter, unix_millis()).into_iter().map(|client| (client.id, client)).collect()
 }
 
 /// Closes those that listen to what they may not any more.
-fn close_listeners(clients: &Clients, registry: &Registry, account: &Account, caller: u64) {
+fn close_listeners(clients: &Clients, registry: &Registry, account: &Arc<Account>, caller: u64) {
     if account.is_unrestricted() {
         return;
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{
 use std::task::Waker;
 
 use kvdb_commands::Session;
+use kvdb_commands::acl::Account;
 use kvdb_commands::server::{ClientFilter, ClientKind, ClientProperty};
 use kvdb_commands::tracking::{Mode, Tracking};
 use kvdb_pubsub::Kind;
@@ -25,7 +26,8 @@ struct Names {
     name: String,
     lib_name: String,
     lib_version: String,
-    user: String,
+    /// `default` where nothing was said.
+    user: Option<Arc<Account>>,
 }
 
 /// What others have sent to a connection and it has not taken yet.
@@ -202,7 +204,7 @@ impl ClientInfo {
             ClientProperty::Name(name) => self.names().lock().name = name,
             ClientProperty::LibName(name) => self.names().lock().lib_name = name,
             ClientProperty::LibVersion(version) => self.names().lock().lib_version = version,
-            ClientProperty::User(user) => self.names().lock().user = user,
+            ClientProperty::User(user) => self.names().lock().user = Some(user),
             ClientProperty::NoEvict(on) => self.set_flag(NO_EVICT, on),
             ClientProperty::NoTouch(on) => self.set_flag(NO_TOUCH, on),
             ClientProperty::Monitor(on) => self.set_flag(MONITOR, on),
@@ -236,8 +238,16 @@ impl ClientInfo {
     }
 
     fn user(&self) -> String {
-        let user = self.names.get().map_or_else(String::new, |names| names.lock().user.clone());
-        if user.is_empty() { "default".into() } else { user }
+        let user = self.names.get().and_then(|names| names.lock().user.clone());
+        user.map_or_else(|| "default".into(), |user| String::from_utf8_lossy(user.name()).into_owned())
+    }
+
+    /// Whether it is authenticated as this user.
+    fn belongs_to(&self, account: &Arc<Account>) -> bool {
+        match self.names.get().and_then(|names| names.lock().user.clone()) {
+            Some(own) => Arc::ptr_eq(&own, account),
+            None => account.name() == b"default",
+        }
     }
 
     /// When the connection last sent something, in Unix milliseconds.
@@ -316,7 +326,7 @@ impl ClientInfo {
             && filter.ids.as_ref().is_none_or(|ids| ids.contains(&self.id))
             && filter.addr.as_ref().is_none_or(|addr| **addr == *self.addr)
             && filter.laddr.as_ref().is_none_or(|laddr| **laddr == *self.laddr)
-            && filter.user.as_ref().is_none_or(|user| *user == self.user())
+            && filter.user.as_ref().is_none_or(|account| self.belongs_to(account))
             && filter.kind.is_none_or(|kind| kind == self.kind())
             && filter.not.is_none_or(|id| id != self.id)
             && filter.min_age_seconds.is_none_or(|age| now.saturating_sub(self.created) / 1000 >= age)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kvdb_pubsub::Registry;
 use kvdb_resp::{Args, Reply};
 
-use crate::acl::{Accounts, Change};
+use crate::acl::{Account, Accounts, Change};
 use crate::errors::CommandError;
 use crate::tracking::Tracking;
 
@@ -18,8 +18,8 @@ pub struct ClientFilter {
     pub addr: Option<String>,
     /// The server's address that it is connected to.
     pub laddr: Option<String>,
-    /// The user it is authenticated as.
-    pub user: Option<String>,
+    /// The user it is authenticated as: that account, and no other one that has or had its name.
+    pub user: Option<Arc<Account>>,
     /// Its kind.
     pub kind: Option<ClientKind>,
     /// Not this connection (SKIPME).
@@ -42,7 +42,7 @@ pub enum ClientKind {
 }
 
 /// A property of the connection that CLIENT changes and CLIENT LIST shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ClientProperty {
     /// Its name.
     Name(String),
@@ -55,7 +55,7 @@ pub enum ClientProperty {
     /// Whether its commands do not count as use of keys.
     NoTouch(bool),
     /// The user it is authenticated as.
-    User(String),
+    User(Arc<Account>),
     /// The database it has selected.
     Db(u16),
     /// The protocol it speaks, 2 or 3.

@@ -143,6 +143,27 @@ fn connections_end_with_their_user_and_listeners_with_their_rights() {
 }
 
 #[test]
+fn connections_end_with_their_own_user_and_not_with_one_whose_name_looks_the_same() {
+    let server = Setup::new().with("workers", "2").start();
+    let mut operator = server.client();
+    // Neither name is text, and shown they are the same.
+    let names = [&b"al\xfe"[..], b"al\xff"];
+    let mut clients = names.map(|name| {
+        assert_eq!(operator.run_args(&[&b"ACL"[..], b"SETUSER", name, b"on", b"nopass", b"+@all"]), ok());
+        let mut client = server.client();
+        assert_eq!(client.run_args(&[&b"AUTH"[..], name, b"x"]), ok());
+        client
+    });
+    assert_eq!(operator.run_args(&[&b"CLIENT"[..], b"KILL", b"USER", names[0]]), int(1));
+    assert_eq!(clients[0].rest(), "");
+    assert_eq!(clients[1].run("PING"), simple("PONG"));
+    assert_eq!(operator.run_args(&[&b"ACL"[..], b"DELUSER", names[0]]), int(1));
+    assert_eq!(clients[1].run("PING"), simple("PONG"));
+    assert_eq!(operator.run_args(&[&b"ACL"[..], b"DELUSER", names[1]]), int(1));
+    assert_eq!(clients[1].rest(), "");
+}
+
+#[test]
 fn the_log_tells_what_was_denied() {
     let server = Setup::new().start();
     let mut operator = server.client();

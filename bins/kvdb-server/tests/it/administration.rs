@@ -188,6 +188,31 @@ fn clients_are_listed_and_killed_whichever_worker_they_have() {
 }
 
 #[test]
+fn clients_are_told_apart_by_kind_address_and_age() {
+    let server = Setup::new().with("workers", "2").start();
+    let (mut operator, mut listener, mut other) = (server.client(), server.client(), server.client());
+    let (listening, plain) = (id(&mut listener), id(&mut other));
+    listener.run("SUBSCRIBE channel");
+    wait_until("who asked whether it was ready is gone", || operator.info("connected_clients") == "3");
+    let listed = text(&operator.run("CLIENT LIST TYPE pubsub"));
+    assert!(listed.starts_with(&format!("id={listening} ")) && listed.lines().count() == 1, "{listed}");
+    assert_eq!(text(&operator.run("CLIENT LIST TYPE normal")).lines().count(), 2);
+    assert_eq!(operator.run("CLIENT KILL TYPE pubsub MAXAGE 1000000"), int(0));
+    assert_eq!(operator.run("CLIENT KILL LADDR 127.0.0.2:1"), int(0));
+    assert_eq!(operator.run("CLIENT KILL TYPE pubsub"), int(1));
+    assert!(listener.rest().is_empty());
+    wait_until("a second has passed", || {
+        !text(&operator.run(&format!("CLIENT LIST ID {plain}"))).contains(" age=0 ")
+    });
+    assert_eq!(operator.run("CLIENT KILL MAXAGE 1"), int(1));
+    assert_eq!(other.rest(), "");
+    let mut last = server.client();
+    assert_eq!(last.run("PING"), simple("PONG"));
+    assert_eq!(operator.run(&format!("CLIENT KILL LADDR {}", server.addr())), int(1));
+    assert_eq!(last.rest(), "");
+}
+
+#[test]
 fn reset_puts_a_connection_back() {
     let server = Server::start();
     let mut client = server.client();

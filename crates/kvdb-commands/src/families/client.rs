@@ -261,8 +261,10 @@ fn kill_filter(cx: &SessionCx<'_>, args: Args<'_>) -> Result<ClientFilter, Comma
             b"type" => filter.kind = Some(kind(value)?),
             b"addr" => filter.addr = Some(text(value)),
             b"laddr" => filter.laddr = Some(text(value)),
-            b"user" if cx.server.accounts().find(value).is_none() => return Err(errors::no_such_user(value)),
-            b"user" => filter.user = Some(text(value)),
+            b"user" => {
+                let account = cx.server.accounts().find(value);
+                filter.user = Some(account.ok_or_else(|| errors::no_such_user(value))?);
+            }
             b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.not = Some(cx.session.id),
             b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.not = None,
             b"maxage" => {

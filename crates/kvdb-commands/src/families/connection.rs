@@ -114,8 +114,8 @@ fn log_in(cx: &mut SessionCx<'_>, command: &str, user: &[u8], password: &[u8]) -
         acl::note_failed_login(cx, command, user);
         return Err(errors::WRONG_PASS);
     };
-    (cx.session.account, cx.session.authenticated) = (account, true);
-    set(cx, ClientProperty::User(String::from_utf8_lossy(user).into_owned()));
+    (cx.session.account, cx.session.authenticated) = (account.clone(), true);
+    set(cx, ClientProperty::User(account));
     Ok(())
 }
 
@@ -216,7 +216,7 @@ fn reset(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
     cx.server.track(cx.session.id, None);
     for property in [
         ClientProperty::Name(String::new()),
-        ClientProperty::User("default".to_owned()),
+        ClientProperty::User(cx.session.account.clone()),
         ClientProperty::Db(0),
         ClientProperty::Protocol(2),
         ClientProperty::Monitor(false),

@@ -99,7 +99,7 @@ fn hello_needs_authentication_and_brings_it_along() {
         "the reply is in the protocol that was asked for"
     );
     assert!(client.session.authenticated && client.session.protocol == Protocol::Resp3);
-    let user = ClientProperty::User("default".to_owned());
+    let user = ClientProperty::User(client.session.account.clone());
     let name = ClientProperty::Name("me".to_owned());
     assert_eq!(client.calls(), [property(user), property(name), property(ClientProperty::Protocol(3))]);
     assert!(client.says("HELLO 2").starts_with("*14|"));
@@ -170,7 +170,7 @@ fn kill_filters_reach_the_server_as_one() {
         "ids: Some([4])",
         "addr: Some(\"10.0.0.1:5\")",
         "laddr: Some(\"10.0.0.2:6\")",
-        "user: Some(\"default\")",
+        "user: Some(Account(\"default\"))",
         "kind: Some(Normal)",
         "not: Some(7)",
         "min_age_seconds: Some(60)",
