@@ -174,7 +174,6 @@ impl Dispatch {
         let limit = self.node.hot.maxclients.load(Ordering::Relaxed);
         let counts = self.node.workers.iter().map(|w| w.connections.load(Ordering::Relaxed));
         if counts.clone().sum::<usize>() >= limit {
-            self.node.rejected.fetch_add(1, Ordering::Relaxed);
             return self.refuse(&client.socket, b"-ERR max number of clients reached\r\n");
         }
         let Some((least, _)) = counts.enumerate().min_by_key(|(_, n)| *n) else { return };
@@ -187,6 +186,7 @@ impl Dispatch {
     /// Tells a client why it is not served; whether it hears it does not matter.
     fn refuse(&self, socket: &Socket, why: &[u8]) {
         use std::io::Write;
+        self.node.rejected.fetch_add(1, Ordering::Relaxed);
         let _ = match socket {
             Socket::Tcp(s) => (&mut &*s).write(why),
             Socket::Unix(s) => (&mut &*s).write(why),

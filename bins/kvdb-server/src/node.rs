@@ -70,9 +70,9 @@ pub struct Node {
     pub latency: Latency,
     /// Connections that watch every command.
     pub monitors: AtomicUsize,
-    /// Connections accepted and refused since start.
+    /// Connections accepted since start.
     pub accepted: AtomicU64,
-    /// Connections refused since start, for want of room.
+    /// Connections refused since start, for want of room or of protection.
     pub rejected: AtomicU64,
     /// When the server was started.
     pub started: Instant,

@@ -1,6 +1,7 @@
 //! Values that are each valid, and together are not, or are not what was meant.
 
-use super::held::Held;
+use super::held::{Held, default_text};
+use super::table;
 use super::typed::{MemoryPolicy, Settings};
 use super::warning::{Concern, Warning};
 
@@ -31,6 +32,11 @@ pub(super) fn check(settings: &Settings, held: &Held) -> Result<Vec<Warning>, St
         let text = "appendonly no is taken as appendfsync no: a failure of the machine may lose acknowledged writes. \
                     Remove the line to have each write on disk before its reply";
         warn(Concern::Durability, "appendonly", text.to_owned());
+    }
+    if table::find("save").is_some_and(|save| held.text("save") != default_text(save)) {
+        let text = "save has no effect: KVDB writes its data as it comes, with a schedule and without one; appendfsync says \
+                    when it is safe";
+        warn(Concern::Compatibility, "save", text.to_owned());
     }
     if settings.maxmemory.is_none() && settings.maxmemory_policy != MemoryPolicy::Tiered {
         let text = format!(

@@ -77,6 +77,11 @@ fn protected_mode_turns_away_clients_of_other_machines() {
     };
     assert!(failed.starts_with("-DENIED KVDB is running in protected mode"), "{failed}");
     assert!(failed.ends_with("\r\n") && failed.matches('\n').count() == 1, "{failed}");
+    let setup = Setup::new();
+    let socket = setup.home().join("socket");
+    let server = setup.on(&host).with("unixsocket", &socket.to_string_lossy()).ready_at_the_prompt();
+    assert!(server.stranger().rest().starts_with("-DENIED "));
+    assert_eq!(Client::unix(&socket).info("rejected_connections"), "1");
     for setup in
         [Setup::new().on(&host).with("protected-mode", "no"), Setup::new().on(&host).with_password("pw")]
     {

@@ -85,6 +85,22 @@ fn each_setting_without_an_effect_is_warned_about_once() {
 }
 
 #[test]
+fn a_schedule_of_dumps_is_warned_about_once() {
+    for (schedule, is_warned) in
+        [("900 1\nsave 300 10", true), ("\"\"", true), ("3600 1 300 100 60 10000", false)]
+    {
+        let (_files, process) = with_file(&format!("save {schedule}\n"));
+        let (_, warnings) = process.serves();
+        let expected = if is_warned { &["save"][..] } else { &[] };
+        assert_eq!(about(&warnings, Concern::Compatibility), expected, "{schedule}");
+        assert!(
+            warnings.iter().all(|warning| warning.text.starts_with("save has no effect: ")),
+            "{schedule}"
+        );
+    }
+}
+
+#[test]
 fn appendonly_no_is_appendfsync_no() {
     use kvdb_server::settings::Fsync;
     let fsync = |config: &str| {
