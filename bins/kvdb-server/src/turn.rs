@@ -627,11 +627,13 @@ impl Run<'_> {
     /// Queues a command of a transaction.
     fn queue(&mut self, index: usize, spec: &'static CommandSpec, args: Args<'_>) -> Flow {
         let Some(transaction) = &mut self.session.transaction else { return Flow::Next };
+        // They wait as what has not been run does, and are limited as that is.
+        let limit = self.worker.node.hot.query_buffer.load(Ordering::Relaxed);
         let queued = if spec.flags.has(Flags::NO_MULTI) {
             transaction.break_it();
             Err(errors::NOT_IN_TRANSACTION)
         } else {
-            transaction.push(Queued { index, spec, args: OwnedArgs::from(args) })
+            transaction.push(Queued { index, spec, args: OwnedArgs::from(args) }, limit)
         };
         match queued {
             Ok(()) => {

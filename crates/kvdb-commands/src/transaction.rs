@@ -27,8 +27,6 @@ use crate::families::generic::in_other_database;
 use crate::keyspace_cx::KeyspaceCx;
 use crate::spec::{CommandSpec, Flags, Handler};
 
-/// Bytes of arguments that a transaction may queue.
-const MAX_QUEUED_BYTES: usize = 1 << 30;
 /// Keys that are loaded before the transaction is tried again.
 const LOADS_AT_A_TIME: usize = 256;
 
@@ -52,15 +50,19 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Adds a command.
+    /// Adds a command, where no more than `max_bytes` of them may be queued.
     ///
     /// # Errors
     /// When more is queued than may be; the transaction is broken then.
-    pub fn push(&mut self, queued: Queued) -> CmdResult {
+    pub fn push(&mut self, queued: Queued, max_bytes: usize) -> CmdResult {
+        if self.broken {
+            // It will not run.
+            return Ok(());
+        }
         self.bytes += queued.args.as_args().iter().map(<[u8]>::len).sum::<usize>() + size_of::<Queued>();
-        if self.bytes > MAX_QUEUED_BYTES {
+        if self.bytes > max_bytes {
             self.broken = true;
-            self.queue = Vec::new();
+            (self.queue, self.bytes) = (Vec::new(), 0);
             return Err(errors::TRANSACTION_TOO_LARGE);
         }
         self.queue.push(queued);
@@ -628,7 +630,7 @@ mod tests {
         for command in commands {
             let args: OwnedArgs = command.split(' ').collect();
             let (index, spec) = crate::table::find(args.as_args().name()).expect("the command is there");
-            transaction.push(Queued { index, spec, args }).expect("there is room for it");
+            transaction.push(Queued { index, spec, args }, 1 << 20).expect("there is room for it");
         }
         let (mut out, mut scratch, mut env) = (Vec::new(), Scratch::default(), Env::at(1));
         env.limits.max_reply_bytes = room;

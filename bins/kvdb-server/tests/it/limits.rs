@@ -113,6 +113,53 @@ fn a_request_beyond_the_query_buffer_ends_its_connection() {
 }
 
 #[test]
+fn a_transaction_cannot_queue_more_than_a_query_buffer_holds() {
+    let server = Setup::new().with("client-query-buffer-limit", "1mb").start();
+    let mut client = server.client();
+    let large = |key: &str| format!("SET {key} {}", "v".repeat(400_000));
+    let too_large = error("ERR the queued commands exceed the maximum allowed size of a transaction");
+    let broken = error("EXECABORT Transaction discarded because of previous errors.");
+    assert_eq!(client.run("MULTI"), ok());
+    for key in ["a", "b"] {
+        assert_eq!(client.run(&large(key)), simple("QUEUED"));
+    }
+    assert_eq!(client.run(&large("c")), too_large);
+    assert_eq!(client.run("SET d 1"), simple("QUEUED"));
+    assert_eq!(client.run("EXEC"), broken);
+    assert_eq!(client.run("DBSIZE"), int(0));
+    // Many small commands are no less.
+    assert_eq!(client.run("MULTI"), ok());
+    let replies = client.pipeline(&vec!["INCR n"; 50_000]);
+    assert_eq!(
+        (&replies[0], replies.iter().filter(|reply| **reply == too_large).count()),
+        (&simple("QUEUED"), 1)
+    );
+    assert_eq!(client.run("EXEC"), broken);
+    assert_eq!(client.pipeline(&["MULTI", "INCR n", "EXEC"])[2], Value::Array(vec![int(1)]));
+}
+
+#[test]
+fn a_key_is_a_mebibyte_long_at_the_most() {
+    let server = Server::start();
+    let mut client = server.client();
+    let (longest, longer) = ("k".repeat(1 << 20), "k".repeat((1 << 20) + 1));
+    let too_long = error("ERR the key exceeds the maximum allowed size of 1048576 bytes");
+    assert_eq!(client.run(&format!("SET {longest} v")), ok());
+    assert_eq!(client.run(&format!("GET {longest}")), bulk("v"));
+    for command in
+        ["GET {}", "SET {} v", "DEL a {}", "RPUSH {} e", "RENAME {} a", "EVAL return(1) 1 {}", "BLPOP {} 0"]
+    {
+        assert_eq!(client.run(&command.replace("{}", &longer)), too_long, "{command}");
+    }
+    let script = "EVAL return(redis.pcall('set',ARGV[1],1)) 0 ";
+    assert_eq!(client.run(&format!("{script}{longer}")), too_long);
+    let set = format!("SET {longer} v");
+    assert_eq!(client.pipeline(&["MULTI", "SET a 1", &set, "EXEC"])[3], too_long);
+    assert_eq!(client.run("DBSIZE"), int(1));
+    assert_eq!(server.restart().client().run(&format!("GET {longest}")), bulk("v"));
+}
+
+#[test]
 fn a_client_that_does_not_read_is_closed_at_the_output_limit() {
     let server = Setup::new().with("client-output-buffer-limit", "normal 8mb 0 0").start();
     let mut other = server.client();

@@ -58,7 +58,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "client-query-buffer-limit",
         Kind::Memory { min: 1 << 20, max: i64::MAX as u64 },
         "1gb",
-        "The input a client may send before a command is complete.",
+        "The input a client may send before a command is complete, and what it may queue in a transaction.",
     ),
     Setting::new(
         "client-output-buffer-limit",
