@@ -110,6 +110,9 @@ impl Server {
         // Listening comes first: a port that is taken should be told before a large log is replayed.
         let listeners = Listeners::bind(&settings)?;
         let random = random_bytes().map_err(|e| format!("cannot read random bytes from the system: {e}"))?;
+        for concern in crate::directory::concerns(&settings.dir) {
+            warn!("dir: {concern}");
+        }
         let (store, rows) = open(&settings, random[0])?;
         store.set_layout(layout(&config));
         store.set_pastime(crate::attendant::attend);

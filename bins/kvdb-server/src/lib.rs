@@ -29,6 +29,7 @@ pub mod clients;
 pub mod clock;
 pub mod connection;
 pub mod descriptors;
+pub mod directory;
 pub mod gate;
 pub mod herald;
 pub mod host;

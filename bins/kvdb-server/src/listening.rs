@@ -5,6 +5,8 @@
 //! had when the other has been given up. Then that one is taken again if the change fails all the same. A listener
 //! whose address stays is not touched, and clients that are connected never are.
 
+mod holder;
+
 use std::io;
 use std::net::TcpListener as RawListener;
 use std::sync::{Arc, Weak, mpsc};
@@ -93,8 +95,11 @@ fn endpoints(settings: &Settings) -> impl Iterator<Item = (Endpoint, bool)> + '_
 /// # Errors
 /// A sentence for the operator that names the address.
 pub fn bind(settings: &Settings) -> Result<Vec<Bound>, String> {
-    let bound = bind_all(settings, &[])
-        .map_err(|(at, error)| format!("cannot listen on {} port {}: {error}", at.host, at.port))?;
+    let bound = bind_all(settings, &[]).map_err(|(at, error)| {
+        let taken = (error.kind() == io::ErrorKind::AddrInUse).then(|| holder::of(at.port)).flatten();
+        let by = taken.map_or_else(String::new, |holder| format!(", by {holder}"));
+        format!("cannot listen on {} port {}: {error}{by}", at.host, at.port)
+    })?;
     if bound.is_empty() && endpoints(settings).next().is_some() {
         return Err("none of the addresses in 'bind' can be listened on".into());
     }

@@ -62,6 +62,12 @@ pub(crate) fn check_file_header(bytes: &[u8], kind: FileKind) -> Result<u8, &'st
         return Err("the file is of another kind than its name says");
     }
     let format = header[9];
+    if format > kind.newest() {
+        return Err(
+            "the file has a format that this version does not know; open it with the version that wrote it, or a \
+                    newer one",
+        );
+    }
     if !(1..=kind.newest()).contains(&format) || header != header_of(kind, format) {
         return Err("the file has a format or flags that this version does not know");
     }

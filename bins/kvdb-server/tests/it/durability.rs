@@ -200,6 +200,8 @@ fn a_port_has_one_server_at_a_time() {
     let failed = Setup::new().at(port).fail();
     assert_eq!(failed.status.code(), Some(1));
     assert!(failed.log.contains(&format!("cannot listen on 127.0.0.1 port {port}")), "{}", failed.log);
+    let holder = format!("by process {} (kvdb-server)", server.pid());
+    assert!(failed.log.contains(&holder), "{holder}: {}", failed.log);
 }
 
 #[test]

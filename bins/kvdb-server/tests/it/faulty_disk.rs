@@ -10,13 +10,13 @@ use rustix::process::Signal;
 use crate::harness::{Client, Server, Setup, bulk, is_root, ok, skipped, wait_until};
 
 /// A small file system of its own, in memory; gone when dropped.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     at: PathBuf,
 }
 
 impl SmallDisk {
     /// `None`, with the reason printed, where this process may not mount.
-    fn mount(at: &Path, size: &str) -> Option<Self> {
+    pub(crate) fn mount(at: &Path, size: &str) -> Option<Self> {
         if !is_root() {
             skipped("only root may mount a small file system");
             return None;
@@ -34,7 +34,11 @@ impl SmallDisk {
     }
 
     fn resize(&self, size: &str) {
-        let option = format!("remount,size={size}");
+        self.remount(&format!("size={size}"));
+    }
+
+    pub(crate) fn remount(&self, option: &str) {
+        let option = format!("remount,{option}");
         let status =
             Command::new("mount").args(["-o", &option]).arg(&self.at).status().expect("mount is there");
         assert!(status.success());

@@ -8,6 +8,7 @@ mod blocking;
 mod busy_scripts;
 mod client_memory;
 mod concurrency;
+mod directories;
 mod durability;
 mod error_texts;
 mod eviction;
