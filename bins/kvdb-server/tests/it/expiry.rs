@@ -2,7 +2,7 @@
 
 use kvdb_resp::Value;
 
-use crate::harness::{Client, Setup, bulk, int, nil, ok, wait_until};
+use crate::harness::{Client, Server, Setup, bulk, int, nil, ok, text, wait_until};
 
 #[test]
 fn keys_go_when_their_time_has_come_though_nobody_asks_for_them() {
@@ -21,6 +21,58 @@ fn keys_go_when_their_time_has_come_though_nobody_asks_for_them() {
     assert_eq!(client.info("db0").split(',').next(), Some("keys=2"));
     let server = server.restart();
     assert_eq!(server.client().run("DBSIZE"), int(2));
+}
+
+/// A client that hears of every key that expires in the first database, and of what is published on `done`.
+fn listener(server: &Server) -> Client {
+    let mut listener = server.client();
+    listener.send("SUBSCRIBE __keyevent@0__:expired done");
+    (0..2).for_each(|_| drop(listener.reply()));
+    listener
+}
+
+/// What the next message says, and on which channel.
+#[track_caller]
+fn heard(listener: &mut Client) -> (String, String) {
+    match listener.reply() {
+        Value::Array(message) => match &message[..] {
+            [_, channel, payload] => (text(channel), text(payload)),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_finds_a_key_dead_is_not_ahead_of_those_who_listen() {
+    let server = Setup::new().with("workers", "2").with("notify-keyspace-events", "Ex").start();
+    let (mut listener, mut reader) = (listener(&server), server.client());
+    for round in 0..20 {
+        let key = format!("hot:{round}");
+        assert_eq!(reader.run(&format!("SET {key} v PX 10")), ok());
+        while reader.run(&format!("GET {key}")) != nil() {}
+        reader.run(&format!("PUBLISH done {key}"));
+        assert_eq!(heard(&mut listener), ("__keyevent@0__:expired".into(), key.clone()));
+        assert_eq!(heard(&mut listener), ("done".into(), key));
+    }
+}
+
+#[test]
+fn those_who_listen_hear_of_a_dead_key_before_the_next_ones_die() {
+    let server = Setup::new().with("appendfsync", "everysec").with("notify-keyspace-events", "Ex").start();
+    let (mut listener, mut client) = (listener(&server), server.client());
+    // Nobody asks for them. What is late by more than a second is out of order.
+    let of_wave =
+        |wave: usize| (0..100).map(move |i| format!("SET wave:{wave}:{i} v PX {}", 300 + 1_000 * wave));
+    let commands: Vec<String> = (0..3).flat_map(of_wave).collect();
+    assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    for wave in 0..3 {
+        let mut keys: Vec<String> = (0..100).map(|_| heard(&mut listener).1).collect();
+        keys.sort();
+        keys.dedup();
+        let expected = format!("wave:{wave}:");
+        assert!(keys.len() == 100 && keys.iter().all(|key| key.starts_with(&expected)), "{keys:?}");
+    }
 }
 
 #[test]

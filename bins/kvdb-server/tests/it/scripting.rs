@@ -254,6 +254,29 @@ fn library(name: &str, function: &str) -> String {
 }
 
 #[test]
+fn a_library_that_was_acknowledged_outlives_a_crash() {
+    let setup = Setup::new();
+    let server = setup.start();
+    let mut client = server.client();
+    let code = |name: &str, result: u8| {
+        format!("#!lua name={name}\nredis.register_function('{name}_f', function() return {result} end)")
+    };
+    for (name, result) in [("kept", 1), ("gone", 2)] {
+        assert_eq!(client.run_args(&["FUNCTION", "LOAD", &code(name, result)]), bulk(name));
+    }
+    assert_eq!(client.run_args(&["FUNCTION", "LOAD", "REPLACE", &code("kept", 3)]), bulk("kept"));
+    assert_eq!(client.run("FUNCTION DELETE gone"), ok());
+    server.crash();
+    let server = setup.start();
+    let mut client = server.client();
+    assert_eq!(client.run("FCALL kept_f 0"), int(3));
+    assert_eq!(client.run("FCALL gone_f 0"), error("ERR Function not found"));
+    assert_eq!(client.run("FUNCTION FLUSH"), ok());
+    server.crash();
+    assert_eq!(setup.start().client().run("FUNCTION LIST"), Value::Array(vec![]));
+}
+
+#[test]
 fn libraries_go_from_server_to_server() {
     let (from, to) = (Setup::new().start(), Setup::new().start());
     let (mut from, mut client) = (from.client(), to.client());
