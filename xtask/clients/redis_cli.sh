@@ -61,6 +61,7 @@ cli --latency | grep -qE '^[0-9]+ [0-9]+ [0-9.]+ [0-9]+$'
 { timeout 2 script -qfc "redis-cli -p $KVDB_PORT --stat -i 0.05" /dev/null || true; } | head -n 4 | grep -qE '^[0-9]+ .*[0-9]+ \(\+'
 # From this redis-cli takes its hints and its help.
 says "KEEPTTL" command docs set
+says "replaced_by" command docs getset
 says "db0:keys=" info keyspace
 cli command count | grep -qE '^[1-9][0-9]+$'
 is OK flushall

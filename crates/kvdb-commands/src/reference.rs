@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::families::command::{categories, flag_names};
+use crate::families::command::{categories, deprecation, flag_names};
 use crate::spec::{CommandSpec, Group, KeyPlace};
 use crate::table;
 
@@ -96,6 +96,11 @@ fn describe(page: &mut String, container: Option<&CommandSpec>, spec: &CommandSp
     add(page, format_args!("```text\n{name}{arguments}\n```\n\n"));
     let complexity = spec.complexity.replace('*', "\\*");
     add(page, format_args!("Arity {} · since {} · {complexity}\n\n", spec.arity, spec.since));
+    let full_name =
+        container.map_or_else(String::new, |container| format!("{}|", container.name)) + spec.name;
+    if let Some((since, instead)) = deprecation(&full_name) {
+        add(page, format_args!("Deprecated since {since} in favour of {instead}.\n\n"));
+    }
     let flags = [flag_names(spec), categories(spec)].concat();
     add(page, format_args!("{}\n", flags.join(" ")));
     for keys in spec.keys {

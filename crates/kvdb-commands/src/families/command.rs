@@ -1,5 +1,6 @@
 //! COMMAND: the table of commands, as clients read it.
 
+mod deprecated;
 mod docs;
 mod info;
 mod keys;
@@ -14,6 +15,7 @@ use crate::spec::{CommandSpec, Flags, Group, Handler};
 use crate::table;
 use crate::values::glob::{Case, matches};
 
+pub(crate) use deprecated::deprecation;
 pub use info::{categories, flag_names};
 pub(crate) use keys::flags_of_this_call;
 

@@ -2,6 +2,7 @@
 
 use kvdb_resp::{Args, Reply};
 
+use super::deprecated::{deprecation, is_internal};
 use super::info::write_names;
 use super::{Named, all};
 use crate::errors::CmdResult;
@@ -27,8 +28,14 @@ fn write(reply: &mut Reply<'_>, command: Named) {
     let spec = command.spec;
     let arguments = syntax::parse(spec.syntax).expect("a test parses the syntax of every row");
     let subcommands = command.subcommands();
-    reply.bulk(command.full_name().as_bytes());
-    reply.map(4 + usize::from(!arguments.is_empty()) + usize::from(subcommands.len() > 0));
+    let name = command.full_name();
+    let deprecation = deprecation(&name);
+    let flags = [(deprecation.is_some(), "deprecated"), (is_internal(&name), "syscmd")];
+    let flags: Vec<&str> = flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect();
+    reply.bulk(name.as_bytes());
+    let optional = [!flags.is_empty(), !arguments.is_empty(), subcommands.len() > 0];
+    let optional = optional.into_iter().filter(|is_there| *is_there).count();
+    reply.map(4 + optional + if deprecation.is_some() { 2 } else { 0 });
     let about = [
         ("summary", spec.summary),
         ("since", spec.since),
@@ -38,6 +45,16 @@ fn write(reply: &mut Reply<'_>, command: Named) {
     for (name, text) in about {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
+    }
+    if !flags.is_empty() {
+        reply.bulk(b"doc_flags");
+        write_names(reply, &flags);
+    }
+    if let Some((since, instead)) = deprecation {
+        for (name, text) in [("deprecated_since", since), ("replaced_by", instead)] {
+            reply.bulk(name.as_bytes());
+            reply.bulk(text.as_bytes());
+        }
     }
     if !arguments.is_empty() {
         let mut keys = KeyNumbers { next: 0, known: spec.keys.len() };
