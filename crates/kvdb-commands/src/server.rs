@@ -204,4 +204,6 @@ pub enum MemoryFigure {
     Integer(i64),
     /// A ratio or percentage.
     Double(f64),
+    /// Numbers of bytes or things with names of their own.
+    Parts(Vec<(&'static str, i64)>),
 }

@@ -122,9 +122,15 @@ impl DbShard {
 
     /// Bytes of memory of the tables and of the expiry index, beside [`Self::bytes`].
     fn overhead_bytes(&self) -> usize {
-        let Some(resident) = &self.resident else { return 0 };
+        let (tables, expiry) = self.overhead();
+        tables + expiry
+    }
+
+    /// The two parts of it.
+    pub fn overhead(&self) -> (usize, usize) {
+        let Some(resident) = &self.resident else { return (0, 0) };
         let tables: usize = resident.tables.iter().map(SlotTable::memory_bytes).sum();
-        tables + size_of::<Resident>() + resident.expiry.memory_bytes()
+        (tables + size_of::<Resident>(), resident.expiry.memory_bytes())
     }
 
     /// Some tokens of the expiry index, from a random one on: index of the table and tag of an entry that may be gone.

@@ -490,6 +490,12 @@ impl Store {
         bytes + tables
     }
 
+    /// Bytes of the tables that find the resident keys of a database, and of the index of their deadlines.
+    pub fn overhead(&self, db: u16) -> (usize, usize) {
+        let of_shards = (0..SHARDS).map(|index| self.shard(index).db(db).overhead());
+        of_shards.fold((0, 0), |(tables, expiry), (more, theirs)| (tables + more, expiry + theirs))
+    }
+
     /// Ends the I/O threads; loads that are queued are finished first. The database and the log are the caller's.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);

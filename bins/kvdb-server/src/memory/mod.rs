@@ -111,18 +111,42 @@ pub fn stats(node: &Node) -> Vec<(String, MemoryFigure)> {
     // Whoever asks wants to see the write before.
     node.store.census();
     let usage = Usage::of(node, &node.rows.stats());
-    let keys = (0..node.store.databases()).map(|db| node.store.counts(db).keys).sum();
-    figures(&usage, peak(node, usage.total()), keys, ResidentSet::now())
+    let databases = (0..node.store.databases()).map(|db| (db, node.store.counts(db).keys));
+    let databases: Vec<Database> = databases
+        .filter(|&(_, keys)| keys > 0)
+        .map(|(number, keys)| Database { number, keys, overhead: node.store.overhead(number) })
+        .collect();
+    figures(&usage, peak(node, usage.total()), &databases, ResidentSet::now())
 }
 
-fn figures(usage: &Usage, peak: usize, keys: u64, resident: ResidentSet) -> Vec<(String, MemoryFigure)> {
+/// A database with keys.
+struct Database {
+    number: u16,
+    keys: u64,
+    /// Bytes of the tables that find keys, and of the index of deadlines.
+    overhead: (usize, usize),
+}
+
+fn figures(
+    usage: &Usage,
+    peak: usize,
+    databases: &[Database],
+    resident: ResidentSet,
+) -> Vec<(String, MemoryFigure)> {
+    let keys = databases.iter().map(|database| database.keys).sum::<u64>();
     let int = |n: usize| MemoryFigure::Integer(i64::try_from(n).unwrap_or(i64::MAX));
     let beyond = |a: usize, b: usize| MemoryFigure::Integer(a as i64 - b as i64);
     let double = MemoryFigure::Double;
     let used = usage.total();
     let allocated = resident.allocated();
     let each = ((used - usage.startup()) as u64).checked_div(keys).unwrap_or(0);
-    [
+    let of_database = |database: &Database| {
+        let part = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let (tables, expiry) = (part(database.overhead.0), part(database.overhead.1));
+        let parts = vec![("overhead.hashtable.main", tables), ("overhead.hashtable.expires", expiry)];
+        (format!("db.{}", database.number), MemoryFigure::Parts(parts))
+    };
+    let before = [
         ("peak.allocated", int(peak)),
         ("total.allocated", int(used)),
         ("startup.allocated", int(usage.startup())),
@@ -133,6 +157,8 @@ fn figures(usage: &Usage, peak: usize, keys: u64, resident: ResidentSet) -> Vec<
         ("aof.buffer", int(0)),
         ("lua.caches", int(0)),
         ("functions.caches", int(0)),
+    ];
+    let behind = [
         ("overhead.total", int(usage.overhead())),
         ("keys.count", int(usize::try_from(keys).unwrap_or(usize::MAX))),
         ("keys.bytes-per-key", int(usize::try_from(each).unwrap_or(usize::MAX))),
@@ -154,9 +180,10 @@ fn figures(usage: &Usage, peak: usize, keys: u64, resident: ResidentSet) -> Vec<
         ("table-indexes.bytes", int(usage.table_indexes)),
         ("block-cache.bytes", int(usage.block_cache)),
         ("workers.bytes", int(usage.workers)),
-    ]
-    .map(|(name, figure)| (name.to_owned(), figure))
-    .into()
+    ];
+    let named = |(name, figure): (&str, MemoryFigure)| (name.to_owned(), figure);
+    let before = before.into_iter().map(named).chain(databases.iter().map(of_database));
+    before.chain(behind.into_iter().map(named)).collect()
 }
 
 #[cfg(test)]
@@ -178,14 +205,21 @@ mod tests {
 
     #[test]
     fn no_figure_divides_by_nothing() {
-        let empty = figures(&Usage::default(), 0, 0, ResidentSet::default());
+        let empty = figures(&Usage::default(), 0, &[], ResidentSet::default());
         for (name, figure) in &empty {
             assert!(!matches!(figure, MemoryFigure::Double(x) if !x.is_finite()), "{name} is {figure:?}");
         }
-        let full = figures(&USAGE, 2000, 10, ResidentSet { bytes: 4000, of_files: 1000 });
+        let databases = [(0, 7, (70, 0)), (3, 3, (30, 5))].map(|(number, keys, overhead)| Database {
+            number,
+            keys,
+            overhead,
+        });
+        let full = figures(&USAGE, 2000, &databases, ResidentSet { bytes: 4000, of_files: 1000 });
         let figure =
             |wanted: &str| full.iter().find(|(name, _)| name == wanted).map(|(_, figure)| figure.clone());
         assert_eq!(figure("keys.bytes-per-key"), Some(MemoryFigure::Integer(98)));
+        let parts = vec![("overhead.hashtable.main", 30), ("overhead.hashtable.expires", 5)];
+        assert_eq!(figure("db.3"), Some(MemoryFigure::Parts(parts)));
         assert_eq!(figure("peak.percentage"), Some(MemoryFigure::Double(50.0)));
         assert_eq!(figure("fragmentation"), Some(MemoryFigure::Double(4.0)));
         assert_eq!(figure("allocator-fragmentation.bytes"), Some(MemoryFigure::Integer(2000)));

@@ -91,3 +91,26 @@ fn the_time_that_keys_have_left_is_told_and_the_time_that_their_end_takes() {
         client.info("expire_cycle_cpu_milliseconds") != "0"
     });
 }
+
+#[test]
+fn memory_stats_tells_what_each_database_takes_to_find_its_keys() {
+    let server = Server::start();
+    let mut client = server.client();
+    let commands = ["SET a 1", "SET b 1 EX 1000", "SELECT 3", "SET c 1", "SELECT 0"];
+    assert!(client.pipeline(&commands).iter().all(|reply| *reply == ok()));
+    let reply = client.run("MEMORY STATS");
+    let figures = reply.as_elements().expect("names and figures");
+    let of_database = |db: &str| -> Option<Vec<Value>> {
+        let at = figures.iter().position(|name| *name == bulk(db))?;
+        Some(figures[at + 1].as_elements().expect("two parts with names").to_vec())
+    };
+    let [main, tables, expires, index] = &of_database("db.0").expect("it has keys")[..] else {
+        panic!("there are two parts");
+    };
+    assert_eq!((main, expires), (&bulk("overhead.hashtable.main"), &bulk("overhead.hashtable.expires")));
+    for bytes in [tables, index] {
+        assert!(bytes.as_integer().is_some_and(|bytes| bytes > 0), "{bytes:?}");
+    }
+    assert_eq!(of_database("db.3").expect("it has a key")[3], int(0), "no key of it has a deadline");
+    assert_eq!(of_database("db.1"), None);
+}

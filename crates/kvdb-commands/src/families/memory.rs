@@ -101,6 +101,13 @@ fn stats(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> CmdR
         match figure {
             MemoryFigure::Integer(n) => reply.integer(n),
             MemoryFigure::Double(x) => reply.double(x),
+            MemoryFigure::Parts(parts) => {
+                reply.map(parts.len());
+                for (name, n) in parts {
+                    reply.bulk(name.as_bytes());
+                    reply.integer(n);
+                }
+            }
         }
     }
     Ok(())
@@ -112,6 +119,7 @@ fn doctor(cx: &mut SessionCx<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Cmd
         figures.iter().find(|(name, _)| name == wanted).map_or(0.0, |(_, figure)| match *figure {
             MemoryFigure::Integer(n) => n as f64,
             MemoryFigure::Double(x) => x,
+            MemoryFigure::Parts(_) => 0.0,
         })
     };
     let findings = diagnose(figure("total.allocated"), figure("peak.allocated"), figure("fragmentation"));
