@@ -57,12 +57,15 @@ impl ShardSleepers {
 
     /// Notes that databases have other keys; adds the places in them for which somebody waits to `places`.
     pub(crate) fn note_changes(&mut self, dbs: &[u16], places: &mut Vec<(u16, Place)>) {
+        let from = places.len();
         for (&(db, place), waiting) in &mut self.0 {
             if dbs.contains(&db) {
                 waiting.changes += 1;
                 places.push((db, place));
             }
         }
+        // Who is served first must not depend on the order of the map.
+        places[from..].sort_unstable();
     }
 
     /// Whether somebody waits for a key at a place, and has not tried again since it was changed.

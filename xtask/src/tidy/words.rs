@@ -54,6 +54,13 @@ const BANS: &[Ban] = &[
         except: &[],
     },
     Ban {
+        words: &["HashMap", "HashSet", "RandomState"],
+        crates: Crates::LibrariesBut(&["kvdb-client"]),
+        reason: "its order is drawn anew in every process; use a BTreeMap or hashbrown's tables with a given hash, or say \
+                 here why no order shows",
+        except: LOOKED_UP,
+    },
+    Ban {
         words: &["std::fs", "std::thread", "std::process", "std::env"],
         crates: Crates::Only(&[
             "kvdb-resp",
@@ -66,6 +73,36 @@ const BANS: &[Ban] = &[
         reason: "this crate computes: files, threads and the environment belong to others",
         except: &[],
     },
+];
+
+/// Where a map of the standard library may be, because what is in it is looked up, and in no order that shows.
+const LOOKED_UP: &[(&str, &str)] = &[
+    ("crates/kvdb-commands/src/acl/catalog.rs", "commands by their names and rows"),
+    ("crates/kvdb-commands/src/table.rs", "commands by their names"),
+    (
+        "crates/kvdb-lua/src/cache.rs",
+        "scripts by their digests; the one whose last use is the oldest goes first",
+    ),
+    (
+        "crates/kvdb-lua/src/function/registry.rs",
+        "libraries by their functions; libraries are listed from a BTreeMap",
+    ),
+    ("crates/kvdb-lua/src/vm/compiled.rs", "compiled functions by their scripts"),
+    ("crates/kvdb-store/src/dead_rows.rs", "asked whether a generation is in it"),
+    ("crates/kvdb-store/src/news.rs", "the last change of a place"),
+    ("crates/kvdb-store/src/pins.rs", "the pins of a key"),
+    ("crates/kvdb-store/src/shard.rs", "who waits for a load of a key"),
+    (
+        "crates/kvdb-store/src/sleepers.rs",
+        "who waits for a key; where all are gone over, their places are sorted",
+    ),
+    ("crates/kvdb-store/src/types/hash.rs", "the deadline of a field; which is next is in a BTreeSet"),
+    ("crates/kvdb-store/src/types/set.rs", "asked whether an element was drawn already"),
+    ("crates/kvdb-store/src/types/sorted_set/mod.rs", "asked whether an element was drawn already"),
+    (
+        "crates/kvdb-store/src/watch.rs",
+        "who watches a key; where all are gone over, each is marked by itself",
+    ),
 ];
 
 /// Parts of identifiers that a crate may not contain: names of what it must not know.
@@ -174,6 +211,7 @@ mod tests {
             "let now = SystemTime::now();",
             "let now = std::time::Instant::now();",
             "let x = rand::random();",
+            "use std::collections::{BTreeMap, HashMap};",
             "std::thread::spawn(f);",
         ] {
             let found = errors("crates/kvdb-ttl/src/a.rs", code);
