@@ -33,7 +33,13 @@ pub(crate) struct Options {
     /// Also put the result into this page, between markers.
     #[arg(long)]
     markdown: Option<PathBuf>,
+    /// Fail when at any look more than 1 % of the keys have expired and are present.
+    #[arg(long)]
+    check: bool,
 }
+
+/// How many keys may have expired and be present, of a hundred that are alive.
+const GOAL: f64 = 1.0;
 
 /// Keys written with one send, all with the same deadline.
 const BATCH: u64 = 500;
@@ -106,12 +112,27 @@ pub(super) fn run(options: &Options) -> Outcome {
         fail!("the measurement ended before the first keys had died");
     }
     let used = probe::usage(server.pid())?.since(used);
-    let text = text(options, &looks, used)?;
+    let shares = shares(&looks);
+    let text = text(options, &looks, &shares, used)?;
     println!("\n{text}");
     if let Some(page) = &options.markdown {
         report::publish(page, "bench expiry", &text)?;
     }
-    server.stop()
+    server.stop()?;
+    let most = shares.last().copied().unwrap_or_default();
+    if options.check {
+        report::judge("keys that have expired and are present", most, GOAL, "%")
+    } else {
+        Ok(())
+    }
+}
+
+/// How many keys had expired and were present at each look, of a hundred that were alive; the fewest first.
+fn shares(looks: &[Look]) -> Vec<f64> {
+    let share = |look: &Look| look.expired as f64 / look.alive.max(1) as f64 * 100.0;
+    let mut shares: Vec<f64> = looks.iter().map(share).collect();
+    shares.sort_by(f64::total_cmp);
+    shares
 }
 
 fn now() -> u64 {
@@ -142,10 +163,7 @@ fn look(connection: &mut Connection, written: &mut Written) -> Outcome<Look> {
     Ok(Look { alive, expired: u64::try_from(present)?.saturating_sub(alive) })
 }
 
-fn text(options: &Options, looks: &[Look], used: probe::Usage) -> Outcome<String> {
-    let share = |look: &Look| look.expired as f64 / look.alive.max(1) as f64 * 100.0;
-    let mut shares: Vec<f64> = looks.iter().map(share).collect();
-    shares.sort_by(f64::total_cmp);
+fn text(options: &Options, looks: &[Look], shares: &[f64], used: probe::Usage) -> Outcome<String> {
     let alive = looks.iter().map(|look| look.alive).sum::<u64>() / looks.len() as u64;
     let mut out = String::new();
     writeln!(
@@ -164,7 +182,13 @@ fn text(options: &Options, looks: &[Look], used: probe::Usage) -> Outcome<String
 
 #[cfg(test)]
 mod tests {
-    use super::Written;
+    use super::{Look, Written, shares};
+
+    #[test]
+    fn the_largest_share_of_dead_keys_is_the_last() {
+        let looks = [(100, 2), (200, 1), (0, 0)].map(|(alive, expired)| Look { alive, expired });
+        assert_eq!(shares(&looks), [0.0, 0.5, 2.0]);
+    }
 
     #[test]
     fn keys_die_at_their_deadline() {

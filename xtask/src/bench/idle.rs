@@ -37,7 +37,13 @@ pub(crate) struct Options {
     /// Also put the table into this page, between markers.
     #[arg(long)]
     markdown: Option<PathBuf>,
+    /// Fail when a silent connection costs more than 2048 bytes.
+    #[arg(long)]
+    check: bool,
 }
+
+/// What a silent connection may cost, in bytes.
+const GOAL: f64 = 2048.0;
 
 /// Keys that the busy connections read and write.
 const KEYSPACE: u64 = 100_000;
@@ -66,7 +72,12 @@ pub(super) fn run(options: &Options) -> Outcome {
     if let Some(page) = &options.markdown {
         report::publish(page, "bench idle", &text)?;
     }
-    server.stop()
+    server.stop()?;
+    if options.check {
+        report::judge("the memory of a silent connection", growth, GOAL, "bytes")
+    } else {
+        Ok(())
+    }
 }
 
 /// A client that has shown that it is served, and has nothing to say.

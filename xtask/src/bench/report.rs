@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Case, Memory, Sample};
-use crate::failure::Outcome;
+use crate::failure::{Outcome, fail};
 use crate::{markdown, process, workspace};
 
 /// The median of per-pair ratios, with the least and the greatest.
@@ -47,6 +47,14 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
     let mut values: Vec<f64> = samples.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     median_of(&values)
+}
+
+/// Fails when more was measured than the goal allows.
+pub(super) fn judge(what: &str, measured: f64, goal: f64, unit: &str) -> Outcome {
+    if measured <= goal {
+        return Ok(());
+    }
+    fail!("{what}: {measured:.2} {unit}, and the goal is {goal} {unit} at most");
 }
 
 /// The speed table as Markdown, which a terminal shows well enough.
@@ -157,5 +165,13 @@ mod tests {
     fn medians() {
         assert!((median_of(&[1.0, 2.0, 9.0]) - 2.0).abs() < 1e-9);
         assert!((median_of(&[1.0, 2.0]) - 1.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_above_its_goal_fails_and_says_by_what() {
+        judge("a connection", 2048.0, 2048.0, "bytes").expect("the goal is reached");
+        let failure = judge("a connection", 2049.0, 2048.0, "bytes").expect_err("it is above the goal");
+        assert_eq!(failure.to_string(), "a connection: 2049.00 bytes, and the goal is 2048 bytes at most");
+        judge("nothing", f64::NAN, 1.0, "%").expect_err("what is no number reaches no goal");
     }
 }
