@@ -6,26 +6,23 @@
 //! to wait, the turn stops there and says so ([`Park`]); the connection goes on when the wait is over.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use kvdb_commands::acl::Context;
 use kvdb_commands::blocking::{self, Wait};
 use kvdb_commands::exec::{self, Missing, Outcome};
 use kvdb_commands::families::wait::Acks;
-use kvdb_commands::session::{Offload, Then};
-use kvdb_commands::tracking::Tracking;
-use kvdb_commands::transaction::{self, Around, Queued, Unfinished};
-use kvdb_commands::{
-    CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, ReplyMode, Session,
-    SessionCx, errors, table,
-};
+use kvdb_commands::session::Offload;
+use kvdb_commands::{CommandError, CommandSpec, Flags, Handler, ReplyMode, Session, errors};
 use kvdb_resp::{Args, Decoder, Limits, OwnedArgs, Reply};
-use kvdb_store::{Env, Waiter, WriteCx};
+use kvdb_store::{Env, Waiter};
 
 mod http;
+mod lookup;
 mod room;
+mod session;
+mod transaction;
 
-use crate::access::Refused;
+use self::transaction::Before;
 use crate::clients::ClientInfo;
 use crate::redact;
 use crate::scripting::{self, Aftermath};
@@ -195,104 +192,6 @@ fn run_window(
     false
 }
 
-impl Around for Run<'_> {
-    fn begin(&mut self) {
-        self.scripts.clear();
-        self.set_back();
-    }
-
-    fn may_run(&mut self, queued: &Queued) -> CmdResult {
-        let (node, args) = (&self.worker.node, queued.args.as_args());
-        let checked = node.check_access(self.session, Some(self.info), Context::Multi, queued.spec, args);
-        checked.map_err(Refused::error_in_exec)
-    }
-
-    fn manners(&self) -> (bool, bool) {
-        (self.session.keeps(), !self.session.no_touch)
-    }
-
-    fn session(&mut self, queued: &Queued, reply: &mut Reply<'_>) -> CmdResult {
-        let Handler::Session(handler) = queued.spec.handler else { return Err(errors::NOT_IN_TRANSACTION) };
-        // Those that run behind a run do not touch what is set back.
-        if self.before.is_none() {
-            self.before =
-                Some(Before { tracking: self.session.tracking.clone(), no_touch: self.session.no_touch });
-        }
-        let (node, seen) = (self.worker.node.clone(), self.seen());
-        let mut cx = SessionCx {
-            session: self.session,
-            server: &*node,
-            store: &node.store,
-            env: self.env,
-            seen,
-            in_transaction: true,
-            then: None,
-            depends_on: 0,
-        };
-        let mark = reply.len();
-        handler(&mut cx, queued.args.as_args(), reply)?;
-        let (then, depends_on) = (cx.then, cx.depends_on);
-        *self.gate = (*self.gate).max(depends_on);
-        self.info.mirror(self.session);
-        match then {
-            None => Ok(()),
-            // DEBUG SLEEP; nothing else is to happen in between.
-            Some(Then::Sleep { micros }) => {
-                std::thread::sleep(Duration::from_micros(micros));
-                reply.truncate(mark);
-                reply.ok();
-                Ok(())
-            }
-            Some(Then::Acks(acks)) => {
-                acks.reply(node.rows.log().durable() >= self.seen(), reply);
-                Ok(())
-            }
-            // Whatever would have to go on elsewhere cannot: the transaction ends here and now.
-            Some(_) => Err(errors::NOT_IN_TRANSACTION),
-        }
-    }
-
-    fn script(
-        &mut self,
-        queued: &Queued,
-        cx: &mut WriteCx<'_>,
-        reply: &mut Reply<'_>,
-    ) -> Result<bool, Unfinished> {
-        let (node, mut aftermath) = (self.worker.node.clone(), Aftermath::default());
-        let command = (queued.spec, queued.args.as_args());
-        let wrote = scripting::run_within(&node, self.session, command, cx, &mut aftermath, reply)?;
-        self.scripts.push(aftermath);
-        Ok(wrote)
-    }
-
-    fn appended(&mut self, seq: u64) {
-        self.before = None;
-        *self.gate = (*self.gate).max(seq);
-        let seen = self.seen();
-        for mut aftermath in self.scripts.drain(..) {
-            self.worker.tell(&mut aftermath, self.env.now, seen);
-        }
-    }
-
-    fn moment(&mut self, queued: &Queued) -> Option<Duration> {
-        let began = self.began?;
-        self.is_timed(queued.spec).then(|| began.elapsed())
-    }
-
-    fn ran(&mut self, queued: &Queued, failed: Option<&CommandError>, took: Option<Duration>) {
-        let args = queued.args.as_args();
-        self.show(queued.spec, args);
-        self.worker.ran(queued.index, queued.spec, took);
-        if let Some(took) = took {
-            self.worker.node.slowlog.note(queued.spec, args, took, self.info, self.env.now);
-        }
-        if let Some(error) = failed {
-            self.worker.stats.failed(queued.index);
-            self.worker.stats.error(error.code());
-        }
-    }
-}
-
 /// One command of a turn.
 struct Run<'t> {
     session: &'t mut Session,
@@ -308,12 +207,6 @@ struct Run<'t> {
     scripts: Vec<Aftermath>,
     /// What is set back if the commands that have been run in that EXEC come to nothing.
     before: Option<Before>,
-}
-
-/// What commands about the connection change that are run among those on keys.
-struct Before {
-    tracking: Option<Box<Tracking>>,
-    no_touch: bool,
 }
 
 impl Run<'_> {
@@ -370,29 +263,6 @@ impl Run<'_> {
         if let (Some(tracking), Flow::Next | Flow::After(_)) = (&mut self.session.tracking, flow) {
             tracking.ran(name, queues);
         }
-    }
-
-    /// What becomes of a command while a script is busy; `None` when it runs.
-    #[cold]
-    fn while_busy(&mut self, spec: &'static CommandSpec) -> Option<Flow> {
-        // Watching begins and ends at keys, which the script may hold.
-        let ends_watching = matches!(spec.name, "exec" | "discard" | "unwatch" | "reset");
-        if spec.name == "watch" || (ends_watching && self.session.watches.is_some()) {
-            return Some(Flow::Again(Park::Busy));
-        }
-        if spec.flags.has(Flags::ALLOW_BUSY) {
-            return None;
-        }
-        let function = self.worker.node.scripting.running.longest().is_some_and(|run| run.is_function());
-        if matches!(spec.handler, Handler::Exec) && self.session.transaction.take().is_some() {
-            let error = if function { errors::EXEC_ABORT_BUSY_FUNCTION } else { errors::EXEC_ABORT_BUSY };
-            return Some(self.refuse(&error));
-        }
-        if let Some(transaction) = &mut self.session.transaction {
-            transaction.break_it();
-        }
-        let error = if function { errors::BUSY_FUNCTION } else { errors::BUSY_SCRIPT };
-        Some(self.refuse(&error))
     }
 
     #[inline]
@@ -492,85 +362,6 @@ impl Run<'_> {
     }
 
     #[inline]
-    fn check_access(&self, spec: &'static CommandSpec, args: Args<'_>) -> Result<(), Refused> {
-        let context = if self.session.transaction.is_some() { Context::Multi } else { Context::TopLevel };
-        self.worker.node.check_access(self.session, Some(self.info), context, spec, args)
-    }
-
-    /// Refuses what the user may not do; a transaction comes to nothing then.
-    #[cold]
-    fn deny(&mut self, index: usize, spec: &CommandSpec, refused: Refused) -> Flow {
-        self.worker.stats.rejected(index);
-        let error = refused.error();
-        if matches!(spec.handler, Handler::Exec) && self.session.transaction.take().is_some() {
-            self.session.watches = None;
-            return self.refuse(&errors::exec_abort(&error));
-        }
-        if let Some(transaction) = &mut self.session.transaction {
-            transaction.break_it();
-        }
-        self.refuse(&error)
-    }
-
-    /// The command's row, if the client may use it and its arguments have the right number.
-    #[inline]
-    fn find(&mut self, args: Args<'_>) -> Result<(usize, &'static CommandSpec), CommandError> {
-        let name = args.name();
-        let Some((index, spec)) = self.worker.lookup(name) else {
-            if http::is_name(name) {
-                self.session.close = true;
-                self.worker.node.warn_of_http(&self.info.addr);
-            }
-            if !self.session.authenticated && self.worker.node.accounts.requires_auth() {
-                return Err(errors::NO_AUTH);
-            }
-            return Err(errors::unknown_command(name, args));
-        };
-        if !self.session.authenticated
-            && !spec.flags.has(Flags::NO_AUTH)
-            && self.worker.node.accounts.requires_auth()
-        {
-            self.worker.stats.rejected(index);
-            return Err(errors::NO_AUTH);
-        }
-        if spec.subcommands.is_empty() || args.len() == 1 {
-            return if spec.takes(args.len()) {
-                Ok((index, spec))
-            } else {
-                self.worker.stats.rejected(index);
-                Err(self.wrong_arity(spec))
-            };
-        }
-        match table::find_subcommand(spec, &args[1]) {
-            Some(sub) if sub.takes(args.len()) => Ok((self.worker.stats.index_of(sub), sub)),
-            Some(sub) => {
-                self.worker.stats.rejected(self.worker.stats.index_of(sub));
-                Err(errors::wrong_arity(&format!("{}|{}", spec.name, sub.name)))
-            }
-            // A container that also works by itself (COMMAND, for one) takes only its own number of arguments.
-            None => Err(errors::unknown_subcommand(spec.name, &args[1])),
-        }
-    }
-
-    #[cold]
-    fn wrong_arity(&mut self, spec: &CommandSpec) -> CommandError {
-        let error = errors::wrong_arity(spec.name);
-        if !matches!(spec.handler, Handler::Exec) {
-            return error;
-        }
-        self.session.transaction = None;
-        self.session.watches = None;
-        errors::exec_abort(&error)
-    }
-
-    #[cold]
-    fn refuse(&mut self, error: &CommandError) -> Flow {
-        Reply::new(&mut self.worker.out, self.session.protocol).error(error.text());
-        self.worker.stats.error(error.code());
-        Flow::Next
-    }
-
-    #[inline]
     fn keyed(&mut self, spec: &'static CommandSpec, args: Args<'_>) -> Result<Flow, CommandError> {
         let Worker { node, out, scratch, .. } = &mut *self.worker;
         let mut reply = Reply::new(out, self.session.protocol);
@@ -624,109 +415,10 @@ impl Run<'_> {
         Flow::Again(Park::Load(db, key))
     }
 
-    /// Queues a command of a transaction.
-    fn queue(&mut self, index: usize, spec: &'static CommandSpec, args: Args<'_>) -> Flow {
-        let Some(transaction) = &mut self.session.transaction else { return Flow::Next };
-        // They wait as what has not been run does, and are limited as that is.
-        let limit = self.worker.node.hot.query_buffer.load(Ordering::Relaxed);
-        let queued = if spec.flags.has(Flags::NO_MULTI) {
-            transaction.break_it();
-            Err(errors::NOT_IN_TRANSACTION)
-        } else {
-            transaction.push(Queued { index, spec, args: OwnedArgs::from(args) }, limit)
-        };
-        match queued {
-            Ok(()) => {
-                Reply::new(&mut self.worker.out, self.session.protocol).simple("QUEUED");
-                Flow::Next
-            }
-            Err(error) => self.refuse(&error),
-        }
-    }
-
     /// Whether a command may change keys; EXEC by itself does not.
     #[cold]
     fn may_write(&self, spec: &'static CommandSpec, args: Args<'_>) -> bool {
         spec.may_write() && !scripting::only_reads(&self.worker.node, spec, args)
-    }
-
-    /// Runs the commands of a transaction.
-    fn exec(&mut self) -> Result<Flow, CommandError> {
-        let Some(transaction) = self.session.transaction.take() else {
-            return Err(errors::EXEC_WITHOUT_MULTI);
-        };
-        if transaction.is_broken() {
-            self.session.watches = None;
-            return Err(errors::EXEC_ABORT);
-        }
-        let node = self.worker.node.clone();
-        if self.env.keeps_dead || node.is_paused_for_writes(self.env.now) {
-            let may_write = |queued: &Queued| self.may_write(queued.spec, queued.args.as_args());
-            if transaction.queue().iter().any(may_write) {
-                self.session.transaction = Some(transaction);
-                return Ok(Flow::Again(Park::Paused));
-            }
-        }
-        let mut out = std::mem::take(&mut self.worker.out);
-        let mut scratch = std::mem::take(&mut self.worker.scratch);
-        let mut reply = Reply::new(&mut out, self.session.protocol);
-        let watches = self.session.watches.take();
-        let (db, env) = (self.session.db, Env { random: self.worker.draw(), ..self.env });
-        let outcome = transaction::run(
-            &transaction,
-            watches.as_ref(),
-            &node.store,
-            db,
-            env,
-            &mut scratch,
-            &mut reply,
-            self,
-        );
-        let flow = match outcome {
-            Ok(transaction::Outcome::Done(seq, db)) => {
-                self.session.unpin();
-                *self.gate = (*self.gate).max(seq);
-                if db != self.session.db {
-                    self.session.db = db;
-                    self.info.mirror(self.session);
-                }
-                Ok(Flow::Next)
-            }
-            Ok(transaction::Outcome::Touched(seq)) => {
-                self.session.unpin();
-                *self.gate = (*self.gate).max(seq);
-                reply.null_array();
-                Ok(Flow::Next)
-            }
-            Ok(transaction::Outcome::NeedIo(missing)) => {
-                self.session.transaction = Some(transaction);
-                self.session.watches = watches;
-                Ok(self.load(missing))
-            }
-            Err(failed) => {
-                self.session.unpin();
-                Err(failed.error)
-            }
-        };
-        self.worker.out = out;
-        self.worker.scratch = scratch;
-        self.set_back();
-        self.serve_sleepers();
-        if !self.worker.scratch.dead.is_empty() {
-            self.bury_dead();
-        }
-        flow
-    }
-
-    /// Sets back what was set in a run of a transaction that has come to nothing.
-    fn set_back(&mut self) {
-        let Some(Before { tracking, no_touch }) = self.before.take() else { return };
-        if self.session.tracking != tracking {
-            kvdb_commands::Server::track(&*self.worker.node, self.session.id, tracking.as_deref());
-            self.session.tracking = tracking;
-        }
-        self.session.no_touch = no_touch;
-        self.info.mirror(self.session);
     }
 
     /// Runs a script or a function.
@@ -768,99 +460,5 @@ impl Run<'_> {
         if let Err(refusal) = node.store.expire_dead(self.env.now, scratch, is_paused) {
             tracing::debug!(%refusal, "keys that have expired are not deleted now");
         }
-    }
-
-    fn keyspace(
-        &mut self,
-        spec: &'static CommandSpec,
-        handler: fn(&mut KeyspaceCx<'_, '_>, Args<'_>, &mut Reply<'_>) -> kvdb_commands::KeyspaceResult,
-        args: Args<'_>,
-    ) -> Result<Flow, CommandError> {
-        if spec.flags.has(Flags::SLOW) {
-            return Ok(Flow::After(Park::Keyspace(Running::new(spec, args))));
-        }
-        // Commands of one turn have their moment in common, but not their luck.
-        let env = Env { random: self.worker.draw(), ..self.env };
-        let Worker { node, out, .. } = &mut *self.worker;
-        let mut cx = KeyspaceCx::alone(&node.store, self.session.db, env, false);
-        let mark = out.len();
-        let mut reply = Reply::new(out, self.session.protocol);
-        match handler(&mut cx, args, &mut reply) {
-            Ok(KeyspaceOutcome::Done(seq)) => {
-                *self.gate = (*self.gate).max(seq);
-                Ok(Flow::Next)
-            }
-            Ok(KeyspaceOutcome::NeedIo) => {
-                reply.truncate(mark);
-                Ok(Flow::After(Park::Keyspace(Running::new(spec, args))))
-            }
-            Err(error) => {
-                reply.truncate(mark);
-                Err(error)
-            }
-        }
-    }
-
-    fn session(
-        &mut self,
-        spec: &'static CommandSpec,
-        handler: fn(&mut SessionCx<'_>, Args<'_>, &mut Reply<'_>) -> CmdResult,
-        args: Args<'_>,
-    ) -> Result<Flow, CommandError> {
-        let node = self.worker.node.clone();
-        let out = &mut self.worker.out;
-        let mark = out.len();
-        let mut reply = Reply::new(out, self.session.protocol);
-        reply.limit(self.env.limits.max_reply_bytes);
-        let seen = self.session.seen.max(*self.gate);
-        let mut cx = SessionCx {
-            session: self.session,
-            server: &*node,
-            store: &node.store,
-            env: self.env,
-            seen,
-            in_transaction: false,
-            then: None,
-            depends_on: 0,
-        };
-        let result = handler(&mut cx, args, &mut reply);
-        let (then, depends_on) = (cx.then, cx.depends_on);
-        *self.gate = (*self.gate).max(depends_on);
-        let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
-        if let Err(error) = result {
-            reply.truncate(mark);
-            return Err(error);
-        }
-        self.info.mirror(self.session);
-        // The rights may have changed between the check and the subscription: nobody would look at it again.
-        if spec.flags.has(Flags::PUBSUB)
-            && !self.session.account.is_unrestricted()
-            && self.session.account.user().check(spec, args).is_err()
-        {
-            self.info.close_after_reply();
-        }
-        self.session.close |= self.info.is_closing();
-        Ok(match then {
-            None => Flow::Next,
-            Some(Then::Load(db, key)) => {
-                self.worker.out.truncate(mark);
-                Flow::Again(Park::Load(db, key))
-            }
-            Some(Then::Acks(acks)) => {
-                let seen = self.seen();
-                let is_durable = node.rows.log().durable() >= seen;
-                if !acks.are_there(is_durable) {
-                    return Ok(Flow::After(Park::Acks(Running::new(spec, args), acks, seen)));
-                }
-                acks.reply(is_durable, &mut Reply::new(&mut self.worker.out, self.session.protocol));
-                Flow::Next
-            }
-            Some(Then::Sleep { micros }) => {
-                // The reply is made when the time is over.
-                self.worker.out.truncate(mark);
-                Flow::After(Park::Sleep(Running::new(spec, args), micros))
-            }
-            Some(Then::Offload(job)) => Flow::After(Park::Offload(Running::new(spec, args), job)),
-        })
     }
 }
