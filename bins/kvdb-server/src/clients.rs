@@ -1,6 +1,7 @@
 //! What other connections see of a connection: the lines of CLIENT LIST, and how CLIENT KILL reaches it.
 
-use std::collections::BTreeMap;
+mod all;
+
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -17,6 +18,7 @@ use kvdb_pubsub::Kind;
 use kvdb_resp::Protocol;
 use parking_lot::Mutex;
 
+pub use self::all::Clients;
 use crate::blocked::Unblock;
 use crate::stats::command_name;
 
@@ -442,61 +444,6 @@ impl ClientInfo {
             self.protocol.load(Ordering::Relaxed),
         );
         line
-    }
-}
-
-/// All connections, in the order of their numbers.
-#[derive(Default)]
-pub struct Clients {
-    by_id: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
-    next_id: AtomicU64,
-}
-
-impl Clients {
-    /// A number for a new connection.
-    pub fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Adds a connection.
-    pub fn add(&self, client: Arc<ClientInfo>) {
-        self.by_id.lock().insert(client.id, client);
-    }
-
-    /// Forgets a connection.
-    pub fn remove(&self, id: u64) {
-        self.by_id.lock().remove(&id);
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.by_id.lock().len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// One by its number.
-    pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
-        self.by_id.lock().get(&id).cloned()
-    }
-
-    /// Those that a filter means, in the order of their numbers.
-    pub fn matching(&self, filter: &ClientFilter, now: u64) -> Vec<Arc<ClientInfo>> {
-        self.by_id.lock().values().filter(|client| client.matches(filter, now)).cloned().collect()
-    }
-
-    /// Shows those with these numbers, as far as there are any.
-    pub fn each(&self, ids: &[u64], mut visit: impl FnMut(&ClientInfo)) {
-        let by_id = self.by_id.lock();
-        ids.iter().filter_map(|id| by_id.get(id)).for_each(|client| visit(client));
-    }
-
-    /// Those that watch every command.
-    pub fn monitors(&self) -> Vec<Arc<ClientInfo>> {
-        self.by_id.lock().values().filter(|client| client.has(MONITOR)).cloned().collect()
     }
 }
 
