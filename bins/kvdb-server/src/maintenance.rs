@@ -172,11 +172,11 @@ impl Rounds {
         self.node.expiry_took(began.elapsed());
         match cycle {
             Ok(cycle) => {
-                if cycle.expired > 0 {
+                if cycle.found_dead() {
                     self.node.push_log();
                     self.node.latency.spike("expire-cycle", began.elapsed());
                 }
-                let soon = (cycle.expired > 0).then_some(WHILE_KEYS_DIE);
+                let soon = cycle.found_dead().then_some(WHILE_KEYS_DIE);
                 self.pace.finished(cycle.cut_short).or(soon)
             }
             // The keys read as absent; they are deleted when the log takes writes again.

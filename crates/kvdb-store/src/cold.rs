@@ -181,7 +181,7 @@ impl Store {
             Body::Elements { kind, generation, extra } => {
                 let mut collection = Collection::new(kind);
                 collection.load_extra(extra).ok_or("a row does not decode: the data is damaged")?;
-                let mut held = Held { generation, collection };
+                let mut held = Held::to_load(generation, collection, body.next_deadline());
                 self.read_elements(place, space, key, &mut held)?;
                 Loaded::Collection(held)
             }
@@ -409,7 +409,7 @@ impl Store {
                 self.usage().coldness(access, now)
             });
             dropped += evicted.len();
-            if let Some(deadline) = evicted.iter().filter_map(Entry::deadline).min() {
+            if let Some(deadline) = evicted.iter().filter_map(dies_at).min() {
                 self.cold_deadline.fetch_min(deadline, Ordering::Relaxed);
             }
             let freed = before - shard.bytes();
@@ -423,6 +423,12 @@ impl Store {
         self.stats.evicted_to_disk.fetch_add(dropped as u64, Ordering::Relaxed);
         dropped
     }
+}
+
+/// When a key, or the first of its elements, dies.
+fn dies_at(entry: &Entry) -> Option<u64> {
+    let elements = entry.held().and_then(Held::told_deadline);
+    entry.deadline().into_iter().chain(elements).min()
 }
 
 /// Drops the colder half of the entries of some slots of a shard, at least one. They are compared with each other: where

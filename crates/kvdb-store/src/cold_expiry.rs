@@ -2,7 +2,8 @@
 //!
 //! The expiry index has the keys in memory. A key that has left it, or has not been read since the start, would stay on
 //! disk for as long as nobody asks for it. So where there are such keys, their rows are walked through, a few at a time on
-//! a thread that may wait, and the dead ones are deleted. A walk also learns when the next of those that it has seen will
+//! a thread that may wait, and the dead ones are deleted. So are the dead elements of keys that live on: the meta row says
+//! when the first of them dies, and what is left of the key stays in memory, where the index has it. A walk also learns when the next of those that it has seen will
 //! die, and the store when the next of those that have left memory since, so it is not repeated before.
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const REST_MIN: u64 = 1_000;
 const REST_FACTOR: u64 = 4;
 /// Milliseconds between two walks at the most, for keys that leave memory otherwise: those of a change that was refused.
 const REST_MAX: u64 = 60_000;
-/// Dead keys that are deleted in one step.
+/// Dead keys that are deleted in one step, or relieved of dead elements.
 const PER_STEP: usize = 256;
 
 /// Where the walk stands.
@@ -57,8 +58,8 @@ impl ColdWalk {
                 && (0..store.databases()).any(|db| store.cold_expiring(db) > 0))
     }
 
-    /// Looks at about `rows` rows and deletes the dead keys among them that are not in memory; tells how many. Waits for the
-    /// disk.
+    /// Looks at about `rows` rows and deletes the dead keys among them that are not in memory, and the dead elements of
+    /// others; tells of how many keys. Waits for the disk.
     ///
     /// # Errors
     /// When rows cannot be read or the log refuses writes; the walk goes on from the same place.
@@ -84,7 +85,8 @@ impl ColdWalk {
         let (mut dead, mut earliest) = (Vec::new(), self.earliest);
         let (space, view) = store.space_and_view(self.db, self.at);
         let next = store.walk_rows((space, &view), self.at, rows, |_, key, meta| {
-            match meta.deadline {
+            let first = meta.deadline.into_iter().chain(meta.body.next_deadline()).min();
+            match first {
                 Some(deadline) if is_dead(deadline, now) => dead.push(key.to_vec()),
                 Some(deadline) => earliest = Some(earliest.map_or(deadline, |e| e.min(deadline))),
                 None => {}
@@ -96,8 +98,10 @@ impl ColdWalk {
             let mut pins = Pins::new(store);
             pins.add(&mut store.latch(place), self.db, key);
             store.load_now(self.db, place, key, now)?;
+            let env = Env { touch: false, ..Env::at(now) };
             store
-                .expire_key(self.db, key, Env { touch: false, ..Env::at(now) }, scratch, false)
+                .expire_key(self.db, key, env, scratch, false)
+                .and_then(|()| store.expire_elements(self.db, key, env, scratch))
                 .map_err(|refusal| refusal.to_string())?;
         }
         // One of them may have been with another thread that was loading it: whether all are gone, another walk tells.

@@ -15,7 +15,7 @@ use crate::key::Place;
 use crate::row::{self, Meta};
 use crate::store::Store;
 use crate::types::{Collection, Elements, Hash, Held};
-use crate::write::WriteCx;
+use crate::write::{Before, WriteCx};
 
 /// The key holds a value of another type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl WriteCx<'_> {
         let (db, space, layout) = (self.db, self.store.space(self.db), self.store.layout());
         let Some(at) = at else { return Ok(self.create(place, key, change)) };
         let entry = self.guards.shard_mut(place).table_mut(db, place).at_mut(at);
-        let (held_bytes, deadline) = (entry.memory_bytes(), entry.deadline());
+        let (held_bytes, was) = (entry.memory_bytes(), Before::of(entry));
         let held = entry.held_mut().ok_or(WrongType)?;
         let (generation, before) = (held.generation, held.collection.next_deadline());
         let value = T::of_mut(&mut held.collection).ok_or(WrongType)?;
@@ -65,7 +65,6 @@ impl WriteCx<'_> {
             return Ok(result);
         }
         let is_empty = edit.value.is_empty() && !T::STAYS_EMPTY;
-        let extra = if meta_changed { edit.value.extra() } else { Vec::new() };
         let shard = self.guards.shard_mut(place);
         let entry = shard.table(db, place).at(at);
         let now_bytes = entry.memory_bytes();
@@ -74,11 +73,13 @@ impl WriteCx<'_> {
             self.remove(place, at, key);
             return Ok(result);
         }
-        if meta_changed {
-            let body = row::Body::Elements { kind: T::KIND, generation, extra: &extra };
-            row::put_meta(&mut self.scratch.batch, place, space, key, &Meta { deadline, body });
+        let deadline = was.deadline;
+        if shard.tell_deadline(db, place, at) || meta_changed {
+            let held = shard.table(db, place).at(at).held().expect("it has just been edited");
+            let (extra, batch) = (held.collection.extra(), &mut self.scratch.batch);
+            row::put_meta(batch, place, space, key, &Meta { deadline, body: held.body(&extra) });
         }
-        self.changed(place, at, Some(deadline), deadline);
+        self.changed(place, at, Some(was), deadline);
         self.schedule_elements(place, at, before);
         Ok(result)
     }
@@ -112,7 +113,7 @@ impl WriteCx<'_> {
         let result = change(&mut edit);
         let changed = edit.rows.changed || edit.rows.meta_changed;
         if changed && (T::STAYS_EMPTY || !value.is_empty()) {
-            let held = Box::new(Held { generation, collection: value.into_collection() });
+            let held = Box::new(Held::new(generation, value.into_collection()));
             let extra = held.collection.extra();
             let meta = Meta { deadline: None, body: held.body(&extra) };
             row::put_meta(&mut self.scratch.batch, place, space, key, &meta);
@@ -151,7 +152,7 @@ impl WriteCx<'_> {
             self.delete_parts(place, at, key);
             self.retire(place, at);
         }
-        let held = Box::new(Held { generation: self.new_generation(), collection });
+        let held = Box::new(Held::new(self.new_generation(), collection));
         let extra = held.collection.extra();
         row::put_meta(
             &mut self.scratch.batch,
@@ -169,7 +170,7 @@ impl WriteCx<'_> {
             row_key.extend_from_slice(element);
             self.scratch.batch.put(row_key, value);
         });
-        let before = self.deadline_at(place, at);
+        let before = self.before(place, at);
         let value = NewValue::Collection(held);
         let at = self.guards.shard_mut(place).put(db, place, at, key, value, deadline);
         self.changed(place, at, before, deadline);

@@ -10,9 +10,10 @@ use smallvec::SmallVec;
 
 use crate::commit_log::Refusal;
 use crate::identity::put_spaces;
+use crate::keyspace::Totals;
 use crate::news::Told;
 use crate::shard::DbShard;
-use crate::store::{Guards, Store, expires_counter, keys_counter};
+use crate::store::{Guards, Store, expires_counter, fading_counter, keys_counter};
 use crate::write::WriteCx;
 
 /// What a run has done to whole databases and has not appended yet.
@@ -90,18 +91,13 @@ impl WriteCx<'_> {
         self.begin_upheaval();
         for (&db, space) in dbs.iter().zip(first..) {
             self.store.set_space(db, space);
-            let (keys, expires) = self.store.totals_under(&self.guards, db);
-            self.scratch.batch.add_counter(keys_counter(db), -keys);
-            self.scratch.batch.add_counter(expires_counter(db), -expires);
+            let Totals { keys, expires, fading } = self.store.totals_under(&self.guards, db);
             let mut parts: Vec<_> = self.guards.iter_mut().map(|shard| shard.clear_db(db)).collect();
             if parts.iter().all(DbShard::is_known_empty) {
                 // A run may empty a database any number of times.
                 parts = Vec::new();
             }
-            if let Some(first) = self.guards.iter_mut().next() {
-                first.keys_delta[usize::from(db)] -= keys;
-                first.expires_delta[usize::from(db)] -= expires;
-            }
+            self.recount(db, Totals { keys: -keys, expires: -expires, fading: -fading });
             self.end_step(Step::Emptied(db, parts));
         }
         self.store.next_space.store(next, Ordering::Relaxed);
@@ -121,16 +117,10 @@ impl WriteCx<'_> {
         let (of_a, of_b) =
             (self.store.totals_under(&self.guards, a), self.store.totals_under(&self.guards, b));
         self.guards.iter_mut().for_each(|shard| shard.swap_dbs(a, b, self.env.now));
-        for (db, keys, expires) in
-            [(a, of_b.0 - of_a.0, of_b.1 - of_a.1), (b, of_a.0 - of_b.0, of_a.1 - of_b.1)]
-        {
-            self.scratch.batch.add_counter(keys_counter(db), keys);
-            self.scratch.batch.add_counter(expires_counter(db), expires);
-            if let Some(first) = self.guards.iter_mut().next() {
-                first.keys_delta[usize::from(db)] += keys;
-                first.expires_delta[usize::from(db)] += expires;
-            }
-        }
+        let (keys, expires) = (of_b.keys - of_a.keys, of_b.expires - of_a.expires);
+        let fading = of_b.fading - of_a.fading;
+        self.recount(a, Totals { keys, expires, fading });
+        self.recount(b, Totals { keys: -keys, expires: -expires, fading: -fading });
         self.end_step(Step::Exchanged(a, b));
         self.put_spaces();
     }
@@ -148,6 +138,21 @@ impl WriteCx<'_> {
         if self.upheaval.is_none() {
             let (spaces, next) = (self.store.all_spaces(), self.store.next_space.load(Ordering::Relaxed));
             self.upheaval = Some(Box::new(Upheaval { spaces, next_space: next, steps: Vec::new() }));
+        }
+    }
+
+    /// Changes the counts of a database, those of the run's batch too.
+    fn recount(&mut self, db: u16, by: Totals) {
+        let batch = &mut self.scratch.batch;
+        batch.add_counter(keys_counter(db), by.keys);
+        batch.add_counter(expires_counter(db), by.expires);
+        if by.fading != 0 {
+            batch.add_counter(fading_counter(db), by.fading);
+        }
+        if let Some(first) = self.guards.iter_mut().next() {
+            first.keys_delta[usize::from(db)] += by.keys;
+            first.expires_delta[usize::from(db)] += by.expires;
+            first.fading_delta[usize::from(db)] += by.fading;
         }
     }
 

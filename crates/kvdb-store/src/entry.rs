@@ -356,6 +356,12 @@ impl Entry {
         Some(unsafe { &*self.area().0.cast::<*mut Held>().read_unaligned() })
     }
 
+    /// Whether the meta row says that elements of the value die before the key.
+    #[inline]
+    pub fn fades(&self) -> bool {
+        self.held().is_some_and(|held| held.told_deadline().is_some())
+    }
+
     /// The value, when it is a collection, for change.
     #[inline]
     pub fn held_mut(&mut self) -> Option<&mut Held> {

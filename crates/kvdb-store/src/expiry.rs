@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use kvdb_ttl::is_dead;
+use kvdb_ttl::{ExpiryIndex, is_dead};
 
 use crate::commit_log::Refusal;
 use crate::context::{Env, Scratch};
@@ -15,8 +15,8 @@ use crate::write::WriteCx;
 /// Keys deleted under one hold of a latch, so that nobody waits long for it.
 const PER_LATCH: usize = 64;
 
-/// Elements of a collection removed under one hold of a latch.
-const ELEMENTS_PER_KEY: usize = 256;
+/// Elements of collections removed under one hold of a latch.
+const ELEMENTS_PER_LATCH: usize = 256;
 
 /// A key that a reader found past its deadline.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,10 +32,19 @@ pub struct Dead {
 /// What an expiry cycle came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cycle {
-    /// Keys deleted.
+    /// Keys deleted, not counting those that went with their last element.
     pub expired: usize,
+    /// Elements removed from keys.
+    pub elements: usize,
     /// Whether it ended because `go_on` said no, with keys left.
     pub cut_short: bool,
+}
+
+impl Cycle {
+    /// Whether anything was due.
+    pub fn found_dead(&self) -> bool {
+        self.expired + self.elements > 0
+    }
 }
 
 impl Store {
@@ -54,8 +63,9 @@ impl Store {
         let mut cycle = Cycle::default();
         for i in 0..SHARDS {
             loop {
-                let (deleted, more) = self.expire_in_shard((from + i) % SHARDS, now, scratch)?;
-                cycle.expired += deleted;
+                let (step, more) = self.expire_in_shard((from + i) % SHARDS, now, scratch)?;
+                cycle.expired += step.expired;
+                cycle.elements += step.elements;
                 if !more {
                     break;
                 }
@@ -69,22 +79,31 @@ impl Store {
         Ok(cycle)
     }
 
-    /// Deletes up to `PER_LATCH` dead keys of a shard; tells how many, and whether more may be due.
+    /// Deletes up to `PER_LATCH` dead keys of a shard, or up to `ELEMENTS_PER_LATCH` dead elements; tells how many, and
+    /// whether more may be due.
     fn expire_in_shard(
         &self,
         index: usize,
         now: u64,
         scratch: &mut Scratch,
-    ) -> Result<(usize, bool), Refusal> {
+    ) -> Result<(Cycle, bool), Refusal> {
         let mut shard = self.shard(index);
         let is_due = |shard: &Shard, db: u16| shard.db(db).next_due().is_some_and(|due| due <= now);
-        let Some(db) = (0..self.databases()).find(|&db| is_due(&shard, db)) else { return Ok((0, false)) };
+        let Some(db) = (0..self.databases()).find(|&db| is_due(&shard, db)) else {
+            return Ok((Cycle::default(), false));
+        };
         let (mut dead, mut with_dead) = (Vec::new(), Vec::new());
-        let mut tokens = Vec::new();
+        let (mut tokens, mut again) = (Vec::new(), Vec::new());
         while tokens.len() < 4 * PER_LATCH && dead.len() + with_dead.len() < PER_LATCH {
             let Some((table, tag)) = shard.db_mut(db).due(now) else { break };
             tokens.push((table, tag));
-            look_at(&mut shard, db, table, tag, now, &mut dead, &mut with_dead);
+            if let Some(next) = look_at(&mut shard, db, table, tag, now, &mut dead, &mut with_dead) {
+                again.push((table, tag, next));
+            }
+        }
+        // Behind the loop, since some of them are due at once.
+        for (table, tag, next) in again {
+            shard.look_again(db, table, tag, next, now);
         }
         let more = (db..self.databases()).any(|db| is_due(&shard, db));
         let env = Env { touch: false, ..Env::at(now) };
@@ -94,8 +113,14 @@ impl Store {
             // Looking a dead key up is what deletes it.
             cx.get(key);
         }
+        let mut step = Cycle { expired: dead.len(), ..Cycle::default() };
         for key in &with_dead {
-            cx.remove_dead_elements(key, ELEMENTS_PER_KEY);
+            // Where that is not enough, the token is due still.
+            let left = ELEMENTS_PER_LATCH - step.elements;
+            if left == 0 {
+                break;
+            }
+            step.elements += cx.remove_dead_elements(key, left);
         }
         if let Err(refusal) = cx.commit() {
             // The tokens are spent; the keys must not be forgotten with them.
@@ -105,7 +130,28 @@ impl Store {
             }
             return Err(refusal);
         }
-        Ok((dead.len(), more))
+        Ok((step, more))
+    }
+
+    /// Removes the dead elements of one key, a few under each hold of its latch.
+    ///
+    /// # Errors
+    /// When the log refuses writes; the elements read as absent all the same.
+    pub(crate) fn expire_elements(
+        &self,
+        db: u16,
+        key: &[u8],
+        env: Env,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refusal> {
+        loop {
+            let mut cx = WriteCx::new(self, self.latch(self.place(key)), scratch, env, db);
+            let removed = cx.remove_dead_elements(key, ELEMENTS_PER_LATCH);
+            cx.commit()?;
+            if removed < ELEMENTS_PER_LATCH {
+                return Ok(());
+            }
+        }
     }
 
     /// How long the keys of a database with a deadline have left on average, in milliseconds, about: of those in memory.
@@ -149,7 +195,8 @@ impl Store {
 }
 
 /// Finds the entries that a token may mean and collects the dead ones, and those with dead elements. Where others are
-/// left, the token is put back for the first of them to die: one token for however many, so that tokens do not multiply.
+/// left, tells when the first of them dies, for which the token is to be put back: one token for however many, so that
+/// tokens do not multiply. Where elements are dead that is now: once they are removed, the entry tells when the next die.
 fn look_at(
     shard: &mut Shard,
     db: u16,
@@ -158,7 +205,7 @@ fn look_at(
     now: u64,
     dead: &mut Vec<Vec<u8>>,
     with_dead: &mut Vec<Vec<u8>>,
-) {
+) -> Option<u64> {
     let mut next: Option<u64> = None;
     let slots = shard.db_mut(db).table_mut(table);
     let from = slots.lower_bound(tag);
@@ -173,14 +220,14 @@ fn look_at(
         }
         let elements = entry.held().and_then(|held| held.collection.next_deadline());
         if let Some(deadline) = elements {
+            let mut at = deadline;
             if is_dead(deadline, now) {
                 with_dead.push(entry.key().to_vec());
+                // The index is coarse, and this is meant to be due in the same cycle.
+                at = now.saturating_sub(ExpiryIndex::slack());
             }
-            // More of them may be dead than are removed at a time.
-            next = Some(next.map_or(deadline.max(now + 1), |next| next.min(deadline.max(now + 1))));
+            next = Some(next.map_or(at, |next| next.min(at)));
         }
     }
-    if let Some(deadline) = next {
-        shard.look_again(db, table, tag, deadline, now);
-    }
+    next
 }

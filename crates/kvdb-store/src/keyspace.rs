@@ -27,6 +27,17 @@ pub struct DbCounts {
     pub expires: u64,
 }
 
+/// What the durable counters of a database say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Totals {
+    /// Keys.
+    pub(crate) keys: i64,
+    /// Keys with a deadline.
+    pub(crate) expires: i64,
+    /// Keys with elements that die before them.
+    pub(crate) fading: i64,
+}
+
 /// A step of a walk.
 #[derive(Debug)]
 pub enum Walk {
@@ -80,16 +91,22 @@ impl Store {
 
     /// As [`Self::counts`], under these latches, which are all there are.
     pub(crate) fn counts_under(&self, guards: &Guards<'_>, db: u16) -> DbCounts {
-        let (keys, expires) = self.totals_under(guards, db);
+        let Totals { keys, expires, .. } = self.totals_under(guards, db);
         DbCounts { keys: keys.max(0) as u64, expires: expires.max(0) as u64 }
     }
 
-    /// The numbers of keys, and of those with a deadline, as the durable counters have them.
-    pub(crate) fn totals_under(&self, guards: &Guards<'_>, db: u16) -> (i64, i64) {
+    /// The numbers of keys as the durable counters have them.
+    pub(crate) fn totals_under(&self, guards: &Guards<'_>, db: u16) -> Totals {
         let at = usize::from(db);
-        let start = (self.keys_at_open[at], self.expires_at_open[at]);
-        guards.iter().fold(start, |(keys, expires), shard| {
-            (keys + shard.keys_delta[at], expires + shard.expires_delta[at])
+        let start = Totals {
+            keys: self.keys_at_open[at],
+            expires: self.expires_at_open[at],
+            fading: self.fading_at_open[at],
+        };
+        guards.iter().fold(start, |total, shard| Totals {
+            keys: total.keys + shard.keys_delta[at],
+            expires: total.expires + shard.expires_delta[at],
+            fading: total.fading + shard.fading_delta[at],
         })
     }
 
@@ -168,10 +185,17 @@ impl Store {
         }
     }
 
-    /// Keys with a deadline that are not resident, by database; about, while keys come and go.
+    /// Keys of a database that are not resident and have a deadline, or elements that have one; about, while keys come and
+    /// go. A key with both counts twice.
     pub(crate) fn cold_expiring(&self, db: u16) -> u64 {
-        let resident: usize = (0..SHARDS).map(|i| self.shard(i).db(db).expiring()).sum();
-        self.counts(db).expires.saturating_sub(resident as u64)
+        let here = |shard: &Shard| (shard.db(db).expiring(), shard.db(db).fading());
+        let (expiring, fading) = (0..SHARDS).fold((0, 0), |(expiring, fading), i| {
+            let here = here(&self.shard(i));
+            (expiring + here.0, fading + here.1)
+        });
+        let total = self.totals_under(&self.latch_all(), db);
+        let cold = |total: i64, resident: usize| (total.max(0) as u64).saturating_sub(resident as u64);
+        cold(total.expires, expiring) + cold(total.fading, fading)
     }
 
     /// Resident keys of all databases: what memory holds now.

@@ -151,6 +151,16 @@ impl Body<'_> {
             _ => Type::String,
         }
     }
+
+    /// When the first of the elements that do not live as long as the key dies, in Unix milliseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        match self {
+            Self::Elements { kind: Type::Hash, extra, .. } => {
+                (*extra).try_into().ok().map(u64::from_le_bytes)
+            }
+            _ => None,
+        }
+    }
 }
 
 fn prefix(place: Place, space: u32) -> [u8; PREFIX_LEN] {

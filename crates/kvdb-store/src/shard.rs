@@ -38,7 +38,7 @@ pub struct DbShard {
 /// # Invariants
 ///
 /// * `keys` is the number of entries, `bytes` the sum of their `memory_bytes`, `expiring` the number of those with a
-///   deadline.
+///   deadline, `fading` of those with elements that die.
 /// * An entry whose `has_token` is set has a token in `expiry`; a token may outlive its entry.
 #[derive(Debug)]
 struct Resident {
@@ -46,6 +46,7 @@ struct Resident {
     keys: usize,
     bytes: usize,
     expiring: usize,
+    fading: usize,
     expiry: ExpiryIndex,
 }
 
@@ -69,7 +70,14 @@ impl DbShard {
     fn resident(&mut self) -> &mut Resident {
         self.resident.get_or_insert_with(|| {
             let tables = std::array::from_fn(|_| SlotTable::new());
-            Box::new(Resident { tables, keys: 0, bytes: 0, expiring: 0, expiry: ExpiryIndex::new() })
+            Box::new(Resident {
+                tables,
+                keys: 0,
+                bytes: 0,
+                expiring: 0,
+                fading: 0,
+                expiry: ExpiryIndex::new(),
+            })
         })
     }
 
@@ -113,6 +121,11 @@ impl DbShard {
     /// The number of resident keys with a deadline.
     pub fn expiring(&self) -> usize {
         self.resident.as_ref().map_or(0, |resident| resident.expiring)
+    }
+
+    /// The number of resident keys with [elements that die](Entry::fades).
+    pub fn fading(&self) -> usize {
+        self.resident.as_ref().map_or(0, |resident| resident.fading)
     }
 
     /// Bytes held by entries.
@@ -174,6 +187,7 @@ impl Resident {
         let mut new = Entry::new(place.tag(), key, value, deadline);
         self.bytes += new.memory_bytes();
         self.expiring += usize::from(deadline.is_some());
+        self.fading += usize::from(new.fades());
         let Some(at) = at else {
             self.keys += 1;
             return table.insert(new);
@@ -181,6 +195,7 @@ impl Resident {
         let old = table.at(at);
         self.bytes -= old.memory_bytes();
         self.expiring -= usize::from(old.deadline().is_some());
+        self.fading -= usize::from(old.fades());
         new.set_access(old.access());
         new.set_token(old.has_token());
         table.replace(at, new);
@@ -218,6 +233,7 @@ impl Resident {
         self.keys -= 1;
         self.bytes -= entry.memory_bytes();
         self.expiring -= usize::from(entry.deadline().is_some());
+        self.fading -= usize::from(entry.fades());
         entry
     }
 
@@ -231,9 +247,18 @@ impl Resident {
         entry.set_token(true);
         self.expiry.schedule(deadline, now, token(place.table(), place.tag()));
         // Every entry is looked at for it, so it has to be paid for by about as many tokens.
-        if self.expiry.len() > 2 * self.expiring + 1024 + self.keys / 8 {
+        if self.expiry.len() > 2 * (self.expiring + self.fading) + 1024 + self.keys / 8 {
             self.forget_stale_tokens(now);
         }
+    }
+
+    /// See [`Shard::tell_deadline`].
+    fn tell_deadline(&mut self, place: Place, at: usize) -> bool {
+        let entry = self.tables[place.table()].at_mut(at);
+        let before = entry.fades();
+        let differs = entry.held_mut().is_some_and(Held::tell_deadline);
+        self.fading = self.fading + usize::from(entry.fades()) - usize::from(before);
+        differs
     }
 
     /// Rebuilds the expiry index from the entries, when most of its tokens are those of keys that are gone.
@@ -274,6 +299,8 @@ pub struct Shard {
     pub keys_delta: Vec<i64>,
     /// Keys with a deadline, likewise.
     pub expires_delta: Vec<i64>,
+    /// Keys with [elements that die](Entry::fades), likewise.
+    pub fading_delta: Vec<i64>,
     /// Whether some slot of some database is not complete.
     pub incomplete: bool,
     /// Loads under way, with those who wait for them.
@@ -306,6 +333,7 @@ impl Shard {
             dbs: complete.iter().map(|&c| DbShard::new(c)).collect(),
             keys_delta: vec![0; complete.len()],
             expires_delta: vec![0; complete.len()],
+            fading_delta: vec![0; complete.len()],
             incomplete: complete.iter().any(|&c| !c),
             loading: HashMap::new(),
             pins: ShardPins::default(),
@@ -422,6 +450,12 @@ impl Shard {
     /// Gives an entry a deadline that had none, or takes it away: the value stays, the allocation changes.
     pub fn reshape(&mut self, db: u16, place: Place, at: usize, deadline: Option<u64>) {
         self.dbs[usize::from(db)].resident().reshape(place, at, deadline);
+    }
+
+    /// Notes that the meta row of an entry is written, and says what is true of deadlines of its elements; tells whether it
+    /// said something else.
+    pub(crate) fn tell_deadline(&mut self, db: u16, place: Place, at: usize) -> bool {
+        self.dbs[usize::from(db)].resident().tell_deadline(place, at)
     }
 
     /// Takes an entry out.

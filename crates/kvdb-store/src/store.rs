@@ -81,6 +81,7 @@ pub struct Store {
     /// Keys in each database when the store was opened, resident or not.
     pub(crate) keys_at_open: Box<[i64]>,
     pub(crate) expires_at_open: Box<[i64]>,
+    pub(crate) fading_at_open: Box<[i64]>,
     /// Bytes that resident objects hold, as of the last census.
     pub(crate) resident_bytes: AtomicUsize,
     /// Bytes of objects, the sum of what every shard was last counted with; see [`Store::occupied`].
@@ -127,6 +128,14 @@ pub(crate) fn expires_counter(db: u16) -> u16 {
     0x8000 | db
 }
 
+/// The durable counter with the number of keys with elements that die of a database.
+pub(crate) fn fading_counter(db: u16) -> u16 {
+    0x4000 | db
+}
+
+/// The bits of a counter's number that are the number of a database.
+const COUNTED_DB: u16 = 0x3fff;
+
 impl Store {
     /// Opens the keyspace over a database and a log. Reads the identity row and the spaces; loads no key.
     ///
@@ -137,7 +146,8 @@ impl Store {
         let identity = Identity::load_or_create(&rows, log.as_ref(), databases, options.fresh_seed)?;
         let all = 0..databases;
         let keys_at_open: Box<[i64]> = all.clone().map(|db| rows.counter(keys_counter(db))).collect();
-        let expires_at_open = all.map(|db| rows.counter(expires_counter(db))).collect();
+        let expires_at_open = all.clone().map(|db| rows.counter(expires_counter(db))).collect();
+        let fading_at_open = all.map(|db| rows.counter(fading_counter(db))).collect();
         let complete: Vec<bool> = keys_at_open.iter().map(|&n| n == 0).collect();
         Ok(Self {
             shards: (0..SHARDS).map(|_| Latched(Mutex::new(Shard::new(&complete)))).collect(),
@@ -150,6 +160,7 @@ impl Store {
             log,
             keys_at_open,
             expires_at_open,
+            fading_at_open,
             resident_bytes: AtomicUsize::new(0),
             cold_deadline: AtomicU64::new(u64::MAX),
             counted: AtomicUsize::new(0),
@@ -630,12 +641,12 @@ pub(crate) fn forget(
     let Some(shard) = guards.iter_mut().next() else { return };
     for op in batch.iter() {
         if let Op::Counter { id, delta } = op {
-            let (counts, db) = if id & 0x8000 != 0 {
-                (&mut shard.expires_delta, id & 0x7fff)
-            } else {
-                (&mut shard.keys_delta, id)
+            let counts = match id & !COUNTED_DB {
+                0x8000 => &mut shard.expires_delta,
+                0x4000 => &mut shard.fading_delta,
+                _ => &mut shard.keys_delta,
             };
-            counts[usize::from(db)] -= delta;
+            counts[usize::from(id & COUNTED_DB)] -= delta;
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::entry::Entry;
 use crate::key::SHARDS;
 use crate::row::PARTITIONING;
 use crate::store::{Store, StoreOptions};
+use crate::types::Held;
 
 /// A database in a directory, with everything as it usually is.
 ///
@@ -39,7 +40,15 @@ pub fn open_filtered_rows(dir: &Path) -> (Db, Arc<DeadRows>) {
 /// # Panics
 /// When it cannot be opened.
 pub fn open_store(dir: &Path) -> Arc<Store> {
-    let rows = Arc::new(open_rows(dir));
+    open_store_over(open_rows(dir))
+}
+
+/// A store with sixteen databases over a database of its own.
+///
+/// # Panics
+/// When it cannot be opened.
+pub fn open_store_over(rows: Db) -> Arc<Store> {
+    let rows = Arc::new(rows);
     let log = Arc::new(LocalLog::new(rows.clone()));
     let options = StoreOptions { databases: 16, fresh_seed: 42, io_threads: 1 };
     Arc::new(Store::open(rows, log, &options).expect("a store opens over a sound database"))
@@ -63,6 +72,11 @@ pub fn check_accounts(store: &Store) {
             assert_eq!(part.keys(), keys.len(), "the number of {keys:?} in database {db}");
             let expiring = entries().filter(|entry| entry.deadline().is_some()).count();
             assert_eq!(part.expiring(), expiring, "those of {keys:?} with a deadline in database {db}");
+            let fading = entries().filter(|entry| entry.fades()).count();
+            assert_eq!(part.fading(), fading, "those of {keys:?} with elements that die in database {db}");
+            let dies = |entry: &Entry| entry.held().and_then(|held| held.collection.next_deadline());
+            let told = |entry: &Entry| entry.held().and_then(Held::told_deadline);
+            assert!(entries().all(|entry| dies(entry) == told(entry)), "what meta rows say in database {db}");
             bytes += held;
         }
         tables += shard.overhead_bytes();
@@ -75,5 +89,9 @@ pub fn check_accounts(store: &Store) {
         let counted = store.counts(db).keys;
         assert!(counted >= resident as u64, "{counted} keys are counted, {resident} are there");
         assert!(!all_there || counted == resident as u64, "{counted} keys are counted, {resident} are there");
+        assert!(!all_there || store.cold_expiring(db) == 0, "nothing can die on disk alone in database {db}");
+        let here: usize = (0..SHARDS).map(|index| store.shard(index).db(db).fading()).sum();
+        let fading = store.totals_under(&store.latch_all(), db).fading;
+        assert!(fading >= here as i64, "{fading} keys with elements that die are counted, {here} are there");
     }
 }

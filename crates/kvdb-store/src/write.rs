@@ -18,7 +18,7 @@ use crate::pending::Pending;
 use crate::reach::Lack;
 use crate::row::{self, Body, CHUNK_BYTES, CHUNK_THRESHOLD, Meta, Type};
 use crate::several::look_up_all;
-use crate::store::{Guards, Store, expires_counter, forget, keys_counter};
+use crate::store::{Guards, Store, expires_counter, fading_counter, forget, keys_counter};
 use crate::types::Layout;
 use crate::usage::scatter;
 
@@ -31,6 +31,21 @@ pub(crate) enum WaitState {
     Allowed,
     /// It waits until a moment, in Unix milliseconds, or for ever.
     Asked(Option<u64>),
+}
+
+/// What a key was before a change, as far as it is counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    pub(crate) deadline: Option<u64>,
+    /// See [`Entry::fades`].
+    pub(crate) fades: bool,
+}
+
+impl Before {
+    #[inline]
+    pub(crate) fn of(entry: &Entry) -> Self {
+        Self { deadline: entry.deadline(), fades: entry.fades() }
+    }
 }
 
 /// A run that may change.
@@ -334,23 +349,23 @@ impl<'r> WriteCx<'r> {
                 NewValue::Big(big)
             }
         };
-        let before = self.deadline_at(place, at);
+        let before = self.before(place, at);
         let at = self.guards.shard_mut(place).put(db, place, at, key, value, deadline);
         self.changed(place, at, before, deadline);
     }
 
-    /// The deadline of the entry at a place, with whether there is an entry.
+    /// What the entry at a place is, if there is one.
     #[inline]
-    pub(crate) fn deadline_at(&self, place: Place, at: Option<usize>) -> Option<Option<u64>> {
-        at.map(|at| self.guards.shard(place).table(self.db, place).at(at).deadline())
+    pub(crate) fn before(&self, place: Place, at: Option<usize>) -> Option<Before> {
+        at.map(|at| Before::of(self.guards.shard(place).table(self.db, place).at(at)))
     }
 
     fn write_range(&mut self, place: Place, at: Option<usize>, key: &[u8], offset: usize, bytes: &[u8]) {
         let next_generation = self.new_generation();
         let (db, space) = (self.db, self.store.space(self.db));
         let end = offset + bytes.len();
-        let before = self.deadline_at(place, at);
-        let deadline = before.flatten();
+        let before = self.before(place, at);
+        let deadline = before.and_then(|before| before.deadline);
         let shard = self.guards.shard_mut(place);
         let at = match at {
             Some(at) if shard.table(db, place).at(at).big().is_some() => at,
@@ -393,14 +408,15 @@ impl<'r> WriteCx<'r> {
         let (db, space) = (self.db, self.store.space(self.db));
         let shard = self.guards.shard_mut(place);
         let entry = shard.table_mut(db, place).at_mut(at);
-        let before = entry.deadline();
-        match (before, deadline) {
+        let before = Before::of(entry);
+        match (before.deadline, deadline) {
             (None, None) => return,
             (Some(_), Some(new)) => {
                 entry.replace_deadline(new);
             }
             _ => shard.reshape(db, place, at, deadline),
         }
+        shard.tell_deadline(db, place, at);
         let entry = shard.table(db, place).at(at);
         let extra = entry.held().map(|held| held.collection.extra()).unwrap_or_default();
         let body = match (entry.big(), entry.string(), entry.held()) {
@@ -416,21 +432,16 @@ impl<'r> WriteCx<'r> {
         self.changed(place, at, Some(before), deadline);
     }
 
-    /// Notes that the entry at a place was changed: for the sequence, the counts and the expiry index. `before` is the
-    /// deadline it had, or `None` when there was no entry.
+    /// Notes that the entry at a place was changed: for the sequence, the counts and the expiry index. `before` is what it
+    /// was, or `None` when there was no entry.
     #[inline]
-    pub(crate) fn changed(
-        &mut self,
-        place: Place,
-        at: usize,
-        before: Option<Option<u64>>,
-        deadline: Option<u64>,
-    ) {
+    pub(crate) fn changed(&mut self, place: Place, at: usize, before: Option<Before>, deadline: Option<u64>) {
         debug_assert!(!self.env.keeps_dead, "a run that keeps dead keys changes nothing");
         let (db, now) = (self.db, self.env.now);
         let shard = self.guards.shard_mut(place);
         let entry = shard.table_mut(db, place).at_mut(at);
         entry.set_pending();
+        let fades = entry.fades();
         if before.is_none() {
             entry.set_access(self.store.usage().fresh(now));
             self.used = Some((db, place));
@@ -440,11 +451,16 @@ impl<'r> WriteCx<'r> {
             shard.keys_delta[usize::from(db)] += 1;
             self.scratch.batch.add_counter(keys_counter(db), 1);
         }
-        let had = before.flatten();
+        let had = before.and_then(|before| before.deadline);
         if had.is_some() != deadline.is_some() {
             let delta = if deadline.is_some() { 1 } else { -1 };
             shard.expires_delta[usize::from(db)] += delta;
             self.scratch.batch.add_counter(expires_counter(db), delta);
+        }
+        if before.is_some_and(|before| before.fades) != fades {
+            let delta = if fades { 1 } else { -1 };
+            shard.fading_delta[usize::from(db)] += delta;
+            self.scratch.batch.add_counter(fading_counter(db), delta);
         }
         if deadline.is_some() {
             shard.schedule(db, place, at, had, now);
@@ -476,6 +492,10 @@ impl<'r> WriteCx<'r> {
         if entry.deadline().is_some() {
             shard.expires_delta[usize::from(db)] -= 1;
             batch.add_counter(expires_counter(db), -1);
+        }
+        if entry.fades() {
+            shard.fading_delta[usize::from(db)] -= 1;
+            batch.add_counter(fading_counter(db), -1);
         }
         row::delete_meta(batch, place, space, key);
         self.scratch.changed.push(Change { db, place, quiet: false });

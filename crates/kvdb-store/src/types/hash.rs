@@ -1,13 +1,17 @@
 //! Hashes: fields with values, and a deadline for any field that has one.
 //!
-//! An element row is the field, and `flags | [deadline u64] | value`. A small hash is a pack of fields and values in the
+//! An element row is the field, and `flags | [deadline u64] | value`. The meta row adds the earliest deadline (u64) where
+//! there is one: so who walks over hashes on disk knows which of them to load. A small hash is a pack of fields and values in the
 //! order in which they came; a large one is a table. Deadlines stand beside, in the order in which they come due, since
 //! most hashes have none; a hash with deadlines is a table whatever its size.
 
-use std::collections::{BTreeSet, HashMap};
+mod deadlines;
+mod live;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use self::deadlines::Deadlines;
+pub use self::live::{LiveEdit, LiveHash};
 use super::pack::{Cursor, Pack};
 use super::table::ElementTable;
 use super::{Collection, Elements, Layout};
@@ -17,8 +21,6 @@ use crate::entry::ValueRef;
 use crate::row::Type;
 
 const HAS_DEADLINE: u8 = 1;
-/// What a deadline costs in memory: an entry each of a hash map and of an ordered set, with the field in both.
-const DEADLINE_BYTES: usize = 96;
 
 /// Fields with values.
 #[derive(Debug, Clone)]
@@ -33,15 +35,14 @@ enum Shape {
 
 /// # Invariants
 ///
-/// * `deadlines` and `due` hold the same fields, all of which are in `fields`.
+/// * The fields in `deadlines` are all in `fields`.
 /// * `bytes` is the sum of the lengths of the allocations in `fields`.
 #[derive(Debug, Default)]
 struct Large {
     seed: u64,
     fields: ElementTable<Field>,
     bytes: usize,
-    deadlines: HashMap<Box<[u8]>, u64>,
-    due: BTreeSet<(u64, Box<[u8]>)>,
+    deadlines: Deadlines,
     /// Whether it would be small but for the deadlines.
     is_small: bool,
 }
@@ -52,7 +53,6 @@ impl Clone for Large {
             seed: self.seed,
             bytes: self.bytes,
             deadlines: self.deadlines.clone(),
-            due: self.due.clone(),
             is_small: self.is_small,
             fields: ElementTable::default(),
         };
@@ -169,18 +169,12 @@ impl Large {
     }
 
     fn set_deadline(&mut self, name: &[u8], deadline: Option<u64>) {
-        let before = match deadline {
-            Some(at) => self.deadlines.insert(name.into(), at),
-            None if self.deadlines.is_empty() => None,
-            None => self.deadlines.remove(name),
-        };
-        if let Some(before) = before {
-            self.due.remove(&(before, name.into()));
-            self.bytes -= DEADLINE_BYTES + 2 * name.len();
+        if self.deadlines.of(name).is_some() {
+            self.bytes -= Deadlines::bytes_for(name);
         }
-        if let Some(at) = deadline {
-            self.due.insert((at, name.into()));
-            self.bytes += DEADLINE_BYTES + 2 * name.len();
+        self.deadlines.set(name, deadline);
+        if deadline.is_some() {
+            self.bytes += Deadlines::bytes_for(name);
         }
     }
 }
@@ -210,107 +204,7 @@ impl<'h, L: Iterator<Item = &'h Field>> Iterator for Pairs<'h, L> {
     }
 }
 
-/// A hash as it is at a moment: without the fields that are past their deadline and have not been removed yet.
-#[derive(Debug, Clone, Copy)]
-pub struct LiveHash<'h> {
-    hash: &'h Hash,
-    now: u64,
-    /// Whether some fields are dead, so that each has to be asked about.
-    has_dead: bool,
-}
-
-impl<'h> LiveHash<'h> {
-    fn is_live(&self, name: &[u8]) -> bool {
-        !self.has_dead || self.hash.deadline(name).is_none_or(|at| !kvdb_ttl::is_dead(at, self.now))
-    }
-
-    fn is_live_ref(&self, name: ValueRef<'_>) -> bool {
-        !self.has_dead || self.is_live(&text_of(name))
-    }
-
-    /// The value of a field.
-    pub fn get(&self, name: &[u8]) -> Option<ValueRef<'h>> {
-        self.hash.get(name).filter(|_| self.is_live(name))
-    }
-
-    /// When a field dies, in Unix milliseconds.
-    pub fn deadline(&self, name: &[u8]) -> Option<u64> {
-        self.hash.deadline(name).filter(|_| self.is_live(name))
-    }
-
-    /// The number of fields.
-    pub fn len(&self) -> usize {
-        match &self.hash.0 {
-            Shape::Large(large) if self.has_dead => {
-                let dead = large.due.iter().take_while(|&&(at, _)| kvdb_ttl::is_dead(at, self.now)).count();
-                large.fields.len() - dead
-            }
-            _ => self.hash.len(),
-        }
-    }
-
-    /// Whether there is no field.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All fields with their values.
-    pub fn iter(self) -> impl Iterator<Item = (ValueRef<'h>, ValueRef<'h>)> {
-        self.hash.iter().filter(move |&(name, _)| self.is_live_ref(name))
-    }
-
-    /// Walks the hash: shows fields with their values from a cursor on, about `count` of them, and returns where to go
-    /// on; 0 when the walk is over. A small hash is shown at once.
-    pub fn walk(&self, cursor: u64, count: usize, mut visit: impl FnMut(ValueRef<'h>, ValueRef<'h>)) -> u64 {
-        match &self.hash.0 {
-            Shape::Small(..) => {
-                self.iter().for_each(|(name, value)| visit(name, value));
-                0
-            }
-            Shape::Large(large) => large.fields.walk(
-                cursor,
-                count,
-                |field| large.hash(field.name()),
-                |field| {
-                    let (name, value) = field.split();
-                    if self.is_live(name) {
-                        visit(ValueRef::Bytes(name), ValueRef::Bytes(value));
-                    }
-                },
-            ),
-        }
-    }
-
-    /// A field by chance, with its value; `draw` gives random bits, and is asked again where it has met a dead field.
-    pub fn random(&self, mut draw: impl FnMut() -> u64) -> Option<(ValueRef<'h>, ValueRef<'h>)> {
-        const TRIES: usize = 32;
-        if self.is_empty() {
-            return None;
-        }
-        for _ in 0..TRIES {
-            let found = match &self.hash.0 {
-                Shape::Small(_, len) => self.hash.iter().nth((draw() % u64::from(*len)) as usize),
-                Shape::Large(large) => large.fields.random(draw()).map(|field| {
-                    let (name, value) = field.split();
-                    (ValueRef::Bytes(name), ValueRef::Bytes(value))
-                }),
-            };
-            if found.is_some_and(|(name, _)| self.is_live_ref(name)) {
-                return found;
-            }
-        }
-        let len = self.len() as u64;
-        self.iter().nth((draw() % len) as usize)
-    }
-}
-
 impl Hash {
-    /// The hash without what is dead at a moment, in Unix milliseconds.
-    pub fn live(&self, now: u64) -> LiveHash<'_> {
-        let has_dead = self.next_deadline().is_some_and(|at| kvdb_ttl::is_dead(at, now));
-        LiveHash { hash: self, now, has_dead }
-    }
-
     /// The value of a field, dead or alive.
     fn get(&self, name: &[u8]) -> Option<ValueRef<'_>> {
         match &self.0 {
@@ -322,8 +216,7 @@ impl Hash {
     fn deadline(&self, name: &[u8]) -> Option<u64> {
         match &self.0 {
             Shape::Small(..) => None,
-            Shape::Large(large) if large.deadlines.is_empty() => None,
-            Shape::Large(large) => large.deadlines.get(name).copied(),
+            Shape::Large(large) => large.deadlines.of(name),
         }
     }
 
@@ -331,7 +224,7 @@ impl Hash {
     pub fn next_deadline(&self) -> Option<u64> {
         match &self.0 {
             Shape::Small(..) => None,
-            Shape::Large(large) => large.due.first().map(|&(at, _)| at),
+            Shape::Large(large) => large.deadlines.first(),
         }
     }
 
@@ -474,6 +367,15 @@ impl Elements for Hash {
         }
     }
 
+    fn extra(&self) -> Vec<u8> {
+        self.next_deadline().map_or_else(Vec::new, |at| at.to_le_bytes().to_vec())
+    }
+
+    fn load_extra(&mut self, extra: &[u8]) -> Option<()> {
+        // The fields tell when the first of them dies; it stands in the meta row for those who do not load them.
+        matches!(extra.len(), 0 | 8).then_some(())
+    }
+
     fn load(&mut self, element: &[u8], value: &[u8], layout: &Layout) -> Option<()> {
         let (&flags, mut value) = value.split_first()?;
         let mut deadline = FieldDeadline::Clear;
@@ -530,8 +432,7 @@ impl Edit<'_, Hash> {
     /// Removes fields that are past their deadline, the earliest first, `limit` at the most; returns how many.
     pub fn remove_dead(&mut self, now: u64, limit: usize) -> usize {
         let Shape::Large(large) = &self.value.0 else { return 0 };
-        let dead = large.due.iter().take_while(|&&(at, _)| kvdb_ttl::is_dead(at, now));
-        let dead: Vec<Box<[u8]>> = dead.take(limit).map(|(_, name)| name.clone()).collect();
+        let dead: Vec<Box<[u8]>> = large.deadlines.dead(now).take(limit).map(Box::from).collect();
         dead.iter().filter(|name| self.remove(name)).count()
     }
 

@@ -211,7 +211,8 @@ impl Collection {
         whichever!(self, inner => inner.load_extra(extra))
     }
 
-    /// When the first of the elements that do not live as long as the key dies, in Unix milliseconds.
+    /// When the first of the elements that do not live as long as the key dies, in Unix milliseconds. The meta row says
+    /// it too ([`Body::next_deadline`]), so that it is known of what is not in memory.
     pub fn next_deadline(&self) -> Option<u64> {
         match self {
             Self::Hash(hash) => hash.next_deadline(),
@@ -236,11 +237,37 @@ impl Collection {
 pub struct Held {
     /// The generation of its element rows.
     pub generation: u64,
+    /// What the meta row says of when the first of the elements dies; `u64::MAX` where it says nothing.
+    told_deadline: u64,
     /// The elements.
     pub collection: Collection,
 }
 
 impl Held {
+    /// A collection whose meta row says of deadlines of elements what is true.
+    pub fn new(generation: u64, collection: Collection) -> Self {
+        let told_deadline = collection.next_deadline().unwrap_or(u64::MAX);
+        Self { generation, told_deadline, collection }
+    }
+
+    /// A collection without elements, which are to be loaded, and what its meta row says of their deadlines: nothing, where
+    /// an earlier version has written it.
+    pub(crate) fn to_load(generation: u64, collection: Collection, told_deadline: Option<u64>) -> Self {
+        Self { generation, told_deadline: told_deadline.unwrap_or(u64::MAX), collection }
+    }
+
+    /// When the first of the elements dies as far as the meta row says, in Unix milliseconds.
+    #[inline]
+    pub(crate) fn told_deadline(&self) -> Option<u64> {
+        (self.told_deadline != u64::MAX).then_some(self.told_deadline)
+    }
+
+    /// Notes that the meta row is written, and says what is true; tells whether it said something else.
+    pub(crate) fn tell_deadline(&mut self) -> bool {
+        let now = self.collection.next_deadline().unwrap_or(u64::MAX);
+        std::mem::replace(&mut self.told_deadline, now) != now
+    }
+
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.collection.memory_bytes()
@@ -249,7 +276,8 @@ impl Held {
     /// Takes everything out and leaves an empty collection of the same type.
     pub fn take(&mut self) -> Self {
         let empty = Collection::new(self.collection.kind());
-        Self { generation: self.generation, collection: std::mem::replace(&mut self.collection, empty) }
+        let collection = std::mem::replace(&mut self.collection, empty);
+        Self { generation: self.generation, told_deadline: self.told_deadline, collection }
     }
 
     /// The body of the meta row, around what [`Collection::extra`] returned.
