@@ -1,6 +1,7 @@
 //! The rigs of the storage engine in their long forms, and what shows that they are worth something.
 //!
-//! * `rigs`: the model, metamorphic and crash tests over many more seeds than `test` takes.
+//! * `rigs`: the model, metamorphic and crash tests, those of the keyspace's commands too, over many more seeds than `test`
+//!   takes.
 //! * `shuttle`: the way of a write in many orders of the steps of its threads.
 //! * `broken`: bugs built in on purpose, each of which a rig must catch.
 
@@ -28,10 +29,12 @@ pub(crate) struct Options {
 }
 
 /// The tests with long forms.
-const LONG: &[&str] = &["db_crash::", "db_metamorphic::", "db_model::", "log_crash::"];
+const LONG: &[&str] = &["db_crash::", "db_metamorphic::", "db_model::", "log_crash::", "scripts::power::"];
 
 pub(crate) fn rigs(options: &Options) -> Outcome {
-    let mut tests = cargo(&["test", "-p", "kvdb-lsm", "--profile", "fast", "--test", "it", "--"])?;
+    let packages = ["-p", "kvdb-lsm", "-p", "kvdb-commands"];
+    let mut tests =
+        cargo(&[&["test"], &packages[..], &["--profile", "fast", "--test", "it", "--"]].concat())?;
     let chosen = LONG.iter().filter(|name| options.filter.is_empty() || name.contains(&options.filter));
     tests.args(chosen);
     if options.factor > 0 {

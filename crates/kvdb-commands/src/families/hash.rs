@@ -3,7 +3,7 @@
 use itoa::Buffer;
 use kvdb_resp::{Args, Reply};
 use kvdb_store::types::Hash;
-use kvdb_store::types::hash::{FieldDeadline, LiveHash};
+use kvdb_store::types::hash::{FieldDeadline, LiveEdit, LiveHash};
 use kvdb_store::{Edit, Event, Object, ReadCx, ValueRef, WriteCx};
 
 use super::string_value::{bytes, reply_value};
@@ -180,23 +180,28 @@ pub(super) fn hash(object: Option<Object<'_>>, now: u64) -> Result<Option<LiveHa
     }
 }
 
-/// Changes the hash of a key. Fields past their deadline are removed first.
+/// Fields past their deadline that a command removes beside those that it names. A hash of a few fields is cleared of them;
+/// where very many have died together, that is done elsewhere and by parts, and nobody's command waits for it.
+const DEAD_PER_COMMAND: usize = 64;
+
+/// Changes the hash of a key as it is now. Fields past their deadline are removed first, as far as they are few.
 pub(super) fn edit<R>(
     cx: &mut WriteCx<'_>,
     key: &[u8],
-    change: impl FnOnce(&mut Edit<'_, Hash>) -> R,
+    change: impl FnOnce(&mut LiveEdit<'_, '_>) -> R,
 ) -> Result<R, CommandError> {
-    let (now, mut expired) = (cx.now(), 0);
-    let edited = cx.edit(key, |hash: &mut Edit<'_, Hash>| {
-        if hash.next_deadline().is_some() {
-            expired = hash.remove_dead(now, usize::MAX);
-        }
-        change(hash)
-    });
-    if expired > 0 {
-        cx.notify(Event::FIELDS_EXPIRED, key);
+    let now = cx.now();
+    let (result, expired, tells_end) = cx.edit(key, |hash: &mut Edit<'_, Hash>| {
+        let mut hash = LiveEdit::new(hash, now, DEAD_PER_COMMAND);
+        let result = change(&mut hash);
+        (result, hash.expired() > 0, hash.tells_end())
+    })?;
+    match (expired, tells_end) {
+        (false, _) => {}
+        (true, true) => cx.notify(Event::FIELDS_EXPIRED, key),
+        (true, false) => cx.notify_edit(Event::FIELDS_EXPIRED, key),
     }
-    Ok(edited?)
+    Ok(result)
 }
 
 /// Fields and values in turns, from argument 2 on; the hash is left alone where one has no value.
@@ -228,11 +233,10 @@ fn hmset(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResu
 }
 
 fn hsetnx(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let (name, value, now) = (&args[2], &args[3], cx.now());
+    let (name, value) = (&args[2], &args[3]);
     check_names([name])?;
-    let added = edit(cx, &args[1], |hash| {
-        hash.live(now).get(name).is_none() && hash.put(name, value, FieldDeadline::Clear)
-    })?;
+    let added =
+        edit(cx, &args[1], |hash| hash.get(name).is_none() && hash.put(name, value, FieldDeadline::Clear))?;
     if added {
         cx.notify(events::HSET, &args[1]);
     }
@@ -337,11 +341,11 @@ fn hgetall(cx: &mut ReadCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
 }
 
 fn hincrby(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let (name, now) = (&args[2], cx.now());
+    let name = &args[2];
     check_names([name])?;
     let increment = parse_i64(&args[3]).ok_or(errors::NOT_INTEGER)?;
     let sum = edit(cx, &args[1], |hash| {
-        let old = match hash.live(now).get(name) {
+        let old = match hash.get(name) {
             None => 0,
             Some(ValueRef::Int(integer)) => integer,
             Some(ValueRef::Bytes(bytes)) => parse_i64(bytes).ok_or(NOT_INTEGER)?,
@@ -356,14 +360,14 @@ fn hincrby(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
 }
 
 fn hincrbyfloat(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let (name, now) = (&args[2], cx.now());
+    let name = &args[2];
     check_names([name])?;
     let increment = parse_float(&args[3]).ok_or(errors::NOT_FLOAT)?;
     if increment.is_infinite() {
         return Err(INCREMENT_INFINITE);
     }
     let sum = edit(cx, &args[1], |hash| {
-        let old = match hash.live(now).get(name) {
+        let old = match hash.get(name) {
             None => Extended::from(0),
             Some(value) => parse_float(bytes(value, &mut Buffer::new())).ok_or(NOT_FLOAT)?,
         };

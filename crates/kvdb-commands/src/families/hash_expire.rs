@@ -199,10 +199,10 @@ fn set_deadlines(
     let names = fields(args, 3 + usize::from(has_condition), 1)?;
     let outcomes = edit(cx, &args[1], |hash| {
         let change = |name: &[u8]| {
-            if hash.live(now).get(name).is_none() {
+            if hash.get(name).is_none() {
                 return -2;
             }
-            if !conditions.allow(hash.live(now).deadline(name), deadline) {
+            if !conditions.allow(hash.deadline(name), deadline) {
                 return 0;
             }
             if deadline <= now as i64 {
@@ -229,9 +229,9 @@ fn reply_integers(reply: &mut Reply<'_>, integers: &[i64]) {
 }
 
 fn hpersist(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let (names, now) = (fields(args, 2, 1)?, cx.now());
+    let names = fields(args, 2, 1)?;
     let outcomes = edit(cx, &args[1], |hash| {
-        let change = |name: &[u8]| match (hash.live(now).get(name), hash.live(now).deadline(name)) {
+        let change = |name: &[u8]| match (hash.get(name), hash.deadline(name)) {
             (None, _) => -2,
             (Some(_), None) => -1,
             (Some(_), Some(_)) => {
@@ -291,12 +291,12 @@ fn tell_deadlines(
 }
 
 fn hgetdel(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
-    let (names, now) = (fields(args, 2, 1)?, cx.now());
+    let names = fields(args, 2, 1)?;
     let mut removed = false;
     reply.array(names.len());
     edit(cx, &args[1], |hash| {
         for name in names {
-            let value = hash.live(now).get(name);
+            let value = hash.get(name);
             removed |= value.is_some();
             reply_value(reply, value);
             hash.remove(name);
@@ -378,7 +378,7 @@ fn hgetex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
             if reply.is_full() {
                 break;
             }
-            let value = hash.live(now).get(name);
+            let value = hash.get(name);
             reply_value(reply, value);
             if value.is_none() {
                 continue;
@@ -392,7 +392,7 @@ fn hgetex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
                     hash.set_deadline(name, Some(at));
                     event = Some(events::HEXPIRE);
                 }
-                Some(FieldDeadline::Clear) if hash.live(now).deadline(name).is_some() => {
+                Some(FieldDeadline::Clear) if hash.deadline(name).is_some() => {
                     hash.set_deadline(name, None);
                     event = Some(events::HPERSIST);
                 }
@@ -414,9 +414,12 @@ fn hsetex(cx: &mut WriteCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRes
     let names = || (0..pairs.len()).step_by(2);
     check_names(names().map(|at| &pairs[at]))?;
     let done = edit(cx, &args[1], |hash| {
-        let live = hash.live(now);
+        let live = hash.live();
         if options.present.is_some_and(|wanted| names().any(|at| live.get(&pairs[at]).is_some() != wanted)) {
             return false;
+        }
+        if matches!(deadline, FieldDeadline::At(moment) if moment <= now) {
+            hash.tell_end();
         }
         for at in names() {
             match deadline {

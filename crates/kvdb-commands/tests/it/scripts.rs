@@ -5,13 +5,16 @@
 //! against a Redis server too, which must hold nothing of value, and reports where it replies otherwise; beside the
 //! scripts it is then told random commands, `KVDB_SCRIPTS_SEEDS` (4) times a thousand.
 
+mod contents;
 mod dumps;
 mod local;
 mod log_bytes;
 mod notation;
 mod oracle;
+mod power;
 mod random;
 mod server;
+mod vocabulary;
 
 use std::collections::HashSet;
 use std::env;
@@ -104,6 +107,16 @@ fn commands_reply_as_the_scripts_say() {
 fn what_a_store_says_that_it_holds_is_what_is_there() {
     for seed in 1..=4 {
         random::keep_accounts(seed, 2_000);
+    }
+}
+
+#[test]
+fn any_bytes_are_a_conversation() {
+    random::follow(&[]);
+    for step in [1_u8, 7, 31, 101] {
+        let bytes: Vec<u8> =
+            (0..2_000_u32).map(|at| (at as u8).wrapping_mul(step) ^ (at >> 8) as u8).collect();
+        random::follow(&bytes);
     }
 }
 

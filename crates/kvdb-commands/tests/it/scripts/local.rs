@@ -1,5 +1,6 @@
 //! A store, a session and a server in this process, and the way of a command through them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -10,22 +11,56 @@ use kvdb_commands::{
     CmdResult, CommandError, CommandSpec, Flags, Handler, KeyspaceCx, KeyspaceOutcome, Session, SessionCx,
     Then, errors, find, find_subcommand,
 };
+use kvdb_lsm::log::SyncPolicy;
+use kvdb_lsm::vfs::SimVfs;
+use kvdb_lsm::{Db, Options};
 use kvdb_resp::{Args, OwnedArgs, Reply, ReplyDecoder, ReplyLimits, Value};
 use kvdb_store::io::Waiter;
 use kvdb_store::{
-    Audience, Env, EventClasses, Eviction, News, Order, Pins, Scratch, Store, WriteCx, testing,
+    Audience, ColdWalk, Env, EventClasses, Eviction, News, Order, Pins, ReadCx, Scratch, Store, Walk,
+    WriteCx, row, testing,
 };
 use tempfile::TempDir;
 
+use super::contents::Described;
 use super::notation::{Directive, show_event};
 use super::server::FakeServer;
 
 /// How often a command may find that yet another of its keys has to be loaded.
 const MAX_LOADS: usize = 1000;
 
+/// What the rows of a store are on.
+enum Disk {
+    Real(TempDir),
+    /// One that loses what was not synced when the power fails; nothing happens on it but what a test does.
+    Simulated(SimVfs, SyncPolicy),
+}
+
+impl Disk {
+    fn open(&self) -> Arc<Store> {
+        match self {
+            Self::Real(dir) => testing::open_store(dir.path()),
+            Self::Simulated(vfs, sync) => {
+                let mut options = Options::new("/data");
+                options.vfs = Arc::new(vfs.clone());
+                options.sync = *sync;
+                options.partitioning = row::PARTITIONING;
+                options.background = false;
+                options.segment_bytes = 128 << 10;
+                options.write_buffer_bytes = 64 << 10;
+                options.table_bytes = 32 << 10;
+                options.level0_depth = 3;
+                options.base_level_bytes = 64 << 10;
+                options.max_frozen = 64;
+                testing::open_store_over(Db::open(options).expect("what a power cut leaves can be opened"))
+            }
+        }
+    }
+}
+
 /// One client of a store of its own.
 pub(super) struct Local {
-    dir: TempDir,
+    disk: Disk,
     /// `None` only while the store is being reopened.
     store: Option<Arc<Store>>,
     server: FakeServer,
@@ -51,18 +86,26 @@ impl Audience for Listener {
 impl Local {
     /// A client of an empty store.
     pub(super) fn new() -> Self {
-        let dir = tempfile::tempdir().expect("there is room for temporary files");
+        Self::over(Disk::Real(tempfile::tempdir().expect("there is room for temporary files")))
+    }
+
+    /// A client of an empty store on a simulated disk.
+    pub(super) fn on(vfs: SimVfs, sync: SyncPolicy) -> Self {
+        Self::over(Disk::Simulated(vfs, sync))
+    }
+
+    fn over(disk: Disk) -> Self {
         let server = FakeServer::new();
         let session = Session::new(1, &Accounts::default());
         let (scratch, events) = (Scratch::default(), Arc::default());
-        let mut local = Self { dir, store: None, server, session, scratch, random: 1, events };
+        let mut local = Self { disk, store: None, server, session, scratch, random: 1, events };
         local.open();
         local
     }
 
     /// Opens the store.
     fn open(&mut self) {
-        let store = testing::open_store(self.dir.path());
+        let store = self.disk.open();
         store.set_audience(Box::new(Listener(self.events.clone())));
         self.store = Some(store);
     }
@@ -112,8 +155,62 @@ impl Local {
                 self.store().set_events(events);
             }
             Directive::Events(classes) => self.store().set_events(classes.and(EventClasses::KEYEVENT)),
+            Directive::Expire => self.expire(),
             Directive::Oracle(_) => {}
         }
+    }
+
+    /// The power of a simulated disk fails, and comes back.
+    pub(super) fn lose_power(&mut self, seed: u64) {
+        let Disk::Simulated(vfs, sync) = &self.disk else { panic!("the disk is a real one") };
+        self.disk = Disk::Simulated(vfs.crash(seed), *sync);
+        // What happens on the disk as it was is of no consequence any more.
+        self.store().close();
+        self.store = None;
+        (self.session.transaction, self.session.watches, self.session.db) = (None, None, 0);
+        self.scratch = Scratch::default();
+        self.open();
+    }
+
+    /// The database under the store.
+    pub(super) fn rows(&self) -> &Arc<Db> {
+        self.store().rows()
+    }
+
+    /// Now, in Unix milliseconds.
+    pub(super) fn now(&self) -> u64 {
+        self.server.now_ms()
+    }
+
+    /// Loads every key, so that the store knows that it has them all.
+    pub(super) fn warm_up(&self) {
+        self.store().warm_up(usize::MAX, || 0).expect("rows are sound");
+    }
+
+    /// Loads every key, and describes them, those past their deadline included.
+    pub(super) fn contents(&mut self) -> BTreeMap<(u16, Vec<u8>), Described> {
+        let store = self.store.as_ref().expect("a store is open between steps");
+        let mut contents = BTreeMap::new();
+        for db in 0..store.databases() {
+            let mut cursor = 0;
+            loop {
+                let walk = store.walk(db, cursor, 1000, 0, true).expect("rows are sound");
+                let Walk::Keys(keys, next) = walk else { panic!("a walk that may wait does not ask to") };
+                for (key, _) in keys {
+                    let env = Env { touch: false, ..Env::at(0) };
+                    store.load_and_wait(db, &key, 0).expect("rows are sound");
+                    let guards = store.latch(store.place(&key));
+                    let mut cx = ReadCx::new(store, guards, &mut self.scratch, env, db);
+                    let described = Described::of(&cx.get(&key).expect("it is in memory"));
+                    contents.insert((db, key), described);
+                }
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        contents
     }
 
     /// Closes the store and the database under it, so that everything is on disk.
@@ -130,6 +227,11 @@ impl Local {
     /// Drops every object from memory, and has the rows written to tables, so that loading means reading files.
     fn evict(&mut self) {
         self.store().rows().flush().expect("a sound database can be flushed");
+        self.drop_objects();
+    }
+
+    /// Drops every object from memory.
+    pub(super) fn drop_objects(&mut self) {
         let (now, mut rounds) = (self.server.now_ms(), 0);
         while self.store().resident_keys() > 0 {
             let random = self.next_random();
@@ -152,6 +254,18 @@ impl Local {
         let deleted = store.evict(&how, 0, env, &mut self.scratch, || true).expect("the log takes deletions");
         assert!(!deleted.passed_over, "nobody else is there");
         assert!(expiring_only || store.resident_keys() == 0, "{} keys are left", store.resident_keys());
+        self.scratch.ready.clear();
+    }
+
+    /// Deletes what is past its deadline, in memory and on disk, as a server does in the background.
+    pub(super) fn expire(&mut self) {
+        let now = self.server.now_ms();
+        let store = self.store.as_ref().expect("a store is open between steps");
+        store.expire_due(now, 0, &mut self.scratch, || true).expect("the log takes what was admitted");
+        let mut walk = ColdWalk::default();
+        while walk.is_due(store, now) {
+            walk.step(store, now, 100, &mut self.scratch).expect("the log takes what was admitted");
+        }
         self.scratch.ready.clear();
     }
 

@@ -39,6 +39,8 @@ pub(super) enum Directive {
     Protocol(Protocol),
     /// Every object is dropped from memory.
     Evict,
+    /// What is past its deadline is deleted, in memory and on disk.
+    Expire,
     /// The store is closed and opened again.
     Reopen,
     /// Whether what follows is compared with a Redis server too. Not where KVDB differs on purpose or is newer.
@@ -83,6 +85,7 @@ fn parse_directive(text: &str) -> Option<Directive> {
         ("resp2", None) => Directive::Protocol(Protocol::Resp2),
         ("resp3", None) => Directive::Protocol(Protocol::Resp3),
         ("evict", None) => Directive::Evict,
+        ("expire", None) => Directive::Expire,
         ("reopen", None) => Directive::Reopen,
         ("oracle", Some("on")) => Directive::Oracle(true),
         ("oracle", Some("off")) => Directive::Oracle(false),

@@ -79,7 +79,7 @@ impl Oracle {
                 events.send(&["PSUBSCRIBE", "__keyevent@*"]);
                 self.commands.send(&["CONFIG", "SET", "notify-keyspace-events", &format!("{classes}E")]);
             }
-            Directive::Evict | Directive::Reopen | Directive::Oracle(_) => {}
+            Directive::Evict | Directive::Expire | Directive::Reopen | Directive::Oracle(_) => {}
         }
         true
     }
