@@ -1,7 +1,8 @@
 //! Hashes, lists, sets and sorted sets in RDB.
 //!
 //! They are written plainly, element by element, which every version of Redis reads. Read are the plain forms, and the
-//! blocks of small collections that Redis 7 writes: integer sets, listpacks and quicklists.
+//! blocks of small collections that Redis writes: integer sets, listpacks and quicklists, and before Redis 7.0 ziplists, and
+//! zipmaps before those.
 
 use std::borrow::Cow;
 
@@ -11,6 +12,7 @@ use kvdb_store::types::sorted_set::Gathered;
 use kvdb_store::types::{Elements as _, Hash, Layout, List, Set, SortedSet};
 
 use super::listpack::{self, Elements};
+use super::ziplist::{Entries, Pairs};
 use super::{Budget, MAX_BLOB_BYTES, RdbError, Reader, write_length, write_string};
 use crate::values::number::parse_f64;
 
@@ -18,12 +20,24 @@ use crate::values::number::parse_f64;
 pub(super) const TYPE_LIST: u8 = 1;
 /// A set: its members.
 pub(super) const TYPE_SET: u8 = 2;
+/// A sorted set: members and scores in turns, those as text behind its length.
+pub(super) const TYPE_SORTED_SET_TEXT: u8 = 3;
 /// A hash: fields and values in turns.
 pub(super) const TYPE_HASH: u8 = 4;
 /// A sorted set: members and scores in turns, those as little-endian doubles.
 pub(super) const TYPE_SORTED_SET: u8 = 5;
+/// A hash as a zipmap.
+pub(super) const TYPE_HASH_ZIPMAP: u8 = 9;
+/// A list as a ziplist.
+pub(super) const TYPE_LIST_ZIPLIST: u8 = 10;
 /// A set as an array of integers: the size of one and their number (both `u32`), and the integers in their order.
 pub(super) const TYPE_SET_INTS: u8 = 11;
+/// A sorted set as a ziplist.
+pub(super) const TYPE_SORTED_SET_ZIPLIST: u8 = 12;
+/// A hash as a ziplist.
+pub(super) const TYPE_HASH_ZIPLIST: u8 = 13;
+/// A list as pieces, which are ziplists.
+pub(super) const TYPE_LIST_ZIPLISTS: u8 = 14;
 /// A hash as a listpack.
 pub(super) const TYPE_HASH_LISTPACK: u8 = 16;
 /// A sorted set as a listpack.
@@ -80,8 +94,37 @@ pub(super) fn write_sorted_set(out: &mut Vec<u8>, set: &SortedSet) {
 enum Source<'r, 'a> {
     /// So many more strings.
     Plain(&'r mut Reader<'a>, u64),
-    /// What is in a listpack.
-    Packed(Elements<'r>),
+    /// What is in a block.
+    Packed(Block<'r>),
+}
+
+/// The elements of a small collection in one string.
+enum Block<'a> {
+    Listpack(Elements<'a>),
+    Ziplist(Entries<'a>),
+    Zipmap(Pairs<'a>),
+}
+
+impl<'a> Block<'a> {
+    /// What a value of a type, or a piece of one, has in this string.
+    fn of(kind: u8, bytes: &'a [u8]) -> Result<Self, RdbError> {
+        match kind {
+            TYPE_LIST_ZIPLIST | TYPE_LIST_ZIPLISTS | TYPE_SORTED_SET_ZIPLIST | TYPE_HASH_ZIPLIST => {
+                Entries::of(bytes).map(Self::Ziplist)
+            }
+            TYPE_HASH_ZIPMAP => Pairs::of(bytes).map(Self::Zipmap),
+            _ => Elements::of(bytes).map(Self::Listpack),
+        }
+    }
+
+    /// The next element, or `None` behind the last.
+    fn next(&mut self) -> Result<Option<ValueRef<'a>>, RdbError> {
+        match self {
+            Self::Listpack(elements) => elements.next(),
+            Self::Ziplist(entries) => entries.next(),
+            Self::Zipmap(pairs) => pairs.next(),
+        }
+    }
 }
 
 impl Source<'_, '_> {
@@ -116,8 +159,8 @@ pub(super) fn read_hash(
     layout: &Layout,
 ) -> Result<Hash, RdbError> {
     let mut hash = Hash::default();
-    let (packed, max) = (blob(kind == TYPE_HASH_LISTPACK, reader)?, budget.max_string_bytes);
-    let mut source = source(reader, packed.as_deref(), 2)?;
+    let (packed, max) = (blob(kind != TYPE_HASH, reader)?, budget.max_string_bytes);
+    let mut source = source(kind, reader, packed.as_deref(), 2)?;
     while let Some(name) = source.next(max)?.map(Cow::into_owned) {
         let value = source.next(max)?.ok_or(RdbError::BadData)?;
         check(hash.insert(&name, &value, layout))?;
@@ -134,8 +177,8 @@ pub(super) fn read_set(
     layout: &Layout,
 ) -> Result<Set, RdbError> {
     let mut set = Set::default();
-    let packed = blob(kind == TYPE_SET_LISTPACK, reader)?;
-    let mut source = source(reader, packed.as_deref(), 1)?;
+    let packed = blob(kind != TYPE_SET, reader)?;
+    let mut source = source(kind, reader, packed.as_deref(), 1)?;
     while let Some(member) = source.next(budget.max_string_bytes)? {
         check(set.insert(&member, layout))?;
         budget.check(set.memory_bytes())?;
@@ -169,6 +212,7 @@ pub(super) fn read_set_of_integers(
 
 /// Reads a sorted set that is written plainly.
 pub(super) fn read_sorted_set(
+    kind: u8,
     reader: &mut Reader<'_>,
     budget: &Budget,
     layout: &Layout,
@@ -176,20 +220,34 @@ pub(super) fn read_sorted_set(
     let mut set = Gathered::new(layout);
     for _ in 0..reader.length()? {
         let member = reader.string(budget.max_string_bytes)?;
-        let score = f64::from_le_bytes(reader.array()?);
+        let score = match kind {
+            TYPE_SORTED_SET_TEXT => read_score_text(reader)?,
+            _ => f64::from_le_bytes(reader.array()?),
+        };
         add_scored(&mut set, &member, score, budget)?;
     }
     Ok(set.finish(layout))
 }
 
-/// Reads a sorted set in a listpack, where members and scores take turns in their order.
+/// Reads a score as text: its length, or in its place what is no number.
+fn read_score_text(reader: &mut Reader<'_>) -> Result<f64, RdbError> {
+    match reader.byte()? {
+        253 => Err(RdbError::BadData),
+        254 => Ok(f64::INFINITY),
+        255 => Ok(f64::NEG_INFINITY),
+        len => parse_f64(reader.bytes(usize::from(len))?).ok_or(RdbError::BadData),
+    }
+}
+
+/// Reads a sorted set in a block, where members and scores take turns in their order.
 pub(super) fn read_packed_sorted_set(
+    kind: u8,
     reader: &mut Reader<'_>,
     budget: &Budget,
     layout: &Layout,
 ) -> Result<SortedSet, RdbError> {
     let bytes = reader.string(MAX_BLOB_BYTES)?;
-    let mut elements = Elements::of(&bytes)?;
+    let mut elements = Block::of(kind, &bytes)?;
     let (mut set, mut last) = (Gathered::new(layout), None);
     while let Some(member) = elements.next()?.map(listpack::text) {
         check(member.len() <= budget.max_string_bytes)?;
@@ -228,19 +286,21 @@ pub(super) fn read_list(reader: &mut Reader<'_>, budget: &Budget, layout: &Layou
     Ok(list)
 }
 
-/// Reads a list in pieces.
+/// Reads a list in pieces, or in one.
 pub(super) fn read_list_of_pieces(
+    kind: u8,
     reader: &mut Reader<'_>,
     budget: &Budget,
     layout: &Layout,
 ) -> Result<List, RdbError> {
     let mut list = List::default();
-    for _ in 0..reader.length()? {
-        match reader.length()? {
+    let pieces = if kind == TYPE_LIST_ZIPLIST { 1 } else { reader.length()? };
+    for _ in 0..pieces {
+        match if kind == TYPE_LIST_PIECES { reader.length()? } else { PACKED } {
             PLAIN => list.append(&reader.string(budget.max_string_bytes)?, layout),
             PACKED => {
                 let bytes = reader.string(MAX_BLOB_BYTES)?;
-                let mut elements = Elements::of(&bytes)?;
+                let mut elements = Block::of(kind, &bytes)?;
                 while let Some(value) = elements.next()?.map(listpack::text) {
                     check(value.len() <= budget.max_string_bytes)?;
                     list.append(&value, layout);
@@ -254,19 +314,20 @@ pub(super) fn read_list_of_pieces(
     Ok(list)
 }
 
-/// The listpack that a value is, when it is one.
+/// The block that a value is, when it is one.
 fn blob<'a>(is_packed: bool, reader: &mut Reader<'a>) -> Result<Option<Cow<'a, [u8]>>, RdbError> {
     if is_packed { reader.string(MAX_BLOB_BYTES).map(Some) } else { Ok(None) }
 }
 
-/// The elements of a value that is written plainly, with `strings` of them for what its length counts, or as a listpack.
+/// The elements of a value that is written plainly, with `strings` of them for what its length counts, or as a block.
 fn source<'r, 'a>(
+    kind: u8,
     reader: &'r mut Reader<'a>,
     packed: Option<&'r [u8]>,
     strings: u64,
 ) -> Result<Source<'r, 'a>, RdbError> {
     Ok(match packed {
-        Some(bytes) => Source::Packed(Elements::of(bytes)?),
+        Some(bytes) => Source::Packed(Block::of(kind, bytes)?),
         None => {
             let len = reader.length()?;
             Source::Plain(reader, len.checked_mul(strings).ok_or(RdbError::BadData)?)

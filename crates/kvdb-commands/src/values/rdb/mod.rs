@@ -5,7 +5,7 @@
 //! ```
 //!
 //! This module has the frame, strings, and the pieces that all types are made of (lengths, strings): [`Reader`] and the
-//! `write_` functions. Reading takes what Redis 7.0 and 7.2 write (RDB 10 and 11), compressed strings included. Writing
+//! `write_` functions. Reading takes what Redis up to 7.2 writes (RDB 11 and before), compressed strings included. Writing
 //! uses version 10, which Redis 7.0 reads too, and never compresses. Two things that Redis 7.0 has no place for are not
 //! in a payload: the deadlines of fields of a hash, which then live as long as the key, and when the consumers of a
 //! stream last got something, which then is when they were last seen.
@@ -21,6 +21,7 @@ mod listpack;
 mod lzf;
 mod stream;
 mod stream_node;
+mod ziplist;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -144,12 +145,20 @@ pub fn restore(payload: &[u8], max_string_bytes: usize, layout: &Layout) -> Resu
             return if reader.rest.is_empty() { Ok(value) } else { Err(RdbError::BadData) };
         }
         TYPE_LIST => read_list(reader, budget, layout)?.into_collection(),
-        TYPE_LIST_PIECES => read_list_of_pieces(reader, budget, layout)?.into_collection(),
+        TYPE_LIST_PIECES | TYPE_LIST_ZIPLIST | TYPE_LIST_ZIPLISTS => {
+            read_list_of_pieces(kind, reader, budget, layout)?.into_collection()
+        }
         TYPE_SET | TYPE_SET_LISTPACK => read_set(kind, reader, budget, layout)?.into_collection(),
         TYPE_SET_INTS => read_set_of_integers(reader, budget, layout)?.into_collection(),
-        TYPE_HASH | TYPE_HASH_LISTPACK => read_hash(kind, reader, budget, layout)?.into_collection(),
-        TYPE_SORTED_SET => read_sorted_set(reader, budget, layout)?.into_collection(),
-        TYPE_SORTED_SET_LISTPACK => read_packed_sorted_set(reader, budget, layout)?.into_collection(),
+        TYPE_HASH | TYPE_HASH_LISTPACK | TYPE_HASH_ZIPLIST | TYPE_HASH_ZIPMAP => {
+            read_hash(kind, reader, budget, layout)?.into_collection()
+        }
+        TYPE_SORTED_SET | TYPE_SORTED_SET_TEXT => {
+            read_sorted_set(kind, reader, budget, layout)?.into_collection()
+        }
+        TYPE_SORTED_SET_LISTPACK | TYPE_SORTED_SET_ZIPLIST => {
+            read_packed_sorted_set(kind, reader, budget, layout)?.into_collection()
+        }
         TYPE_STREAM_1 | TYPE_STREAM_2 | TYPE_STREAM_3 => {
             read_stream(kind, reader, budget, layout)?.into_collection()
         }
@@ -456,7 +465,7 @@ mod tests {
         ] {
             assert_eq!(restore(body), Err(RdbError::BadData), "{body:x?}");
         }
-        assert_eq!(restore(b"\x09\x01\x01a"), Err(RdbError::UnsupportedType(9)));
+        assert_eq!(restore(b"\x07\x01\x01a"), Err(RdbError::UnsupportedType(7)), "a module's");
         assert_eq!(restore(b"\x00\x03abcd"), Err(RdbError::BadData), "nothing may follow");
     }
 

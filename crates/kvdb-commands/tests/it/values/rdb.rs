@@ -405,3 +405,93 @@ fn a_long_name_is_not_repeated_without_limit() {
     let restored = restore_collection(&seal(body));
     assert_eq!(restored.map(|value| value.len()), Err(RdbError::TooLarge));
 }
+
+/// A ziplist of short strings and small integers.
+fn ziplist(values: &[&str]) -> Vec<u8> {
+    let (mut body, mut tail) = (Vec::new(), 0);
+    for value in values {
+        let before = (body.len() - tail) as u8;
+        tail = body.len();
+        body.push(before);
+        match value.parse::<u8>() {
+            Ok(number @ 0..=12) => body.push(0xf1 + number),
+            _ => {
+                body.push(value.len() as u8);
+                body.extend_from_slice(value.as_bytes());
+            }
+        }
+    }
+    let (total, tail) = (body.len() as u32 + 11, tail as u32 + 10);
+    [&total.to_le_bytes()[..], &tail.to_le_bytes(), &(values.len() as u16).to_le_bytes(), &body, b"\xff"]
+        .concat()
+}
+
+/// A payload of a type whose value is made of these strings.
+fn of_strings(kind: u8, count: Option<u64>, strings: &[&[u8]]) -> Vec<u8> {
+    let mut body = vec![kind];
+    if let Some(count) = count {
+        write_length(&mut body, count);
+    }
+    strings.iter().for_each(|string| write_string(&mut body, string));
+    seal(body)
+}
+
+/// The elements of a list, the members of a set, or the pairs of a hash or sorted set in their order, in brackets.
+fn shown(payload: &[u8]) -> Result<String, RdbError> {
+    let text = |value| String::from_utf8(text_of(value)).expect("the samples are text");
+    Ok(match restore_collection(payload)? {
+        Collection::List(list) => list.values(0).map(text).collect::<Vec<_>>().join(" "),
+        Collection::Hash(hash) => {
+            let pairs: BTreeSet<_> =
+                hash.live(NOW).iter().map(|(name, value)| (text(name), text(value))).collect();
+            format!("{pairs:?}")
+        }
+        Collection::SortedSet(set) => {
+            format!("{:?}", set.iter().map(|(member, score)| (text(member), score)).collect::<Vec<_>>())
+        }
+        other => panic!("{other:?} is in no sample"),
+    })
+}
+
+#[test]
+fn payloads_of_redis_before_7_are_restored() {
+    // From the documentation of RESTORE.
+    let list = b"\n\x17\x17\x00\x00\x00\x12\x00\x00\x00\x03\x00\x00\xc0\x01\x00\x04\xc0\x02\x00\x04\xc0\x03\x00\xff\x04\x00u#<\xc0;.\xe9\xdd";
+    assert_eq!(shown(list).as_deref(), Ok("1 2 3"));
+    let ends = ziplist(&["a", "7", "bc"]);
+    assert_eq!(shown(&of_strings(10, None, &[&ends])).as_deref(), Ok("a 7 bc"));
+    let pieces = [&ziplist(&["a", "7"])[..], &ziplist(&[]), &ziplist(&["bc"])];
+    assert_eq!(shown(&of_strings(14, Some(3), &pieces)).as_deref(), Ok("a 7 bc"));
+    let hash = of_strings(13, None, &[&ziplist(&["f", "1", "g", "v"])]);
+    let fields = Ok(r#"{("f", "1"), ("g", "v")}"#);
+    assert_eq!(shown(&hash).as_deref(), fields);
+    assert_eq!(shown(&of_strings(9, None, &[b"\x02\x01f\x01\x001\x01g\x01\x02v..\xff"])).as_deref(), fields);
+    let scores = Ok(r#"[("m", -1.5), ("n", 3.0), ("o", inf)]"#);
+    assert_eq!(
+        shown(&of_strings(12, None, &[&ziplist(&["m", "-1.5", "n", "3", "o", "inf"])])).as_deref(),
+        scores
+    );
+    let body = [&b"\x03\x03\x01o\xfe\x01n\x013\x01m\x04-1.5"[..]].concat();
+    assert_eq!(shown(&seal(body)).as_deref(), scores);
+}
+
+#[test]
+fn payloads_of_redis_before_7_that_lie_are_refused() {
+    let twice = ziplist(&["f", "1", "f", "2"]);
+    for (what, payload) in [
+        ("a field twice", of_strings(13, None, &[&twice])),
+        ("a name without a value", of_strings(13, None, &[&ziplist(&["f"])])),
+        ("a field twice", of_strings(9, None, &[b"\x02\x01f\x01\x001\x01f\x01\x002\xff"])),
+        ("a member twice", of_strings(12, None, &[&ziplist(&["m", "1", "m", "2"])])),
+        ("members in another order", of_strings(12, None, &[&ziplist(&["m", "2", "n", "1"])])),
+        ("a score that is none", of_strings(12, None, &[&ziplist(&["m", "x"])])),
+        ("a score that is none", seal(b"\x03\x01\x01m\xfd".to_vec())),
+        ("nothing", of_strings(10, None, &[&ziplist(&[])])),
+        ("nothing", of_strings(14, Some(0), &[])),
+        ("fewer pieces than are said", of_strings(14, Some(2), &[&ziplist(&["a"])])),
+        ("something behind", of_strings(10, None, &[&ziplist(&["a"]), b"b"])),
+        ("another block", of_strings(13, None, &[b"\x01\x01f\x01\x001\xff"])),
+    ] {
+        assert_eq!(shown(&payload), Err(RdbError::BadData), "{what}");
+    }
+}
