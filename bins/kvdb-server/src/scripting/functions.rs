@@ -138,7 +138,7 @@ impl Node {
                 reply.bulk(b"flags");
                 let flags: Vec<&str> = Flags::names(function.flags).collect();
                 reply.set(flags.len());
-                flags.iter().for_each(|flag| reply.bulk(flag.as_bytes()));
+                flags.iter().for_each(|flag| reply.simple(flag));
             }
             if with_code {
                 reply.bulk(b"library_code");

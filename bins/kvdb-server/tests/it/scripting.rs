@@ -238,6 +238,13 @@ fn functions_are_data() {
         client.run("FCALL_RO add 1 n 5"),
         error("ERR Can not execute a script with write flag using *_ro command.")
     );
+    // Flags are status replies, as in Redis.
+    let look = [bulk("name"), bulk("look"), bulk("description"), nil()];
+    let look = [&look[..], &[bulk("flags"), Value::Array(vec![Value::simple("no-writes")])]].concat();
+    let Value::Array(libraries) = client.run("FUNCTION LIST") else { panic!("no list of libraries") };
+    let Value::Array(library) = &libraries[0] else { panic!("{libraries:?}") };
+    let Value::Array(functions) = &library[5] else { panic!("{library:?}") };
+    assert!(functions.contains(&Value::Array(look)), "{functions:?}");
     let server = server.restart();
     let mut client = server.client();
     assert_eq!(client.run("FCALL add 1 n 5"), int(10));
