@@ -9,7 +9,7 @@ use crate::failure::{Outcome, fail};
 use crate::ledger::Ledger;
 use crate::process;
 use crate::rng::Rng;
-use crate::server::{Build, Server, Subject};
+use crate::server::{Build, Product, Server, Subject};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Choices {
@@ -65,6 +65,10 @@ pub(crate) struct Campaign {
     /// lives on for a moment on a file system that is gone, on which Linux lets an fdatasync succeed whose write was under
     /// way (the conversion of an unwritten extent fails, and nobody is told). What is acknowledged then is no promise.
     pub(crate) silences: bool,
+    /// Whether it is KVDB that is put to the test.
+    pub(crate) is_kvdb: bool,
+    /// Whether the server has so little memory that most keys are on disk only.
+    pub(crate) squeezes: bool,
     /// Acknowledgements after this were no promise; `None` when all were.
     promised_until: Option<Instant>,
     seed: u64,
@@ -81,13 +85,16 @@ impl Campaign {
         let (server, policy) = (choices.subject.against.name(), choices.policy.name());
         println!("{server} with appendfsync {policy}, seed {seed}");
         let mut rng = Rng::new(seed);
-        let ledger = Ledger::new(choices.connections, rng.next());
+        let is_kvdb = choices.subject.against == Product::Kvdb;
+        let ledger = Ledger::new(choices.connections, rng.next(), is_kvdb);
         let window = choices.window_ms.map_or_else(|| default_window(choices.policy), Duration::from_millis);
         Ok(Self {
             program,
             policy: choices.policy,
             window,
             silences: false,
+            is_kvdb,
+            squeezes: false,
             promised_until: None,
             seed,
             rng,
@@ -97,7 +104,9 @@ impl Campaign {
 
     /// Starts the server over `data` without waiting for it.
     pub(crate) fn spawn(&self, data: &Path) -> Outcome<Server> {
-        Server::spawn(&self.program, data, &["--appendfsync", self.policy.name()])
+        let (policy, memory) = (["--appendfsync", self.policy.name()], ["--maxmemory", "2mb"]);
+        let memory = if self.squeezes { &memory[..] } else { &[] };
+        Server::spawn(&self.program, data, &[&policy[..], memory].concat())
     }
 
     /// Starts the server over `data` and holds it to every promise made so far.

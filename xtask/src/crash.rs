@@ -37,6 +37,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut killed_in_recovery = 0;
     for round in 1..=options.loops {
         let progress = campaign.summary();
+        // Where memory is short, keys leave it and come back under load. (Redis would refuse writes then.)
+        campaign.squeezes = campaign.is_kvdb && campaign.rng.one_in(3);
         let attempt = || format!("kill {round} of {}, after {progress}", options.loops);
         let server = campaign.recover(&data).while_doing(attempt)?;
         let lifetime = Duration::from_millis(10 + campaign.rng.below(490));
@@ -53,6 +55,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
             killed_in_recovery += 1;
         }
     }
+    campaign.squeezes = false;
     campaign.recover(&data).while_doing(|| "after the last kill".to_owned())?.stop()?;
     let loops = options.loops;
     println!("crash: {loops} kills under load, {killed_in_recovery} in recovery; {}", campaign.summary());

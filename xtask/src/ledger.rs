@@ -8,26 +8,36 @@
 //!
 //! While the load runs, every reply is compared with the model as well.
 
+mod change;
 mod collection;
+mod stream;
 mod write;
 
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::failure::{Outcome, While, fail};
 use crate::rng::Rng;
 use crate::wire::{Connection, Reply, encode};
 use collection::{KINDS, kind_of};
-use write::{Cell, SHARED, State, Write, describe, name};
+use write::{Cell, SHARED, State, Write, describe, library_name, name};
 
-/// Keys of one lane: the first hold strings, then come counters, the rest are collections.
-const STRINGS: usize = 150;
+/// Keys of one lane: the first hold strings, then come counters, then collections, and the last stands for a library of
+/// functions.
+const STRINGS: usize = 154;
 const COUNTERS: usize = 50;
 const COLLECTIONS: usize = 8 * KINDS.len();
-const KEYS: usize = STRINGS + COUNTERS + COLLECTIONS;
+const LIBRARY: usize = STRINGS + COUNTERS + COLLECTIONS;
+const KEYS: usize = LIBRARY + 1;
+
+const _: () =
+    assert!((STRINGS + COUNTERS).is_multiple_of(KINDS.len()), "the first collection is of the first type");
+
+/// How long a server may take to delete what is past its deadline, on disk too.
+const UNTIL_DELETED: Duration = Duration::from_secs(15);
 
 /// Commands that one lane writes before it reads replies, at most.
 const PIPELINE: u64 = 24;
@@ -44,6 +54,8 @@ struct Lane {
     acknowledged: Vec<Instant>,
     /// Writes of all rounds; it makes every value unlike any other.
     count: u64,
+    /// Whether the server knows deadlines of fields.
+    fields_die: bool,
 }
 
 pub(crate) struct Ledger {
@@ -74,7 +86,8 @@ impl fmt::Display for Tally {
 }
 
 impl Ledger {
-    pub(crate) fn new(lanes: usize, seed: u64) -> Self {
+    /// A ledger of so many connections to a server that knows deadlines of fields, or does not.
+    pub(crate) fn new(lanes: usize, seed: u64, fields_die: bool) -> Self {
         let mut rng = Rng::new(seed);
         let lane = |id| Lane {
             id,
@@ -83,6 +96,7 @@ impl Ledger {
             sent: Vec::new(),
             acknowledged: Vec::new(),
             count: 0,
+            fields_die,
         };
         Self { lanes: (0..lanes).map(lane).collect(), shared: 0, tally: Tally::default() }
     }
@@ -141,7 +155,25 @@ impl Ledger {
             );
         }
         self.shared = found;
-        Ok(())
+        self.await_deaths(server)
+    }
+
+    /// Waits until nothing is left but what has no deadline that has passed.
+    fn await_deaths(&self, server: &mut Connection) -> Outcome {
+        let keys = |lane: &Lane| lane.state[..LIBRARY].iter().flatten().count();
+        let lasting = self.lanes.iter().map(keys).sum::<usize>() + usize::from(self.shared > 0);
+        let lasting = Reply::Integer(i64::try_from(lasting)?);
+        let until = Instant::now() + UNTIL_DELETED;
+        loop {
+            let counted = server.call(&[b"DBSIZE"])?;
+            if counted == lasting {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                fail!("the server counts {counted:?} keys, and {lasting:?} are there that live on");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -172,14 +204,16 @@ impl Lane {
                     }
                     Err(_) => return Ok(()),
                 };
-                if let Reply::Error(error) = &reply {
+                let wanted = write.apply(self.id, &mut expected);
+                if let Reply::Error(error) = &reply
+                    && wanted.as_ref() != Some(&reply)
+                {
                     // A server whose disk fails may say so; what it refused is not acknowledged.
                     if may_refuse.load(Ordering::SeqCst) {
                         return Ok(());
                     }
                     fail!("lane {}: {write} was refused: {error}", self.id);
                 }
-                let wanted = write.apply(&mut expected);
                 if wanted.is_some_and(|wanted| wanted != reply) {
                     fail!("lane {}: {write} was answered with {reply:?}", self.id);
                 }
@@ -199,7 +233,43 @@ impl Lane {
                 // What a transaction replies must be known beforehand.
                 Write::Transaction(writes.filter(|write| !matches!(write, Write::IncrementShared)).collect())
             }
+            55..62 => self.choose_pair(),
+            62 => {
+                self.count += 1;
+                Write::Load { key: LIBRARY, number: self.count }
+            }
+            63..67 => {
+                self.count += 1;
+                Write::Brief { number: self.count, as_field: self.fields_die && self.rng.one_in(2) }
+            }
             _ => self.choose_string(),
+        }
+    }
+
+    /// A write of two keys. Where both have to be of one type, they are.
+    fn choose_pair(&mut self) -> Write {
+        self.count += 1;
+        let below =
+            |rng: &mut Rng, bound: usize| usize::try_from(rng.below(bound as u64)).expect("an index fits");
+        let collection = STRINGS + COUNTERS;
+        let list = |rng: &mut Rng| collection + 1 + KINDS.len() * below(rng, COLLECTIONS / KINDS.len());
+        let value = self.value();
+        let rng = &mut self.rng;
+        match rng.below(6) {
+            0 | 1 => Write::Script { string: below(rng, STRINGS), list: list(rng), value },
+            2 => {
+                let (from, to) = (list(rng), list(rng));
+                Write::MoveElement { from, to, from_left: rng.one_in(2), to_left: rng.one_in(2) }
+            }
+            number => {
+                let (first, step, count) = match number {
+                    3 => (0, 1, STRINGS),
+                    _ => (collection + below(rng, KINDS.len()), KINDS.len(), COLLECTIONS / KINDS.len()),
+                };
+                let (from, by) = (below(rng, count), 1 + below(rng, count - 1));
+                let (from, to) = (first + step * from, first + step * ((from + by) % count));
+                if rng.one_in(2) { Write::Rename { from, to } } else { Write::Copy { from, to } }
+            }
         }
     }
 
@@ -207,8 +277,9 @@ impl Lane {
         self.count += 1;
         let key =
             STRINGS + COUNTERS + usize::try_from(self.rng.below(COLLECTIONS as u64)).expect("an index fits");
-        let value = self.value();
-        Write::Change { key, change: kind_of(key).choose(&mut self.rng, self.count, value) }
+        let (value, name) = (self.value(), name(self.id, key));
+        let change = kind_of(key).choose(&mut self.rng, self.count, value, name, self.fields_die);
+        Write::Change { key, change }
     }
 
     fn choose_string(&mut self) -> Write {
@@ -217,7 +288,15 @@ impl Lane {
         let string = |rng: &mut Rng| usize::try_from(rng.below(STRINGS as u64)).expect("an index fits");
         let key = string(rng);
         match rng.below(100) {
-            0..45 => Write::Set { key, value: self.value() },
+            0..35 => Write::Set { key, value: self.value() },
+            35..41 => {
+                let offset = usize::try_from(rng.below(200)).expect("below 200");
+                Write::SetRange { key, offset, value: self.value() }
+            }
+            41..45 => {
+                let offset = usize::try_from(rng.below(4000)).expect("below 4000");
+                Write::SetBit { key, offset, on: rng.one_in(2) }
+            }
             45..57 => Write::Append { key, value: self.value() },
             57..67 => Write::SetWithExpiry { key, value: self.value() },
             67..73 => Write::SetMany([key, string(rng), string(rng)], self.value()),
@@ -247,9 +326,10 @@ impl Lane {
             encode(&mut bytes, &[b"GET", &name]);
             encode(&mut bytes, &[b"PTTL", &name]);
         }
-        for key in STRINGS + COUNTERS..KEYS {
-            kind_of(key).ask(&name(self.id, key), &mut bytes);
+        for key in STRINGS + COUNTERS..LIBRARY {
+            kind_of(key).ask(&name(self.id, key), &mut bytes, self.fields_die);
         }
+        encode(&mut bytes, &[b"FUNCTION", b"LIST", b"LIBRARYNAME", &library_name(self.id), b"WITHCODE"]);
         server.send(&bytes)?;
         let mut state = Vec::with_capacity(KEYS);
         for key in 0..STRINGS + COUNTERS {
@@ -264,10 +344,22 @@ impl Lane {
                 }
             });
         }
-        for key in STRINGS + COUNTERS..KEYS {
-            let found = kind_of(key).read(server).while_doing(|| format!("lane {}, key {key}", self.id))?;
+        for key in STRINGS + COUNTERS..LIBRARY {
+            let found = kind_of(key).read(server, self.fields_die);
+            let found = found.while_doing(|| format!("lane {}, key {key}", self.id))?;
             state.push(found.map(Cell::Collection));
         }
+        state.push(match server.receive()? {
+            Reply::Array(libraries) if libraries.is_empty() => None,
+            Reply::Array(libraries) => match libraries.first() {
+                Some(Reply::Array(library)) => match library.last() {
+                    Some(Reply::Bulk(code)) => Some(Cell::string(code, false)),
+                    _ => fail!("FUNCTION LIST answered {library:?}"),
+                },
+                _ => fail!("FUNCTION LIST answered {libraries:?}"),
+            },
+            other => fail!("FUNCTION LIST answered {other:?}"),
+        });
         Ok(state)
     }
 
@@ -285,11 +377,12 @@ impl Lane {
                 let touched = write.keys();
                 let differ = |state: &State| touched.iter().filter(|&&key| state[key] != found[key]).count();
                 let before = differ(&state);
-                write.apply(&mut state);
+                write.apply(self.id, &mut state);
                 differing = differing + differ(&state) - before;
             }
             if differing == 0 && length >= promised {
-                self.state = found;
+                // What was found need not say all that is known.
+                self.state = state;
                 return Ok(length);
             }
             if differing == 0 {
@@ -322,7 +415,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::collection::Change;
+    use super::change::Change;
     use super::*;
 
     fn set(key: usize, value: &str) -> Write {
@@ -331,7 +424,7 @@ mod tests {
 
     /// A lane that sent `writes` and was promised the first `promised` of them.
     fn lane(writes: Vec<Write>) -> Lane {
-        let mut lane = Ledger::new(1, 7).lanes.remove(0);
+        let mut lane = Ledger::new(1, 7, true).lanes.remove(0);
         lane.sent = writes;
         lane
     }
@@ -339,7 +432,7 @@ mod tests {
     fn state_after(writes: &[Write]) -> State {
         let mut state = vec![None; KEYS];
         for write in writes {
-            write.apply(&mut state);
+            write.apply(0, &mut state);
         }
         state
     }
@@ -386,6 +479,54 @@ mod tests {
         assert!(lane(whole).settle(state_after(std::slice::from_ref(&fields)), 0).is_err());
         let half = change(hash, Change::SetFields(vec![b"a".to_vec()], b"v".to_vec()));
         assert!(lane(vec![fields]).settle(state_after(&[half]), 0).is_err());
+    }
+
+    #[test]
+    fn half_of_what_two_keys_take_part_in_is_found() {
+        let (list, hash) = (STRINGS + COUNTERS + 1, STRINGS + COUNTERS);
+        let fields = Change::SetFields(vec![b"a".to_vec()], b"v".to_vec());
+        let before = vec![
+            set(1, "a"),
+            Write::Change { key: list, change: Change::Push { left: true, values: vec![b"v".to_vec()] } },
+            Write::Change { key: hash, change: fields },
+        ];
+        for pair in [
+            Write::Rename { from: 1, to: 2 },
+            Write::Rename { from: hash, to: hash + KINDS.len() },
+            Write::MoveElement { from: list, to: list + KINDS.len(), from_left: true, to_left: true },
+            Write::Script { string: 3, list, value: b"v".to_vec() },
+        ] {
+            let writes = [&before[..], std::slice::from_ref(&pair)].concat();
+            let whole = state_after(&writes);
+            assert_eq!(lane(writes.clone()).settle(whole.clone(), 4).expect("accepted"), 4);
+            for key in pair.keys() {
+                let mut half = whole.clone();
+                half[key].clone_from(&state_after(&before)[key]);
+                assert!(lane(writes.clone()).settle(half, 3).is_err(), "{pair} without key {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_deadline_of_a_field_and_a_lost_acknowledgement_are_found() {
+        let (hash, stream) = (STRINGS + COUNTERS, STRINGS + COUNTERS + 4);
+        let change = |key, change| Write::Change { key, change };
+        let fields = || vec![b"e1".to_vec()];
+        let writes = vec![
+            change(hash, Change::SetFields(fields(), b"v".to_vec())),
+            change(hash, Change::ExpireFields(fields())),
+            change(stream, Change::CreateGroup),
+            change(stream, Change::AddEntry { id: 1, value: b"v".to_vec() }),
+            change(stream, Change::ReadGroup { stream: b"s".to_vec(), consumer: b"c".to_vec(), count: 1 }),
+            change(stream, Change::Acknowledge(vec![1])),
+        ];
+        let whole = state_after(&writes);
+        for (key, upto) in [(hash, 1), (stream, 5), (stream, 4)] {
+            let mut found = whole.clone();
+            found[key].clone_from(&state_after(&writes[..upto])[key]);
+            assert!(lane(writes.clone()).settle(found, 6).is_err(), "key {key} after {upto} writes");
+        }
+        assert_eq!(lane(writes).settle(whole, 6).expect("accepted"), 6);
     }
 
     #[test]

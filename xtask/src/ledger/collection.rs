@@ -1,12 +1,9 @@
-//! Writes to collections, and what they must leave behind.
-//!
-//! Every change is a command of its type, small or large enough to make the server change how it keeps the value: short
-//! values in one row, long ones a row for every element.
+//! Collections of the ledger: what they hold, which commands change them, and how they are read from a server.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 
-use super::write::name;
+use super::change::{Change, slices};
+use super::stream::Stream;
 use crate::failure::{Outcome, fail};
 use crate::rng::Rng;
 use crate::wire::{Connection, Reply, encode};
@@ -14,13 +11,37 @@ use crate::wire::{Connection, Reply, encode};
 /// What a collection holds. Only a stream may exist and be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Collection {
-    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Hash(BTreeMap<Vec<u8>, Field>),
     List(VecDeque<Vec<u8>>),
     Set(BTreeSet<Vec<u8>>),
     /// Scores are whole numbers, which print the same everywhere.
     Sorted(BTreeMap<Vec<u8>, i64>),
-    Stream(BTreeMap<u64, Vec<u8>>),
+    Stream(Stream),
+    Sketch(Sketch),
 }
+
+/// A field of a hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) value: Vec<u8>,
+    /// Whether it has a deadline, which is far away.
+    pub(super) expires: bool,
+}
+
+/// Which elements a HyperLogLog has seen. They are so few that it tells exactly how many, and that is all it tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sketch(pub(super) u32);
+
+impl PartialEq for Sketch {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.count_ones() == other.0.count_ones()
+    }
+}
+
+impl Eq for Sketch {}
+
+/// How many elements there are for sketches.
+const SKETCHED: u64 = 24;
 
 /// The types of collections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,61 +51,32 @@ pub(super) enum Kind {
     Set,
     Sorted,
     Stream,
+    Sketch,
 }
 
 /// The keys of a lane go through the types in this order.
-pub(super) const KINDS: [Kind; 5] = [Kind::Hash, Kind::List, Kind::Set, Kind::Sorted, Kind::Stream];
+pub(super) const KINDS: [Kind; 6] =
+    [Kind::Hash, Kind::List, Kind::Set, Kind::Sorted, Kind::Stream, Kind::Sketch];
 
 /// The type of the collection that a key is for.
 pub(super) fn kind_of(key: usize) -> Kind {
     KINDS[key % KINDS.len()]
 }
 
-/// One command on one collection.
-#[derive(Debug, Clone)]
-pub(super) enum Change {
-    SetFields(Vec<Vec<u8>>, Vec<u8>),
-    DeleteFields(Vec<Vec<u8>>),
-    Push {
-        left: bool,
-        values: Vec<Vec<u8>>,
-    },
-    Pop {
-        left: bool,
-    },
-    /// Keeps so many elements from the left.
-    Trim(usize),
-    Remove(Vec<u8>),
-    InsertBefore {
-        pivot: Vec<u8>,
-        value: Vec<u8>,
-    },
-    AddMembers(Vec<Vec<u8>>),
-    RemoveMembers(Vec<Vec<u8>>),
-    RemoveScored(Vec<Vec<u8>>),
-    Score(Vec<(Vec<u8>, i64)>),
-    Increment {
-        member: Vec<u8>,
-        by: i64,
-    },
-    /// Removes so many members of the lowest scores.
-    RemoveLowest(usize),
-    AddEntry {
-        id: u64,
-        value: Vec<u8>,
-    },
-    DeleteEntry(u64),
-    /// Keeps so many of the youngest entries.
-    TrimEntries(usize),
-    Delete,
-}
-
 /// Elements that a command may name: so few that commands meet the same ones.
 const ELEMENTS: u64 = 400;
 
 impl Kind {
-    /// A command for a collection of this type; `value` is unlike any other, and so is `id`, which only grows.
-    pub(super) fn choose(self, rng: &mut Rng, id: u64, value: Vec<u8>) -> Change {
+    /// A command for a collection of this type and name; `value` is unlike any other, and so is `id`, which only grows.
+    /// Fields get deadlines where `fields_die`.
+    pub(super) fn choose(
+        self,
+        rng: &mut Rng,
+        id: u64,
+        value: Vec<u8>,
+        name: Vec<u8>,
+        fields_die: bool,
+    ) -> Change {
         let one = |rng: &mut Rng| format!("e{}", rng.below(ELEMENTS)).into_bytes();
         let many = |rng: &mut Rng| {
             let count = if rng.one_in(12) { 20 + rng.below(80) } else { 1 + rng.below(4) };
@@ -98,6 +90,8 @@ impl Kind {
         let at_most = |rng: &mut Rng| usize::try_from(rng.below(300)).expect("below 300");
         match self {
             Self::Hash if removes => Change::DeleteFields(many(rng)),
+            Self::Hash if draw < 45 && fields_die => Change::ExpireFields(many(rng)),
+            Self::Hash if draw < 50 && fields_die => Change::PersistFields(many(rng)),
             Self::Hash => Change::SetFields(many(rng), value),
             Self::List => match draw {
                 3..20 => Change::Pop { left: rng.one_in(2) },
@@ -111,7 +105,8 @@ impl Kind {
             Self::Sorted => match draw {
                 3..20 => Change::RemoveScored(many(rng)),
                 20..26 => Change::RemoveLowest(at_most(rng) / 10),
-                26..45 => Change::Increment { member: one(rng), by: 1 + id as i64 % 50 },
+                26..40 => Change::Increment { member: one(rng), by: 1 + id as i64 % 50 },
+                40..48 => Change::Locate { member: one(rng), place: usize::from(rng.one_in(2)) },
                 _ => {
                     let mut members = many(rng);
                     members.sort_unstable();
@@ -121,20 +116,30 @@ impl Kind {
                 }
             },
             Self::Stream => match draw {
-                3..25 => Change::DeleteEntry(id - rng.below(id.min(3000))),
-                25..32 => Change::TrimEntries(at_most(rng)),
+                3..18 => Change::DeleteEntry(id - rng.below(id.min(3000))),
+                18..25 => Change::TrimEntries(at_most(rng)),
+                25..33 => Change::CreateGroup,
+                33..34 => Change::DestroyGroup,
+                34..48 => Change::ReadGroup {
+                    stream: name,
+                    consumer: format!("c{}", rng.below(3)).into_bytes(),
+                    count: 1 + at_most(rng) / 30,
+                },
+                48..58 => Change::Acknowledge((0..4).map(|_| id - rng.below(id.min(3000))).collect()),
                 _ => Change::AddEntry { id, value },
             },
+            Self::Sketch => Change::Sketch((0..=rng.below(3)).map(|_| rng.below(SKETCHED)).collect()),
         }
     }
 
-    fn empty(self) -> Collection {
+    pub(super) fn empty(self) -> Collection {
         match self {
             Self::Hash => Collection::Hash(BTreeMap::new()),
             Self::List => Collection::List(VecDeque::new()),
             Self::Set => Collection::Set(BTreeSet::new()),
             Self::Sorted => Collection::Sorted(BTreeMap::new()),
-            Self::Stream => Collection::Stream(BTreeMap::new()),
+            Self::Stream => Collection::Stream(Stream::default()),
+            Self::Sketch => Collection::Sketch(Sketch(0)),
         }
     }
 
@@ -145,21 +150,41 @@ impl Kind {
             Self::Set => (b"SMEMBERS", &[], b"SCARD"),
             Self::Sorted => (b"ZRANGE", &[b"0", b"-1", b"WITHSCORES"], b"ZCARD"),
             Self::Stream => (b"XRANGE", &[b"-", b"+"], b"XLEN"),
+            Self::Sketch => (b"PFCOUNT", &[], b"PFCOUNT"),
         }
     }
 
-    /// Writes the questions that [`Self::read`] reads the answers to: all elements, their number, whether the key is there.
-    pub(super) fn ask(self, key: &[u8], out: &mut Vec<u8>) {
+    /// Writes the questions that [`Self::read`] reads the answers to: all elements, their number, whether the key is there,
+    /// and what else is to be known of its type.
+    pub(super) fn ask(self, key: &[u8], out: &mut Vec<u8>, fields_die: bool) {
         let (all, range, count) = self.reading();
         encode(out, &[&[all, key], range].concat());
         encode(out, &[count, key]);
         encode(out, &[b"EXISTS", key]);
+        match self {
+            Self::Hash if fields_die => {
+                let (names, number) = (fields(), ELEMENTS.to_string());
+                let names = slices(&names);
+                let head: [&[u8]; 4] = [b"HPTTL", key, b"FIELDS", number.as_bytes()];
+                encode(out, &[&head[..], &names].concat());
+            }
+            Self::Stream => Stream::ask(key, out),
+            _ => {}
+        }
     }
 
     /// The collection as the server has it. That its number of elements is what it counts is checked here.
-    pub(super) fn read(self, server: &mut Connection) -> Outcome<Option<Collection>> {
+    pub(super) fn read(self, server: &mut Connection, fields_die: bool) -> Outcome<Option<Collection>> {
         let (all, count, exists) = (server.receive()?, server.receive()?, server.receive()?);
-        let Some(found) = self.parse(&all) else { fail!("{self:?}: the elements are {all:?}") };
+        let Some(mut found) = self.parse(&all) else { fail!("{self:?}: the elements are {all:?}") };
+        match &mut found {
+            Collection::Hash(hash) if fields_die => {
+                let times = server.receive()?;
+                let Some(()) = read_deadlines(hash, &times) else { fail!("the times to live are {times:?}") };
+            }
+            Collection::Stream(stream) => stream.read(server)?,
+            _ => {}
+        }
         if count != Reply::Integer(i64::try_from(found.len())?) {
             fail!("{self:?}: {} elements are there, and the server counts {count:?}", found.len());
         }
@@ -172,6 +197,9 @@ impl Kind {
 
     /// `None` for a reply that is none to the question, or that has an element twice.
     fn parse(self, reply: &Reply) -> Option<Collection> {
+        if let (Self::Sketch, Reply::Integer(seen @ 0..=24)) = (self, reply) {
+            return Some(Collection::Sketch(Sketch((1 << seen) - 1)));
+        }
         let Reply::Array(elements) = reply else { return None };
         let bulk = |reply: &Reply| match reply {
             Reply::Bulk(bytes) => Some(bytes.clone()),
@@ -179,7 +207,11 @@ impl Kind {
         };
         let pairs = || elements.chunks(2).map(|pair| Some((bulk(&pair[0])?, bulk(pair.get(1)?)?)));
         let (found, wanted) = match self {
-            Self::Hash => (Collection::Hash(pairs().collect::<Option<_>>()?), elements.len() / 2),
+            Self::Hash => {
+                let fields =
+                    pairs().map(|pair| pair.map(|(name, value)| (name, Field { value, expires: false })));
+                (Collection::Hash(fields.collect::<Option<_>>()?), elements.len() / 2)
+            }
             Self::List => {
                 (Collection::List(elements.iter().map(bulk).collect::<Option<_>>()?), elements.len())
             }
@@ -202,8 +234,10 @@ impl Kind {
                     },
                     _ => None,
                 });
-                (Collection::Stream(entries.collect::<Option<_>>()?), elements.len())
+                let entries = entries.collect::<Option<_>>()?;
+                (Collection::Stream(Stream { entries, group: None }), elements.len())
             }
+            Self::Sketch => return None,
         };
         (found.len() == wanted).then_some(found)
     }
@@ -216,157 +250,26 @@ impl Collection {
             Self::List(elements) => elements.len(),
             Self::Set(members) => members.len(),
             Self::Sorted(members) => members.len(),
-            Self::Stream(entries) => entries.len(),
+            Self::Stream(stream) => stream.entries.len(),
+            Self::Sketch(Sketch(seen)) => seen.count_ones() as usize,
         }
     }
 }
 
-impl Change {
-    pub(super) fn encode(&self, lane: usize, key: usize, out: &mut Vec<u8>) {
-        let key = name(lane, key);
-        let number = |number: usize| number.to_string().into_bytes();
-        let mut all = |command: &[u8], rest: &[&[u8]]| encode(out, &[&[command, &key], rest].concat());
-        match self {
-            Self::SetFields(fields, value) => {
-                all(b"HSET", &fields.iter().flat_map(|field| [&field[..], value]).collect::<Vec<_>>());
-            }
-            Self::DeleteFields(fields) => all(b"HDEL", &slices(fields)),
-            Self::Push { left, values } => all(if *left { b"LPUSH" } else { b"RPUSH" }, &slices(values)),
-            Self::Pop { left } => all(if *left { b"LPOP" } else { b"RPOP" }, &[]),
-            // An end before the start keeps nothing.
-            Self::Trim(0) => all(b"LTRIM", &[b"1", b"0"]),
-            Self::Trim(keep) => all(b"LTRIM", &[b"0", &number(keep - 1)]),
-            Self::Remove(value) => all(b"LREM", &[b"0", value]),
-            Self::InsertBefore { pivot, value } => all(b"LINSERT", &[b"BEFORE", pivot, value]),
-            Self::AddMembers(members) => all(b"SADD", &slices(members)),
-            Self::RemoveMembers(members) => all(b"SREM", &slices(members)),
-            Self::RemoveScored(members) => all(b"ZREM", &slices(members)),
-            Self::Score(members) => {
-                let pair =
-                    |(member, score): &(Vec<u8>, i64)| [score.to_string().into_bytes(), member.clone()];
-                all(b"ZADD", &slices(&members.iter().flat_map(pair).collect::<Vec<_>>()));
-            }
-            Self::Increment { member, by } => all(b"ZINCRBY", &[by.to_string().as_bytes(), member]),
-            Self::RemoveLowest(0) => all(b"ZREMRANGEBYRANK", &[b"1", b"0"]),
-            Self::RemoveLowest(count) => all(b"ZREMRANGEBYRANK", &[b"0", &number(count - 1)]),
-            Self::AddEntry { id, value } => all(b"XADD", &[format!("{id}-0").as_bytes(), b"f", value]),
-            Self::DeleteEntry(id) => all(b"XDEL", &[format!("{id}-0").as_bytes()]),
-            Self::TrimEntries(keep) => all(b"XTRIM", &[b"MAXLEN", &number(*keep)]),
-            Self::Delete => all(b"DEL", &[]),
-        }
-    }
-
-    /// Changes the collection as the command does, and returns the reply that it must have.
-    pub(super) fn apply(&self, kind: Kind, state: &mut Option<Collection>) -> Reply {
-        if matches!(self, Self::Delete) {
-            return Reply::Integer(i64::from(state.take().is_some()));
-        }
-        // What only removes makes no key.
-        let stays_empty = state.is_some() || matches!(self, Self::AddEntry { .. });
-        let mut collection = state.take().unwrap_or_else(|| kind.empty());
-        let reply = self.apply_to(&mut collection);
-        let exists = collection.len() > 0 || (kind == Kind::Stream && stays_empty);
-        *state = exists.then_some(collection);
-        reply
-    }
-
-    fn apply_to(&self, collection: &mut Collection) -> Reply {
-        let integer = |count: usize| Reply::Integer(i64::try_from(count).expect("a count fits"));
-        let count =
-            |changes: &mut dyn Iterator<Item = bool>| integer(changes.filter(|is_one| *is_one).count());
-        match (self, collection) {
-            (Self::SetFields(names, value), Collection::Hash(fields)) => {
-                count(&mut names.iter().map(|name| fields.insert(name.clone(), value.clone()).is_none()))
-            }
-            (Self::DeleteFields(names), Collection::Hash(fields)) => {
-                count(&mut names.iter().map(|name| fields.remove(name).is_some()))
-            }
-            (Self::Push { left, values }, Collection::List(list)) => {
-                for value in values {
-                    if *left { list.push_front(value.clone()) } else { list.push_back(value.clone()) }
-                }
-                integer(list.len())
-            }
-            (Self::Pop { left }, Collection::List(list)) => {
-                let popped = if *left { list.pop_front() } else { list.pop_back() };
-                popped.map_or(Reply::Nil, Reply::Bulk)
-            }
-            (Self::Trim(keep), Collection::List(list)) => {
-                list.truncate(*keep);
-                Reply::Simple("OK".to_owned())
-            }
-            (Self::Remove(value), Collection::List(list)) => {
-                let before = list.len();
-                list.retain(|element| element != value);
-                integer(before - list.len())
-            }
-            (Self::InsertBefore { pivot, value }, Collection::List(list)) => {
-                match list.iter().position(|element| element == pivot) {
-                    Some(at) => {
-                        list.insert(at, value.clone());
-                        integer(list.len())
-                    }
-                    None if list.is_empty() => Reply::Integer(0),
-                    None => Reply::Integer(-1),
-                }
-            }
-            (Self::AddMembers(members), Collection::Set(set)) => {
-                count(&mut members.iter().map(|member| set.insert(member.clone())))
-            }
-            (Self::RemoveMembers(members), Collection::Set(set)) => {
-                count(&mut members.iter().map(|member| set.remove(member)))
-            }
-            (Self::RemoveScored(members), Collection::Sorted(sorted)) => {
-                count(&mut members.iter().map(|member| sorted.remove(member).is_some()))
-            }
-            (Self::Score(members), Collection::Sorted(sorted)) => count(
-                &mut members.iter().map(|(member, score)| sorted.insert(member.clone(), *score).is_none()),
-            ),
-            (Self::Increment { member, by }, Collection::Sorted(sorted)) => {
-                let score = sorted.entry(member.clone()).or_insert(0);
-                *score += by;
-                Reply::Bulk(score.to_string().into_bytes())
-            }
-            (Self::RemoveLowest(most), Collection::Sorted(sorted)) => {
-                let mut order: Vec<(i64, Vec<u8>)> =
-                    sorted.iter().map(|(member, score)| (*score, member.clone())).collect();
-                order.sort_unstable();
-                order.truncate(*most);
-                for (_, member) in &order {
-                    sorted.remove(member);
-                }
-                integer(order.len())
-            }
-            (Self::AddEntry { id, value }, Collection::Stream(entries)) => {
-                entries.insert(*id, value.clone());
-                Reply::Bulk(format!("{id}-0").into_bytes())
-            }
-            (Self::DeleteEntry(id), Collection::Stream(entries)) => {
-                integer(usize::from(entries.remove(id).is_some()))
-            }
-            (Self::TrimEntries(keep), Collection::Stream(entries)) => {
-                let mut removed = 0;
-                while entries.len() > *keep {
-                    entries.pop_first();
-                    removed += 1;
-                }
-                integer(removed)
-            }
-            (change, collection) => unreachable!("{change} of a {collection:?}"),
-        }
-    }
+/// All fields that commands name.
+fn fields() -> Vec<Vec<u8>> {
+    (0..ELEMENTS).map(|number| format!("e{number}").into_bytes()).collect()
 }
 
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = Vec::new();
-        self.encode(0, 0, &mut bytes);
-        let words = String::from_utf8_lossy(&bytes).into_owned();
-        let words: Vec<&str> = words.lines().skip(2).step_by(2).take(8).collect();
-        write!(f, "{}", words.join(" ").chars().take(120).collect::<String>())
+/// Takes over which of [`fields`] die; `None` when that does not fit what is there.
+fn read_deadlines(hash: &mut BTreeMap<Vec<u8>, Field>, times: &Reply) -> Option<()> {
+    let Reply::Array(times) = times else { return None };
+    for (name, time) in fields().iter().zip(times) {
+        match (hash.get_mut(name), time) {
+            (None, Reply::Integer(-2)) | (Some(_), Reply::Integer(-1)) => {}
+            (Some(field), Reply::Integer(1..)) => field.expires = true,
+            _ => return None,
+        }
     }
-}
-
-fn slices(words: &[Vec<u8>]) -> Vec<&[u8]> {
-    words.iter().map(Vec::as_slice).collect()
+    Some(())
 }
