@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::drive::{Generator, Load};
 use super::report;
@@ -140,10 +140,12 @@ enum Death {
     Flush,
     ColdDel,
     ColdExpire,
+    /// All its fields together; only of a hash.
+    FieldsExpire,
 }
 
 impl Death {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Del,
         Self::Unlink,
         Self::Expire,
@@ -151,7 +153,13 @@ impl Death {
         Self::Flush,
         Self::ColdDel,
         Self::ColdExpire,
+        Self::FieldsExpire,
     ];
+
+    /// Whether a key of this kind can die so.
+    fn is_of(self, kind: Kind) -> bool {
+        self != Self::FieldsExpire || kind == Kind::Hash
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -162,6 +170,7 @@ impl Death {
             Self::Flush => "FLUSHALL",
             Self::ColdDel => "DEL, cold",
             Self::ColdExpire => "expires, cold",
+            Self::FieldsExpire => "all fields expire",
         }
     }
 
@@ -176,6 +185,8 @@ impl Death {
             Self::Expire | Self::ColdExpire => &[b"PEXPIRE", b"large", b"50"],
             Self::Overwrite => &[b"SET", b"large", b"value"],
             Self::Flush => &[b"FLUSHALL"],
+            // Their deadlines have been set before; writers of the hash are to notice as little as others.
+            Self::FieldsExpire => &[b"HSETEX", b"large", b"PX", b"1", b"FIELDS", b"1", b"last", b"value"],
         }
     }
 }
@@ -225,7 +236,7 @@ impl Sitting<'_> {
             drop(watch);
             server.stop()?;
         }
-        for death in Death::ALL {
+        for death in Death::ALL.into_iter().filter(|death| death.is_of(self.kind)) {
             if process::interrupted() {
                 fail!("interrupted");
             }
@@ -241,6 +252,9 @@ impl Sitting<'_> {
             }
             if death == Death::Unlink {
                 self.step(steps, &watch, "walked when loaded", || self.walk(&server))?;
+            }
+            if death == Death::FieldsExpire {
+                self.step(steps, &watch, "", || self.set_deadlines(&mut connection))?;
             }
             self.step(steps, &watch, death.name(), || self.die(death, &mut connection))?;
             drop(watch);
@@ -320,12 +334,49 @@ impl Sitting<'_> {
         }
     }
 
+    /// Has all fields of a hash die at one moment, and waits until that has come.
+    fn set_deadlines(&self, connection: &mut Connection) -> Outcome {
+        let time_to_live = Duration::from_secs(10 + self.elements / 50_000);
+        let at = (SystemTime::now().duration_since(UNIX_EPOCH)? + time_to_live).as_millis().to_string();
+        let until = Instant::now() + time_to_live;
+        let mut cursor = b"0".to_vec();
+        loop {
+            let reply = connection.call(&[b"HSCAN", b"large", &cursor, b"COUNT", b"1000"])?;
+            let Reply::Array(parts) = reply else { fail!("a walk was answered with {reply:?}") };
+            let [Reply::Bulk(next), Reply::Array(pairs)] = &parts[..] else {
+                fail!("a walk was answered with {parts:?}")
+            };
+            let fields = pairs.iter().step_by(2).filter_map(|field| match field {
+                Reply::Bulk(field) => Some(&field[..]),
+                _ => None,
+            });
+            let fields: Vec<&[u8]> = fields.collect();
+            let count = fields.len().to_string();
+            let head: [&[u8]; 5] = [b"HPEXPIREAT", b"large", at.as_bytes(), b"FIELDS", count.as_bytes()];
+            let command = [&head[..], &fields].concat();
+            if !fields.is_empty()
+                && let Reply::Error(error) = connection.call(&command)?
+            {
+                fail!("HPEXPIREAT was answered with {error}");
+            }
+            if next == b"0" {
+                break;
+            }
+            cursor.clone_from(next);
+        }
+        let Some(left) = until.checked_duration_since(Instant::now()) else {
+            fail!("fields died before all had a deadline")
+        };
+        std::thread::sleep(left);
+        Ok(())
+    }
+
     /// Lets the key die, and waits until it is gone, and a while longer for what is done in the background.
     fn die(&self, death: Death, connection: &mut Connection) -> Outcome {
         if let Reply::Error(error) = connection.call(death.command())? {
             fail!("{death:?} was answered with {error}");
         }
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10 + self.elements / 100_000);
         while death != Death::Overwrite && connection.call(&[b"EXISTS", b"large"])? != Reply::Integer(0) {
             if Instant::now() > deadline {
                 fail!("the key is still there");
