@@ -1,8 +1,9 @@
-//! A RESTORE payload: neither arbitrary bytes nor an arbitrary body with a right checksum panics or
+//! A RESTORE payload, or one of FUNCTION RESTORE: neither arbitrary bytes nor an arbitrary body with a right checksum panics or
 //! takes more memory than allowed, and what was restored survives another dump.
 
 #![no_main]
 
+use kvdb_commands::values::rdb::libraries::{dump_libraries, read_libraries};
 use kvdb_commands::values::rdb::{dump_collection, dump_string, restore, seal};
 use kvdb_store::CarriedValue;
 use kvdb_store::types::{Collection, Layout};
@@ -19,7 +20,17 @@ fn rows(value: &Collection) -> Vec<(Vec<u8>, Vec<u8>)> {
     rows
 }
 
+/// The code of the libraries in a payload, as far as there is some.
+fn codes(payload: &[u8]) -> Vec<Vec<u8>> {
+    let Ok(libraries) = read_libraries(payload, MAX) else { return Vec::new() };
+    libraries.map_while(Result::ok).map(|code| code.into_owned()).collect()
+}
+
 fuzz_target!(|data: &[u8]| {
+    let _ = codes(data);
+    let found = codes(&seal(data.to_vec()));
+    assert!(found.iter().all(|code| code.len() <= MAX));
+    assert_eq!(codes(&dump_libraries(found.iter().map(Vec::as_slice))), found);
     let layout = Layout::with_seed(1);
     let _ = restore(data, MAX, &layout);
     match restore(&seal(data.to_vec()), MAX, &layout) {

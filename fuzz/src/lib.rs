@@ -1,5 +1,8 @@
 //! What fuzz targets share.
 
+#[expect(dead_code, reason = "the tests that most of it belongs to use all of it")]
+pub mod commands;
+
 /// Running Lua.
 pub mod lua {
     use kvdb_lua::{Host, Interrupt, LogLevel, Permission, Stop, VmOptions};
