@@ -1,7 +1,7 @@
 //! `cargo xtask differential`: the same random commands to KVDB and to Redis, and whether they say the same.
 //!
 //! Commands come from [tables](families) with odd words in odd places, over so few keys that they meet, from two clients,
-//! in both protocols. Every reply is compared in every byte but for a [list of true differences](rules); every so many
+//! in both protocols. A third one subscribes to channels, and one client may wait for what the other does. Every reply is compared in every byte but for a [list of true differences](rules); every so many
 //! commands everything that both servers hold is compared too. A mismatch is made as short as it gets by replaying
 //! parts of what led to it, and printed with the seed.
 //!
@@ -11,6 +11,8 @@
 
 mod connection;
 mod families;
+mod lua;
+mod more_families;
 mod pair;
 mod reply;
 mod rules;
@@ -18,6 +20,7 @@ mod script;
 mod shrink;
 mod state;
 mod template;
+mod together;
 mod words;
 
 use std::io;
@@ -28,7 +31,7 @@ use crate::rng::Rng;
 use crate::server::{Build, Product, Server, Subject};
 use crate::workspace::Scratch;
 use connection::Connection;
-use families::{FAMILIES, Repertoire};
+use families::Repertoire;
 use pair::{Mismatch, Pair, Protocols};
 use reply::Reply;
 use script::{Script, Step};
@@ -134,7 +137,7 @@ fn known_families(asked_for: &[String], port: u16) -> Outcome<Vec<Repertoire>> {
         Ok(matches!(info.elements(), Some([Reply::Array(_)])))
     };
     let mut known = Vec::new();
-    for family in FAMILIES {
+    for family in families::all() {
         if asked_for.is_empty() || asked_for.iter().any(|name| name == family.name) {
             known.push(family.known(&mut is_known)?);
         }

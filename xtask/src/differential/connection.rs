@@ -39,6 +39,21 @@ impl Connection {
         self.stream.write_all(&bytes)
     }
 
+    /// Whether a part of a reply has arrived.
+    pub(super) fn has_input(&self) -> io::Result<bool> {
+        if self.read < self.input.len() {
+            return Ok(true);
+        }
+        self.stream.set_nonblocking(true)?;
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false)?;
+        match peeked {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) fn receive(&mut self) -> io::Result<Reply> {
         let line = self.line()?;
         let Some((&kind, rest)) = line.split_first() else { return Err(malformed(&line)) };

@@ -6,6 +6,8 @@
 //! integers, which Redis shares between keys. Some limits were tightened after 7.0 (the least RANK of LPOS, the longest
 //! timeouts): nothing goes beyond them.
 
+use super::more_families::MORE;
+
 /// Commands that belong together.
 #[derive(Debug)]
 pub(super) struct Family {
@@ -62,7 +64,7 @@ const NO_COMMAND: &str = "WOBBLE";
 /// The family whose commands enclose those of others.
 pub(super) const TRANSACTIONS: &str = "transactions";
 
-pub(super) const FAMILIES: &[Family] = &[
+const FAMILIES: &[Family] = &[
     Family {
         name: "strings",
         home: "string",
@@ -243,6 +245,7 @@ pub(super) const FAMILIES: &[Family] = &[
             "SORT|SORT_RO set0|set1|zset0|zset1 [ BY string*|hash*->f0 ] [ LIMIT index index ] [ GET string*|# ] [ ASC|DESC ]",
             "SORT|SORT_RO key [ LIMIT index index ] [ GET string*|# ] [ GET NOTHING ] [ ASC|DESC ] ALPHA",
             "SORT|SORT_RO key|zset0|zset1 BY NOSORT [ LIMIT index index ] [ GET string*|# ] [ ASC|DESC ]",
+            "SORT|SORT_RO lexkey BY NOSORT [ LIMIT index index ] [ GET string*|# ] [ ASC|DESC ]",
             "SORT key|set0|zset0 [ LIMIT index index ] [ GET string*|hash*->f0 ] [ ASC|DESC ] ALPHA STORE key",
             "SORT key [ BY string* ] [ LIMIT index index ] [ ASC|DESC ] STORE key|string1",
             "SORT_RO key STORE key",
@@ -384,7 +387,12 @@ pub(super) const FAMILIES: &[Family] = &[
     },
 ];
 
+/// All families.
+pub(super) fn all() -> impl Iterator<Item = &'static Family> {
+    FAMILIES.iter().chain(MORE)
+}
+
 /// The names of all families, for the command line.
 pub(super) fn names() -> Vec<&'static str> {
-    FAMILIES.iter().map(|family| family.name).collect()
+    all().map(|family| family.name).collect()
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::reply::Reply;
@@ -31,26 +33,59 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// The server under test and the one it is compared with, each with the same clients.
+/// The server under test and the one it is compared with, each with the same clients, the last of which only listens.
 pub(super) struct Pair {
-    ours: Vec<Connection>,
-    theirs: Vec<Connection>,
+    pub(super) ours: Vec<Connection>,
+    pub(super) theirs: Vec<Connection>,
 }
 
 /// Iterations after which a scan that does not end counts as endless.
 const LONGEST_SCAN: usize = 100_000;
 
+/// Leaves a server as a conversation expects to find it. In half of them collections are large soon.
+fn clear(server: &mut Connection, protocols: Protocols) -> io::Result<()> {
+    server.call(&["FLUSHALL"])?;
+    server.call(&["SCRIPT", "FLUSH"])?;
+    server.call(&["FUNCTION", "FLUSH"])?;
+    server.call(&["ACL", "DELUSER", "user0", "user1"])?;
+    let is_small = protocols[0] == 3;
+    for (setting, usual, small) in BORDERS {
+        server.call(&["CONFIG", "SET", setting, if is_small { small } else { usual }])?;
+    }
+    // The clients of the last conversation may not be gone yet.
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        let channels = server.call(&["PUBSUB", "CHANNELS"])?.leaves().len()
+            + server.call(&["PUBSUB", "SHARDCHANNELS"])?.leaves().len();
+        if channels == 0 && server.call(&["PUBSUB", "NUMPAT"])? == Reply::Integer(0) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Where small collections end: as usual, and much sooner.
+const BORDERS: [(&str, &str, &str); 6] = [
+    ("hash-max-listpack-entries", "512", "4"),
+    ("hash-max-listpack-value", "64", "10"),
+    ("set-max-intset-entries", "512", "4"),
+    ("zset-max-listpack-entries", "128", "4"),
+    ("zset-max-listpack-value", "64", "10"),
+    ("list-max-listpack-size", "-2", "3"),
+];
+
 impl Pair {
     /// Empties both servers and connects new clients.
     pub(super) fn fresh(ports: (u16, u16), protocols: Protocols) -> io::Result<Self> {
         let connect = |port: u16| -> io::Result<Vec<Connection>> {
-            Connection::open(port)?.call(&["FLUSHALL"])?;
+            clear(&mut Connection::open(port)?, protocols)?;
             let greet = |protocol: &u8| {
                 let mut connection = Connection::open(port)?;
                 connection.call(&["HELLO", &protocol.to_string()])?;
                 Ok(connection)
             };
-            protocols.iter().map(greet).collect()
+            protocols.iter().chain(&protocols[1..]).map(greet).collect()
         };
         Ok(Self { ours: connect(ports.0)?, theirs: connect(ports.1)? })
     }
@@ -60,6 +95,9 @@ impl Pair {
         if step.is_transaction() {
             return self.transaction(step);
         }
+        if step.waits {
+            return self.wake_up(step);
+        }
         let (client, command) = (step.client, &step.commands[0]);
         match rule_of(command) {
             Rule::Scan => self.scan(client, command),
@@ -67,6 +105,15 @@ impl Pair {
             Rule::RandomRemoval => self.random_removal(client, command),
             Rule::ChosenId => self.chosen_id(client, command),
             Rule::KnownConsumer => self.known_consumer(client, command),
+            Rule::Listener => self.listen(Some(&command[..])),
+            Rule::Heard => {
+                let (ours, theirs) = self.both(client, command)?;
+                match differ(Rule::Exact, command, &ours, &theirs) {
+                    None => self.listen(None),
+                    mismatch => Ok(mismatch),
+                }
+            }
+            Rule::Dump => self.dump(client, command),
             rule => {
                 let (ours, theirs) = self.both(client, command)?;
                 Ok(differ(rule, command, &ours, &theirs))
@@ -75,7 +122,7 @@ impl Pair {
     }
 
     /// Both servers work at the same time.
-    fn both(&mut self, client: usize, command: &[impl AsRef<[u8]>]) -> io::Result<(Reply, Reply)> {
+    pub(super) fn both(&mut self, client: usize, command: &[impl AsRef<[u8]>]) -> io::Result<(Reply, Reply)> {
         self.ours[client].send(command)?;
         self.theirs[client].send(command)?;
         Ok((self.ours[client].receive()?, self.theirs[client].receive()?))
@@ -286,7 +333,7 @@ fn wrong_choice(command: &[Word], ours: &Reply, theirs: &Reply, all: &[Reply]) -
     Some(mismatch(command, ours, theirs))
 }
 
-fn differ(rule: Rule, command: &[Word], ours: &Reply, theirs: &Reply) -> Option<Mismatch> {
+pub(super) fn differ(rule: Rule, command: &[Word], ours: &Reply, theirs: &Reply) -> Option<Mismatch> {
     (!agree(rule, ours, theirs)).then(|| mismatch(command, ours, theirs))
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::families::{Repertoire, TRANSACTIONS};
+use super::more_families::WAKE_UPS;
 use super::reply::quoted;
 use super::rules::rule_of;
 use super::template::{self, Word};
@@ -12,23 +13,30 @@ use crate::rng::Rng;
 /// How many clients take part: what one of them watches, another changes.
 pub(super) const CLIENTS: usize = 2;
 
-/// What one client says without being interrupted: a command, or a transaction from MULTI to its end.
+/// What one client says without being interrupted: a command, or a transaction from MULTI to its end. Or a command that
+/// waits, and behind it what the other client says meanwhile.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) client: usize,
     pub(super) commands: Vec<Vec<Word>>,
+    /// Whether the first command waits.
+    pub(super) waits: bool,
 }
 
 impl Step {
     pub(super) fn is_transaction(&self) -> bool {
-        self.commands.len() > 1
+        self.commands.len() > 1 && !self.waits
     }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, command) in self.commands.iter().enumerate() {
-            let indent = if at == 0 { format!("client {}>", self.client) } else { "         ".to_owned() };
+            let indent = match at {
+                0 => format!("client {}>", self.client),
+                _ if self.waits => format!("client {}>", CLIENTS - 1 - self.client),
+                _ => "         ".to_owned(),
+            };
             let newline = if at == 0 { "" } else { "\n" };
             write!(f, "{newline}{indent} {}", shown(command))?;
         }
@@ -66,16 +74,22 @@ impl<'a> Script<'a> {
         let family = &self.families[rng.below(self.families.len() as u64) as usize];
         let client = usize::from(rng.one_in(8));
         if family.name == TRANSACTIONS && !rng.one_in(3) {
-            return Step { client, commands: transaction(self.families, rng) };
+            return Step { client, commands: transaction(self.families, rng), waits: false };
         }
-        Step { client, commands: vec![command(family, rng)] }
+        if family.name == WAKE_UPS {
+            let mut commands = vec![drawn(&family.templates, family.home, rng)];
+            commands.extend((0..1 + rng.below(3)).map(|_| drawn(&family.rare, family.home, rng)));
+            return Step { client, commands, waits: true };
+        }
+        Step { client, commands: vec![command(family, rng)], waits: false }
     }
 }
 
 fn transaction(families: &[Repertoire], rng: &mut Rng) -> Vec<Vec<Word>> {
     let word = |text: &str| vec![text.as_bytes().to_vec()];
     let mut commands = vec![word("MULTI")];
-    let others: Vec<&Repertoire> = families.iter().filter(|family| family.name != TRANSACTIONS).collect();
+    let others: Vec<&Repertoire> =
+        families.iter().filter(|family| ![TRANSACTIONS, WAKE_UPS].contains(&family.name)).collect();
     let wanted = rng.below(6);
     while (commands.len() as u64) <= wanted && !others.is_empty() {
         let drawn = command(others[rng.below(others.len() as u64) as usize], rng);
@@ -95,6 +109,11 @@ fn command(family: &Repertoire, rng: &mut Rng) -> Vec<Word> {
         bend(template, &mut command, rng);
     }
     command
+}
+
+/// A command from one of these templates, as it is written there.
+fn drawn(templates: &[&str], home: &str, rng: &mut Rng) -> Vec<Word> {
+    template::expand(templates[rng.below(templates.len() as u64) as usize], home, rng)
 }
 
 /// Makes a command wrong in one of the ways in which people get commands wrong.
@@ -127,14 +146,13 @@ fn bend(template: &str, command: &mut Vec<Word>, rng: &mut Rng) {
 mod tests {
     use std::convert::Infallible;
 
-    use super::super::families::FAMILIES;
+    use super::super::families::all;
     use super::*;
 
     /// Everything except for the commands with this in their names.
     fn all_but(unknown: &str) -> Vec<Repertoire> {
         let mut is_known = |name: &str| Ok::<_, Infallible>(unknown.is_empty() || !name.contains(unknown));
-        let families =
-            FAMILIES.iter().map(|family| family.known(&mut is_known).unwrap_or_else(|never| match never {}));
+        let families = all().map(|family| family.known(&mut is_known).unwrap_or_else(|never| match never {}));
         families.filter(|family| !family.templates.is_empty()).collect()
     }
 
@@ -168,6 +186,7 @@ mod tests {
             );
         }
         assert!(families.iter().all(|family| family.name != "sorted-sets"));
+        assert!(families.iter().all(|family| !family.rare.iter().any(|template| template.contains("ZADD"))));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) fn compare(ports: (u16, u16)) -> io::Result<Option<Mismatch>> {
 }
 
 /// The commands that read all of a value of this type.
-fn content_of<'a>(kind: &Reply, key: &'a [u8]) -> Vec<Vec<&'a [u8]>> {
+pub(super) fn content_of<'a>(kind: &Reply, key: &'a [u8]) -> Vec<Vec<&'a [u8]>> {
     match kind.bytes() {
         Some(b"string") => vec![vec![b"GET", key]],
         Some(b"hash") => vec![vec![b"HGETALL", key]],
@@ -69,7 +69,7 @@ fn content_of<'a>(kind: &Reply, key: &'a [u8]) -> Vec<Vec<&'a [u8]>> {
 }
 
 /// A value without what a server computes when it likes.
-fn settled(reply: &Reply) -> Reply {
+pub(super) fn settled(reply: &Reply) -> Reply {
     match reply {
         Reply::Bulk(bytes) if bytes.starts_with(SKETCH) && bytes.len() >= CACHED_COUNT.end => {
             let mut bytes = bytes.clone();

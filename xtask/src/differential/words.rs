@@ -3,6 +3,7 @@
 //! There are few keys, fields and members, so that commands meet. Numbers are mostly small, because small ones hit
 //! something, and now and then at the edge of what fits, where programs go wrong.
 
+use super::lua::{LIBRARIES, SCRIPTS};
 use super::template::Word;
 use crate::rng::Rng;
 
@@ -66,6 +67,83 @@ const ODD_NUMBERS: &[&str] = &[
 
 /// What the names of keys begin with; see [`super::families::Family::home`].
 const HOMES: &[&str] = &["string", "hash", "list", "set", "zset", "stream"];
+
+/// What a user may do.
+const ACL_RULES: &[&str] = &[
+    "on",
+    "off",
+    "nopass",
+    "resetpass",
+    ">secret",
+    "<secret",
+    ">other",
+    "<nothing",
+    "~string*",
+    "~*",
+    "~hash?",
+    "%R~hash*",
+    "%W~list*",
+    "%RW~set*",
+    "%X~set*",
+    "allkeys",
+    "resetkeys",
+    "&news*",
+    "&*",
+    "allchannels",
+    "resetchannels",
+    "+get",
+    "+set",
+    "-set",
+    "-get",
+    "+@read",
+    "-@write",
+    "+@all",
+    "-@all",
+    "+@string",
+    "-@list",
+    "allcommands",
+    "nocommands",
+    "+config|get",
+    "-config|set",
+    "+config",
+    "-config",
+    "+publish",
+    "+subscribe",
+    "reset",
+    "(+get ~string*)",
+    "(~* +@read)",
+    "(%R~list* +lmove &*)",
+    "clearselectors",
+    "wobble",
+    "+wobble",
+    "+@wobble",
+    "+get|x",
+    "-config|wobble",
+    "(on)",
+    "(+get",
+    "~",
+    "&",
+    "",
+];
+
+/// Settings that both servers have, with the same values in both.
+const SETTINGS: &[&str] = &[
+    "hash-max-listpack-entries",
+    "hash-max-ziplist-entries",
+    "hash-max-listpack-value",
+    "list-max-listpack-size",
+    "set-max-intset-entries",
+    "zset-max-listpack-entries",
+    "zset-max-ziplist-value",
+    "zset-max-*",
+    "proto-max-bulk-len",
+    "APPENDFSYNC",
+    "notify-keyspace-events",
+    "timeout",
+    "hll-sparse-max-bytes",
+    "stream-node-max-*",
+    "requirepass",
+];
 
 pub(super) fn odd(rng: &mut Rng) -> Word {
     pick(ODD, rng).as_bytes().to_vec()
@@ -208,6 +286,20 @@ fn from_vocabulary(name: &str, home: &str, rng: &mut Rng) -> Word {
         // Short enough to wait for; never 0, which waits for ever. Nothing is too large: 7.0 takes that for negative.
         "timeout" => pick(&["0.001", "0.002", "0.01", "0.001", "-1", "x", "", "nan"], rng).to_owned(),
         "timeoutms" => pick(&["1", "2", "10", "-1", "x", ""], rng).to_owned(),
+        "channel" => format!("news{}", rng.below(3)),
+        "channelpattern" => pick(&["news*", "n*[01]", "news?", "*", "nothing", "news0"], rng).to_owned(),
+        "script" => pick_pair(SCRIPTS, rng).0.to_owned(),
+        "sha" if rng.one_in(10) => {
+            pick(&["x", "", "0000000000000000000000000000000000000000"], rng).to_owned()
+        }
+        "sha" if rng.one_in(4) => pick_pair(SCRIPTS, rng).1.to_uppercase(),
+        "sha" => pick_pair(SCRIPTS, rng).1.to_owned(),
+        "library" => pick(LIBRARIES, rng).to_owned(),
+        "libname" => format!("lib{}", rng.below(3)),
+        "func" => format!("func{}", rng.below(4)),
+        "user" => format!("user{}", rng.below(2)),
+        "aclrule" => pick(ACL_RULES, rng).to_owned(),
+        "setting" => pick(SETTINGS, rng).to_owned(),
         "junk" => return odd(rng),
         _ => panic!("the templates have no vocabulary {name:?}"),
     };
@@ -262,6 +354,10 @@ fn signed(rng: &mut Rng, bound: u64) -> i64 {
 
 fn between(rng: &mut Rng, low: f64, high: f64) -> f64 {
     low + (high - low) * (rng.below(1 << 53) as f64 / (1_u64 << 53) as f64)
+}
+
+fn pick_pair(choices: &[(&'static str, &'static str)], rng: &mut Rng) -> (&'static str, &'static str) {
+    choices[rng.below(choices.len() as u64) as usize]
 }
 
 fn pick<'a>(choices: &[&'a str], rng: &mut Rng) -> &'a str {
