@@ -92,33 +92,66 @@ impl<'f> ChunkReader<'f> {
         again
     }
 
-    /// Looks behind `from` for a TRAILER that says itself where it stands; returns what it promises
-    /// to be durable. Unlike any other chunk it can be believed wherever it is found: nobody knows
-    /// the exact offset that a forgery within a value would have to state.
-    pub(crate) fn find_trailer(&mut self, from: u64) -> io::Result<Option<u64>> {
-        const LEN: usize = CHUNK_HEADER_LEN + TRAILER_LEN;
+    /// Looks behind `from`, at every offset, for a chunk that states itself where it stands: a TRAILER does, and so does
+    /// a chunk that promises everything in front of it. Returns what it promises to be durable. Unlike any other chunk
+    /// such a one can be believed wherever it is found: nobody knows the exact offset that a forgery within a value
+    /// would have to state. Promises that do not reach beyond `from` are passed over.
+    pub(crate) fn find_placed(&mut self, from: u64) -> io::Result<Option<u64>> {
         let mut block = from / BLOCK_LEN * BLOCK_LEN;
         while block < self.len {
             let lognum = self.lognum;
             let len = (self.len - block).min(BLOCK_LEN) as usize;
             let bytes = self.bytes(block, len)?.unwrap_or_default();
-            for (at, chunk) in (block..).zip(bytes.windows(LEN)) {
-                let Some((header, payload)) = chunk.split_first_chunk::<CHUNK_HEADER_LEN>() else {
-                    continue;
+            for (start, at) in (block..block + len as u64).enumerate().filter(|(_, at)| *at > from) {
+                let Some((header, payload)) = bytes[start..].split_first_chunk::<CHUNK_HEADER_LEN>() else {
+                    break;
                 };
-                let is_trailer = ChunkHeader::decode(header).filter(|header| {
-                    (header.kind, header.lognum, usize::from(header.len))
-                        == (ChunkType::Trailer, lognum, TRAILER_LEN)
-                });
-                if let Some(header) = is_trailer
-                    && at > from
-                    && payload[..8] == at.to_le_bytes()
-                    && crc32fast::hash(&chunk[4..]).to_le_bytes() == chunk[..4]
-                {
+                let is_ours = |header: &ChunkHeader| header.lognum == lognum && header.synced_off > from;
+                let Some(header) = ChunkHeader::decode(header).filter(is_ours) else { continue };
+                let Some(payload) = payload.get(..usize::from(header.len)) else { continue };
+                let is_placed = header.synced_off == at
+                    || header.kind == ChunkType::Trailer
+                        && payload.len() == TRAILER_LEN
+                        && payload[..8] == at.to_le_bytes();
+                if is_placed && has_checksum(&bytes[start..start + CHUNK_HEADER_LEN + payload.len()]) {
                     return Ok(Some(header.synced_off));
                 }
             }
             block += BLOCK_LEN;
+        }
+        Ok(None)
+    }
+
+    /// Looks for the end of the chunk at `bad`, if nothing of that is damaged but its length, type and segment number:
+    /// with the right ones it has the checksum that it states. It must end within its block, in front of a chunk that
+    /// can be read. What a write has torn does not look like this, nor can it be forged from within a value.
+    pub(crate) fn find_end(&mut self, bad: u64) -> io::Result<Option<u64>> {
+        let lognum = self.lognum;
+        let len = room_in_block(bad).min(self.len.saturating_sub(bad)) as usize;
+        let bytes = self.bytes(bad, len)?.unwrap_or_default();
+        let Some(header) = bytes.first_chunk::<CHUNK_HEADER_LEN>() else { return Ok(None) };
+        let [c0, c1, c2, c3, _, _, _, _, _, _, _, synced @ ..] = *header;
+        let stored = u32::from_le_bytes([c0, c1, c2, c3]);
+        let synced_off = u64::from_le_bytes(synced);
+        for end in CHUNK_HEADER_LEN..len {
+            let Some(next) = bytes[end..].first_chunk::<CHUNK_HEADER_LEN>() else { break };
+            let Some(next) = ChunkHeader::decode(next).filter(|next| next.lognum == lognum) else { continue };
+            let next = bytes.get(end..end + CHUNK_HEADER_LEN + usize::from(next.len));
+            if !next.is_some_and(has_checksum) {
+                continue;
+            }
+            let payload = &bytes[CHUNK_HEADER_LEN..end];
+            let is_whole = |kind| {
+                let len = u16::try_from(payload.len()).expect("a chunk is shorter than its block");
+                let mended = ChunkHeader { len, kind, lognum, synced_off }.encode();
+                let mut hasher = crc32fast::Hasher::new();
+                hasher.update(&mended[4..]);
+                hasher.update(payload);
+                hasher.finalize() == stored
+            };
+            if (1..=u8::MAX).map_while(ChunkType::from_byte).any(is_whole) {
+                return Ok(Some(bad + end as u64));
+            }
         }
         Ok(None)
     }
@@ -150,8 +183,7 @@ impl<'f> ChunkReader<'f> {
         let Some(bytes) = self.bytes(offset, total)? else {
             return bad("the file ends within the chunk");
         };
-        let (stored, covered) = bytes.split_at(4);
-        if stored != crc32fast::hash(covered).to_le_bytes() {
+        if !has_checksum(bytes) {
             return bad("the checksum of the chunk is wrong");
         }
         // Borrowed anew, so that the offset can be moved first.
@@ -205,4 +237,10 @@ impl<'f> ChunkReader<'f> {
         }
         result
     }
+}
+
+/// Whether a chunk, from its header on, has the checksum that it states.
+fn has_checksum(chunk: &[u8]) -> bool {
+    let (stored, covered) = chunk.split_at(4);
+    stored == crc32fast::hash(covered).to_le_bytes()
 }

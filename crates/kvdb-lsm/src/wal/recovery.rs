@@ -359,13 +359,14 @@ impl Recovery<'_> {
 /// Looks behind the bad chunk at `bad` for a promise that it was durable.
 ///
 /// Within the block the search hops over chunks whose headers are plausible; after that it goes on
-/// at the start of every further block, where a chunk header always stands. It does not look for
+/// at the start of every further block, where a chunk header always stands. It does not believe
 /// chunks at arbitrary offsets: a client could store a value that holds a forged promise, and a
-/// power failure would then look like damage. A trailer states its own offset, which no client
-/// knows, so it is looked for everywhere.
+/// power failure would then look like damage. There are two exceptions. A chunk that states its own
+/// offset, which no client knows, is looked for everywhere. And where the bad chunk would be whole
+/// with another length, type or segment number, it ends where that length says.
 ///
-/// What stays hidden is a promise in the same block behind a chunk whose length, type or segment
-/// number is damaged, in the last block of a log that was not closed.
+/// Its cost is bounded: all but the last of these read the rest of the segment once, and the last
+/// computes at most some thousand checksums within one block, whatever stands there.
 fn refuse_if_durable(
     reader: &mut ChunkReader<'_>,
     path: &Path,
@@ -373,35 +374,45 @@ fn refuse_if_durable(
     why: &'static str,
 ) -> Result<(), Error> {
     let io = |e| Error::io("read", path)(e);
+    let refuse = |synced: u64| {
+        let what = format!("{why}, though the file was durable up to offset {synced}");
+        Err(Error::corruption(path, bad, what))
+    };
     let mut at = bad;
     while at < reader.file_len() {
-        reader.seek(at);
-        loop {
-            let promised = match reader.next().map_err(io)? {
-                ChunkRead::Valid { header, .. } => Some(header.synced_off),
-                ChunkRead::Bad { .. } => None,
-            };
-            match promised {
-                Some(synced) if synced > bad => {
-                    let what = format!("{why}, though the file was durable up to offset {synced}");
-                    return Err(Error::corruption(path, bad, what));
-                }
-                Some(_) => {}
-                None if reader.skip_bad().map_err(io)? => {}
-                None => break,
-            }
+        if let Some(synced) = promise_from(reader, at, bad).map_err(io)? {
+            return refuse(synced);
         }
         at = (reader.offset() / BLOCK_LEN).max(at / BLOCK_LEN) * BLOCK_LEN + BLOCK_LEN;
     }
-    // A damaged header hides what follows it in its block. In a log that was closed, that may be
-    // the trailer, which can be found by itself.
-    if let Some(synced) = reader.find_trailer(bad).map_err(io)?
-        && synced > bad
+    // A damaged header hides what follows it in its block.
+    if let Some(synced) = reader.find_placed(bad).map_err(io)? {
+        return refuse(synced);
+    }
+    if let Some(end) = reader.find_end(bad).map_err(io)?
+        && let Some(synced) = promise_from(reader, end, bad).map_err(io)?
     {
-        let what = format!("{why}, though the file was closed and durable up to offset {synced}");
-        return Err(Error::corruption(path, bad, what));
+        return refuse(synced);
     }
     Ok(())
+}
+
+/// The first promise beyond `bad` of a chunk that can be reached from `from`. Leaves the reader where
+/// the way ended.
+fn promise_from(reader: &mut ChunkReader<'_>, from: u64, bad: u64) -> std::io::Result<Option<u64>> {
+    reader.seek(from);
+    loop {
+        let promised = match reader.next()? {
+            ChunkRead::Valid { header, .. } => Some(header.synced_off),
+            ChunkRead::Bad { .. } => None,
+        };
+        match promised {
+            Some(synced) if synced > bad => return Ok(promised),
+            Some(_) => {}
+            None if reader.skip_bad()? => {}
+            None => return Ok(None),
+        }
+    }
 }
 
 /// Writes the bytes between two offsets over themselves. If a sync failed in the life before, the

@@ -212,8 +212,8 @@ enum Verdict {
     Refuse,
     /// Accept the records that end before this offset.
     Accept(usize),
-    /// Refusing would be right, but the damage hides that: a promise stands in the same block
-    /// behind a damaged header. Either.
+    /// Refusing would be right, but the damage hides that: all promises stand behind damaged headers in
+    /// their blocks, none states its own offset, and more than a header is damaged. Either.
     Either(usize),
 }
 
@@ -237,16 +237,104 @@ fn verdict(original: &[u8], damaged: &[u8], chunks: &[Chunk]) -> Verdict {
         let from = chunks.iter().position(|c| c.start / BLOCK == block).unwrap_or(index);
         chunks[from.max(first_bad)..index].iter().all(whole_header)
     };
+    // Of the bad chunk, only length, type or segment number are damaged, and the next one is whole.
+    let is_mendable = chunks.get(first_bad + 1).is_some_and(|next| {
+        let same = |from: usize, to: usize| damaged.get(from..to) == Some(&original[from..to]);
+        let kept = same(bad.start, bad.start + 4) && same(bad.start + 11, bad.end);
+        kept && intact(next) && next.start / BLOCK == bad.start / BLOCK
+    });
+    let is_behind_mended = |index: usize| {
+        is_mendable
+            && chunks[index].start / BLOCK == bad.start / BLOCK
+            && chunks[first_bad + 1..index].iter().all(whole_header)
+    };
     let mut hidden = false;
     for (index, chunk) in chunks.iter().enumerate().skip(first_bad + 1) {
         if promises(chunk) {
-            if reachable(index) {
+            if reachable(index) || chunk.synced == chunk.start || is_behind_mended(index) {
                 return Verdict::Refuse;
             }
             hidden = true;
         }
     }
     if hidden { Verdict::Either(bad.start) } else { Verdict::Accept(bad.start) }
+}
+
+/// A log that is not closed, whose records promise the one before them, or the one before that: then it was
+/// written while the last sync was on its way.
+#[test]
+fn every_damaged_byte_of_what_a_later_record_promises_is_found() {
+    for lags in [false, true] {
+        let vfs = SimVfs::new();
+        let (log, ..) = open(options(&vfs, SyncPolicy::No)).expect("fresh");
+        let mut one = WriteBatch::new();
+        for n in 0..12u8 {
+            one.clear();
+            one.put(&[n], &[n; 60]);
+            log.append(&one, |_| ()).expect("appended");
+            log.sync().expect("synced");
+        }
+        drop(log);
+        let mut bytes = read(&vfs, 1);
+        let all = chunks(&bytes);
+        for pair in all.windows(2).filter(|_| lags) {
+            let chunk = &mut bytes[pair[1].start..pair[1].end];
+            chunk[11..HEADER].copy_from_slice(&(pair[0].start as u64).to_le_bytes());
+            let crc = crc32(&chunk[4..]);
+            chunk[..4].copy_from_slice(&crc.to_le_bytes());
+        }
+        let promised = chunks(&bytes).iter().map(|chunk| chunk.synced).max().expect("chunks");
+        assert!(promised > 600 && promised < BLOCK, "{promised}");
+        for offset in 0..promised {
+            for bit in [1, 16] {
+                let mut damaged = bytes.clone();
+                damaged[offset] ^= bit;
+                let found = open(options(&with_bytes(&vfs, 1, &damaged), SyncPolicy::No));
+                let context = format!("offset {offset} of {promised}, bit {bit}, lags: {lags}");
+                assert!(matches!(found, Err(Error::Corruption { .. })), "{context}");
+            }
+        }
+    }
+}
+
+/// A client that knows the format fills a value with chunks that promise what they like.
+#[test]
+fn a_value_cannot_forge_a_promise_in_its_block() {
+    let vfs = SimVfs::new();
+    let mut options = options(&vfs, SyncPolicy::No);
+    options.segment_bytes = 1 << 20;
+    let (log, ..) = open(options).expect("fresh");
+    let mut batch = WriteBatch::new();
+    batch.put(b"before", b"1");
+    log.append(&batch, |_| ()).expect("appended");
+    log.write_out(log.appended()).expect("written");
+    let whole = read(&vfs, 1).iter().rposition(|&b| b != 0).expect("a record") + 1;
+    let mut value = Vec::new();
+    for n in 0..1000u64 {
+        let mut forged = [0u8; HEADER];
+        forged[6] = 1;
+        forged[7..11].copy_from_slice(&1u32.to_le_bytes());
+        // Each within the block, and none where it stands.
+        forged[11..].copy_from_slice(&(3 + n * 19).to_le_bytes());
+        let crc = crc32(&forged[4..]);
+        forged[..4].copy_from_slice(&crc.to_le_bytes());
+        value.extend_from_slice(&forged);
+    }
+    batch.clear();
+    batch.put(b"key", &value);
+    log.append(&batch, |_| ()).expect("appended");
+    log.write_out(log.appended()).expect("written");
+    drop(log);
+    let bytes = read(&vfs, 1);
+    // A power failure that kept the value and lost the head of its record, or some of it.
+    for lost in [4..HEADER, 0..HEADER, 4..11, 4..HEADER + 20, 6..7] {
+        let mut torn = bytes.clone();
+        torn[whole + lost.start..whole + lost.end].fill(0);
+        let (_, recovered, replayed) =
+            open(crate::support::options(&with_bytes(&vfs, 1, &torn), SyncPolicy::No)).expect("a torn tail");
+        assert_eq!(replayed.batches.len(), 1, "{lost:?}");
+        assert!(recovered.torn_tail.is_some(), "{lost:?}");
+    }
 }
 
 #[test]
