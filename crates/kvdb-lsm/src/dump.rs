@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::sst_writer::EXTERNAL_NUMBER;
 use crate::table::{Fill, Table, TableIter};
 use crate::version::{
-    Features, FileMeta, ManifestRecord, VersionEdit, manifest_name, manifest_records, parse_manifest_name,
-    read_current, read_manifest_bytes,
+    Features, FileMeta, ManifestRecord, VersionEdit, manifest_name, parse_manifest_name, read_current,
+    read_manifest_records,
 };
 use crate::vfs::Vfs;
 use crate::wal::format::parse_segment_name;
@@ -186,8 +186,8 @@ pub enum ManifestEntry {
 pub fn manifest(vfs: &dyn Vfs, path: &Path) -> Result<impl Iterator<Item = ManifestEntry> + use<>, Error> {
     let number = parse_manifest_name(file_name(path))
         .ok_or_else(|| Error::Invalid(format!("{} is not the name of a manifest", path.display())))?;
-    let bytes = read_manifest_bytes(vfs, path)?;
-    Ok(manifest_records(&bytes, number).into_iter().map(|record| match record {
+    let records = read_manifest_records(vfs, path, number)?;
+    Ok(records.into_iter().map(|record| match record {
         ManifestRecord::Edit { offset, durable, edit } => {
             ManifestEntry::Edit { offset, durable, edit: (&*edit).into() }
         }

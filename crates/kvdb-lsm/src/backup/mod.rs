@@ -42,8 +42,6 @@ const TABLES: &str = "tables";
 const BACKUPS: &str = "backups";
 /// The bytes at the end of a file that are hashed for its name.
 const TAIL: u64 = 64 << 10;
-/// A description is refused when it is longer.
-const MAX_DESCRIPTION: u64 = 1 << 30;
 
 /// What is known about a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,11 +210,13 @@ impl Backups {
         let bad = |what: String| Error::corruption(path, 0, what);
         let file = self.vfs.open_read(path).map_err(Error::io("open", path))?;
         let len = file.len().map_err(Error::io("measure", path))?;
+        // It has all first and last keys of the tables: there is no length that it cannot have.
+        let mut bytes = Vec::new();
         let len = usize::try_from(len)
             .ok()
-            .filter(|&len| len as u64 <= MAX_DESCRIPTION)
-            .ok_or_else(|| bad("the description is impossibly long".to_owned()))?;
-        let mut bytes = vec![0; len];
+            .filter(|&len| bytes.try_reserve_exact(len).is_ok())
+            .ok_or_else(|| bad("the description is longer than the memory".to_owned()))?;
+        bytes.resize(len, 0);
         file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", path))?;
         let manifest = BackupManifest::decode(&bytes).map_err(bad)?;
         if manifest.id != id {

@@ -10,6 +10,8 @@ mod edit;
 mod features;
 mod levels;
 mod manifest;
+mod reading;
+mod records;
 mod sublevels;
 mod traits;
 mod wear;
@@ -21,9 +23,10 @@ pub(crate) use self::edit::test_meta;
 pub(crate) use self::edit::{FileMeta, VersionEdit};
 pub(crate) use self::features::Features;
 pub(crate) use self::levels::{LAST_LEVEL, LEVELS, LevelMetas, NewFiles, Version, VersionFile};
-pub(crate) use self::manifest::{
-    Manifest, ManifestError, ManifestRecord, Snapshot, forge as forge_manifest, parse as parse_manifest,
-    read_bytes as read_manifest_bytes, read_manifest, records as manifest_records,
+pub(crate) use self::manifest::{Manifest, ManifestError, Snapshot};
+pub(crate) use self::reading::{
+    ManifestRecord, forge as forge_manifest, parse as parse_manifest, read_manifest,
+    read_records as read_manifest_records,
 };
 pub(crate) use self::sublevels::sublevels;
 pub(crate) use self::traits::{MAX_CLASSES, Traits, Weight};
