@@ -54,13 +54,17 @@ impl Error {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Invalid(_) | Self::Canceled => Severity::Soft,
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Severity::Hard,
-                _ => Severity::Soft,
-            },
+            Self::Io { .. } if self.is_no_space() => Severity::Hard,
+            Self::Io { .. } => Severity::Soft,
             Self::Corruption { .. } => Severity::Hard,
             Self::Poisoned(_) => Severity::Fatal,
         }
+    }
+
+    /// Whether the disk has no space for it.
+    pub(crate) fn is_no_space(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
     /// An [`Error::Io`], for `map_err`.

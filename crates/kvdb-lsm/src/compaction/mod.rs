@@ -2,7 +2,8 @@
 //!
 //! Leveled compaction. Level 0 is due when it is stacked too high or has too many bytes, a deeper
 //! level when it is larger than its [target](Targets), and so are [blob files](blobs) when there is
-//! too much garbage in them. The most urgent goes first. When nothing is due, there may be [upkeep](upkeep) to do.
+//! too much garbage in them. The most urgent goes first, behind tables that are dead as a whole. When nothing is due, there
+//! may be [upkeep](upkeep) to do. On a disk that is nearly full, what does not fit must not keep what fits from being done.
 
 mod blobs;
 mod cuts;
@@ -95,6 +96,18 @@ impl Choice {
     pub(crate) fn is_asked_for(&self) -> bool {
         self.reason == Reason::Asked
     }
+
+    /// The bytes of its tables.
+    pub(crate) fn bytes(&self, levels: &LevelMetas) -> u64 {
+        self.tables(levels).map(|meta| meta.size).sum()
+    }
+
+    /// Its tables.
+    pub(crate) fn tables<'a>(&'a self, levels: &'a LevelMetas) -> impl Iterator<Item = &'a Arc<FileMeta>> {
+        self.inputs
+            .iter()
+            .filter_map(move |&(level, number)| levels[level].iter().find(|meta| meta.number == number))
+    }
 }
 
 /// Tables and blob files that cannot be read, by number. They stay where they are: moved, they would be met again.
@@ -154,33 +167,74 @@ pub(crate) fn level0_score(depth: usize, bytes: u64, config: &Config) -> f64 {
 /// What can be due.
 #[derive(Debug, Clone, Copy)]
 enum Due {
-    /// To move tables out of a level.
-    Level(usize),
+    /// To move tables out of level 0.
+    Level0,
+    /// To move tables out of a deeper level, which has `excess` bytes too many.
+    Level { level: usize, excess: u64 },
     /// To empty blob files.
     Blobs,
 }
 
+impl Due {
+    /// The compaction that does most for it.
+    fn choose(self, picture: &Picture<'_>) -> Option<Choice> {
+        match self {
+            Self::Level0 => level0::choose(picture, Reason::Size),
+            Self::Level { level, excess } => leveled::choose(picture, level, excess, Reason::Size),
+            Self::Blobs => choose_blobs(picture),
+        }
+    }
+
+    /// The compactions that take one table of the level down, with what that drags along.
+    fn steps<'a>(self, picture: &'a Picture<'a>) -> impl Iterator<Item = Choice> + 'a {
+        let level = match self {
+            Self::Level0 => Some(0),
+            Self::Level { level, .. } => Some(level),
+            Self::Blobs => None,
+        };
+        let tables = level
+            .into_iter()
+            .flat_map(move |level| picture.levels[level].iter().map(move |meta| (level, meta)));
+        tables.filter_map(move |(level, meta)| upkeep::down(picture, level, meta, Reason::Size))
+    }
+}
+
 /// The most urgent compaction, if anything is due. No damaged table is part of it.
 pub(crate) fn choose(picture: &Picture<'_>) -> Option<Choice> {
+    // What is dead as a whole goes first: that takes no space and may make some for the rest, which
+    // then has less to carry.
+    upkeep::dead(picture)
+        .or_else(|| due(picture).into_iter().find_map(|due| due.choose(picture)))
+        .or_else(|| upkeep::choose(picture))
+}
+
+/// The most urgent compaction of those that fit, where [`choose`] chose one that does not: what is due,
+/// or useful, and else the least that brings a level which is due nearer to its target.
+pub(crate) fn choose_fitting(picture: &Picture<'_>, fits: impl Fn(&Choice) -> bool) -> Option<Choice> {
+    let due = due(picture);
+    let most_urgent = due.iter().filter_map(|due| due.choose(picture)).find(&fits);
+    most_urgent.or_else(|| upkeep::all(picture).find(&fits)).or_else(|| {
+        let steps = due.iter().flat_map(|due| due.steps(picture)).filter(&fits);
+        steps.min_by_key(|choice| choice.bytes(picture.levels))
+    })
+}
+
+/// What is due, the most urgent first.
+fn due(picture: &Picture<'_>) -> Vec<Due> {
     let sizes = sizes(picture.levels);
     let depth = sublevels(&picture.levels[0]).into_iter().max().map_or(0, |highest| highest + 1);
     // The last level has nowhere to go.
     let mut due: Vec<(Due, f64)> = (1..LAST_LEVEL)
-        .map(|level| (Due::Level(level), picture.targets.score(&sizes, level)))
-        .chain([(Due::Level(0), level0_score(depth, sizes[0], picture.config))])
+        .map(|level| {
+            let excess = sizes[level].saturating_sub(picture.targets.bytes[level]);
+            (Due::Level { level, excess }, picture.targets.score(&sizes, level))
+        })
+        .chain([(Due::Level0, level0_score(depth, sizes[0], picture.config))])
         .chain([(Due::Blobs, blobs::score(picture))])
         .filter(|(_, score)| *score >= 1.0)
         .collect();
     due.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let most_urgent = due.into_iter().find_map(|(due, _)| match due {
-        Due::Level(0) => level0::choose(picture, Reason::Size),
-        Due::Level(level) => {
-            let excess = sizes[level].saturating_sub(picture.targets.bytes[level]);
-            leveled::choose(picture, level, excess, Reason::Size)
-        }
-        Due::Blobs => choose_blobs(picture),
-    });
-    most_urgent.or_else(|| upkeep::choose(picture))
+    due.into_iter().map(|(due, _)| due).collect()
 }
 
 /// The tables of a sorted level, or of level 0, that meet a key range.
@@ -267,7 +321,22 @@ mod tests {
             self.choose_with(&[], Some(judge))
         }
 
+        /// What is chosen when merges of more than `room` bytes do not fit.
+        pub(super) fn fitting(&self, room: u64, judge: Option<&dyn Judge>) -> Option<Choice> {
+            let fits = |choice: &Choice| choice.work != Work::Merge || choice.bytes(&self.levels) <= room;
+            self.with_picture(&[], judge, |picture| choose_fitting(picture, fits))
+        }
+
         fn choose_with(&self, damaged: &[u64], judge: Option<&dyn Judge>) -> Option<Choice> {
+            self.with_picture(damaged, judge, choose)
+        }
+
+        fn with_picture<R>(
+            &self,
+            damaged: &[u64],
+            judge: Option<&dyn Judge>,
+            choose: impl FnOnce(&Picture<'_>) -> R,
+        ) -> R {
             let damaged = damaged.iter().copied().collect();
             let targets = Targets::new(&sizes(&self.levels), &self.config);
             choose(&Picture {
@@ -312,5 +381,47 @@ mod tests {
         let old = Levels::new(vec![(1, meta(1, 100, "a", "m")), (1, meta(2, 100, "n", "z"))]);
         let chosen = old.choose(&[]).expect("level 1 should be empty");
         assert_eq!((inputs(&chosen), chosen.output_level, chosen.work), (vec![1, 2], 2, Work::Move));
+    }
+    #[test]
+    fn where_what_is_most_urgent_does_not_fit_something_else_is_done() {
+        // Level 0 is due, level 5 as well, by two tables: one has much below it, the other less.
+        let levels = Levels::new(vec![
+            (0, meta(24, 100, "a", "z")),
+            (0, meta(23, 100, "a", "z")),
+            (0, meta(22, 100, "a", "z")),
+            (0, meta(21, 100, "a", "z")),
+            (0, meta(20, 100, "a", "z")),
+            (5, meta(4, 700, "a", "f")),
+            (5, meta(3, 600, "k", "m")),
+            (6, meta(2, 5000, "a", "f")),
+            (6, meta(1, 4000, "k", "m")),
+        ]);
+        let chosen = |room| levels.fitting(room, None).map(|choice| inputs(&choice));
+        assert_eq!(levels.choose(&[]).map(|choice| inputs(&choice)), Some(vec![3, 1]));
+        assert_eq!(chosen(4600), Some(vec![3, 1]));
+        assert_eq!(chosen(4599), Some(vec![24, 23, 22, 21, 20, 4, 3]));
+        assert_eq!(chosen(1799), None);
+        // A table that can change its level as it is takes no room.
+        let mut free = levels.clone();
+        free.levels[5].push(meta(5, 600, "x", "y"));
+        assert_eq!(
+            free.fitting(0, None).map(|choice| (inputs(&choice), choice.work)),
+            Some((vec![5], Work::Move))
+        );
+    }
+
+    #[test]
+    fn where_the_best_step_does_not_fit_a_smaller_one_is_done() {
+        let levels = Levels::new(vec![
+            (5, meta(4, 700, "a", "f")),
+            (5, meta(3, 300, "k", "m")),
+            (6, meta(2, 2000, "a", "f")),
+            (6, meta(1, 1200, "k", "m")),
+            (6, meta(9, 5800, "x", "z")),
+        ]);
+        let chosen = |room| levels.fitting(room, None).map(|choice| inputs(&choice));
+        assert_eq!(chosen(2700), Some(vec![4, 2]));
+        assert_eq!(chosen(2699), Some(vec![3, 1]));
+        assert_eq!(chosen(1499), None);
     }
 }

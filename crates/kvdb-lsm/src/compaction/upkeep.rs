@@ -1,6 +1,6 @@
 //! What to do when no level is due: let go of what is dead, and spare readers detours.
 //!
-//! In this order: tables that are dead as a whole are removed, without being read; tables of which
+//! In this order: tables that are dead as a whole are removed, without being read (also while a level is due); tables of which
 //! a good part is dead are rewritten; tables that refer to due blob files are rewritten; tables full of tombstones go down until the tombstones have
 //! nothing left to hide; and a table that readers often ask for nothing is merged with what they
 //! find behind it. None of these can come up twice for the same table.
@@ -20,15 +20,19 @@ const TOMBSTONE_EFFORT: u64 = 32;
 
 /// The most useful of these, if there is any.
 pub(super) fn choose(picture: &Picture<'_>) -> Option<Choice> {
-    dead(picture)
-        .or_else(|| decaying(picture))
-        .or_else(|| choose_blobs(picture))
-        .or_else(|| tombstones(picture))
-        .or_else(|| worn(picture))
+    all(picture).next()
+}
+
+/// All of these that could be chosen, the most useful first.
+pub(super) fn all<'a>(picture: &'a Picture<'a>) -> impl Iterator<Item = Choice> + 'a {
+    let one =
+        |choose: fn(&Picture<'_>) -> Option<Choice>| std::iter::once_with(move || choose(picture)).flatten();
+    let decaying = std::iter::once_with(move || decaying(picture)).flatten();
+    one(dead).chain(decaying).chain(one(choose_blobs)).chain(one(tombstones)).chain(one(worn))
 }
 
 /// The removal of all tables that are dead as a whole. They need not be sound.
-fn dead(picture: &Picture<'_>) -> Option<Choice> {
+pub(super) fn dead(picture: &Picture<'_>) -> Option<Choice> {
     let judge = picture.judge?;
     let inputs: Vec<_> = tables(picture)
         .filter(|(level, meta)| {
@@ -43,20 +47,24 @@ fn dead(picture: &Picture<'_>) -> Option<Choice> {
     (!choice.inputs.is_empty()).then_some(choice)
 }
 
-/// A table of which a good part is dead.
-fn decaying(picture: &Picture<'_>) -> Option<Choice> {
-    let judge = picture.judge?;
-    let mut candidates: Vec<_> = tables(picture)
-        .filter_map(|(level, meta)| {
-            let traits = meta.traits.as_ref()?;
-            let dead = of_dead_classes(meta, judge).bytes as f64 / traits.total().bytes.max(1) as f64;
-            let expired = if is_lowest(picture, level, meta) { expired(meta, traits, judge) } else { 0.0 };
-            let share = dead.max(expired);
-            (share * DEAD_SHARE as f64 >= 1.0).then_some((share, level, meta))
-        })
-        .collect();
-    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-    candidates.into_iter().find_map(|(_, level, meta)| rewrite(picture, level, meta, Reason::Dead))
+/// Tables of which a good part is dead, one by one, that with the largest part first.
+fn decaying<'a>(picture: &'a Picture<'a>) -> impl Iterator<Item = Choice> + 'a {
+    let candidates = picture.judge.map(|judge| {
+        let mut candidates: Vec<_> = tables(picture)
+            .filter_map(|(level, meta)| {
+                let traits = meta.traits.as_ref()?;
+                let dead = of_dead_classes(meta, judge).bytes as f64 / traits.total().bytes.max(1) as f64;
+                let expired =
+                    if is_lowest(picture, level, meta) { expired(meta, traits, judge) } else { 0.0 };
+                let share = dead.max(expired);
+                (share * DEAD_SHARE as f64 >= 1.0).then_some((share, level, meta))
+            })
+            .collect();
+        candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+        candidates
+    });
+    let candidates = candidates.into_iter().flatten();
+    candidates.filter_map(|(_, level, meta)| rewrite(picture, level, meta, Reason::Dead))
 }
 
 /// A table full of tombstones.
@@ -97,7 +105,12 @@ pub(super) fn tables<'a>(picture: &Picture<'a>) -> impl Iterator<Item = (usize, 
 }
 
 /// The compaction that takes a table one level down.
-fn down(picture: &Picture<'_>, level: usize, meta: &Arc<FileMeta>, reason: Reason) -> Option<Choice> {
+pub(super) fn down(
+    picture: &Picture<'_>,
+    level: usize,
+    meta: &Arc<FileMeta>,
+    reason: Reason,
+) -> Option<Choice> {
     if level == 0 {
         level0::choose_table(picture, meta.number, reason)
     } else {
@@ -229,6 +242,29 @@ mod tests {
             reason: Reason::Dead,
         };
         assert_eq!(levels.large().judged(&Now), Some(expected));
+    }
+
+    #[test]
+    fn what_is_dead_goes_before_what_is_due() {
+        let levels = Levels::new(vec![
+            (5, of_classes(3, "a", "c", &[(1, 100)])),
+            (5, test_meta(4, 1100, "d", "e")),
+            (6, test_meta(1, 10, "d", "e")),
+        ]);
+        assert_eq!(chosen(levels), Some((vec![3], 6, Work::Remove)));
+    }
+
+    #[test]
+    fn where_room_is_short_the_table_that_fits_is_rewritten() {
+        let sized = |size, meta: Arc<FileMeta>| Arc::new(FileMeta { size, ..meta.as_ref().clone() });
+        let levels = Levels::new(vec![
+            (6, sized(500, of_classes(1, "a", "c", &[(1, 90)]))),
+            (6, sized(50, of_classes(2, "d", "e", &[(1, 40)]))),
+        ]);
+        let chosen = |room| levels.clone().large().fitting(room, Some(&Now)).map(|choice| inputs(&choice));
+        assert_eq!(chosen(1000), Some(vec![1]));
+        assert_eq!(chosen(100), Some(vec![2]));
+        assert_eq!(chosen(10), None);
     }
 
     #[test]

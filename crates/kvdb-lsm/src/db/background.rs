@@ -98,10 +98,7 @@ impl Failures {
     fn note(&self, core: &Core, error: &Error) -> Outcome {
         core.activity.failed();
         let is_space = match error {
-            Error::Io { source, .. } => {
-                source.kind() == std::io::ErrorKind::StorageFull
-                    || source.kind() == std::io::ErrorKind::QuotaExceeded
-            }
+            Error::Io { .. } => error.is_no_space(),
             Error::Corruption { .. } | Error::Poisoned(_) => false,
             // The log refuses for now.
             _ => true,

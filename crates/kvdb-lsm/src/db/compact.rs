@@ -152,13 +152,17 @@ fn remove_tables(core: &Core, choice: &Choice, knowledge: Option<&Knowledge>) ->
 /// Refuses a compaction that could take the space that a flush needs. A flush can free log
 /// segments and so end a full disk; a compaction that fails half way only stands in its way.
 fn leave_room(core: &Core, bytes: u64) -> Result<(), Error> {
-    let free = core.measure_disk()?;
-    if free < bytes.saturating_add(core.options.write_buffer_bytes as u64) {
+    if core.measure_disk()? < room_for(core, bytes) {
         return Err(Error::io("make room for a compaction in", &core.table_dir())(
             std::io::ErrorKind::StorageFull.into(),
         ));
     }
     Ok(())
+}
+
+/// The space that must be free for a compaction that writes so many bytes.
+pub(super) const fn room_for(core: &Core, bytes: u64) -> u64 {
+    bytes.saturating_add(core.options.write_buffer_bytes as u64)
 }
 
 fn move_tables(core: &Core, choice: &Choice, files: &[VersionFile]) -> Result<bool, Error> {

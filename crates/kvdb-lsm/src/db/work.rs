@@ -7,7 +7,8 @@ use super::compact::{self, Knowledge};
 use super::core::Core;
 use super::files::{blob_path, table_path};
 use crate::compaction::{
-    self, Choice, Picture, choose, choose_all, choose_blobs, choose_down, choose_rewrite, deepest, in_range,
+    self, Choice, Picture, Work, choose, choose_all, choose_blobs, choose_down, choose_fitting,
+    choose_rewrite, deepest, due_blobs, due_bytes, in_range,
 };
 use crate::entry::KeyRange;
 use crate::error::Error;
@@ -76,7 +77,33 @@ impl Core {
     pub(crate) fn compact_once(&self) -> Result<bool, Error> {
         let _compacting = self.compacting.lock();
         self.check_running()?;
-        self.compact_as(choose)
+        let mut chosen = None;
+        let result = self.compact_as(|picture| {
+            chosen = choose(picture);
+            chosen.clone()
+        });
+        match result {
+            // The log refuses for now, or there is no space: what needs neither can be done.
+            Err(error) if error.is_no_space() || matches!(error, Error::Invalid(_)) => {
+                if self.compact_what_fits(chosen.as_ref())? { Ok(true) } else { Err(error) }
+            }
+            other => other,
+        }
+    }
+
+    /// Does the most urgent compaction for which there is space, other than `failed`; returns whether
+    /// there was one.
+    fn compact_what_fits(&self, failed: Option<&Choice>) -> Result<bool, Error> {
+        let free = self.measure_disk()?;
+        self.compact_as(|picture| {
+            let due = due_blobs(picture.blobs, picture.config, picture.damaged);
+            choose_fitting(picture, |choice| {
+                let tables = choice.tables(picture.levels);
+                let bytes = tables.map(|meta| meta.size.saturating_add(due_bytes(meta, &due))).sum();
+                let needed = compact::room_for(self, bytes);
+                Some(choice) != failed && (choice.work != Work::Merge || free >= needed)
+            })
+        })
     }
 
     /// Does the compaction that `choose` chooses; returns whether there was one. `compacting` is

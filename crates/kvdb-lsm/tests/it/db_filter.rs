@@ -330,6 +330,36 @@ fn what_was_ingested_dies_with_its_class_and_unread() {
     assert_eq!(db.get(&[8, 5]).expect("get"), Some(vec![0, 5]));
 }
 
+/// What a merge that is due would need is not there, and what it would free neither.
+#[test]
+fn on_a_disk_without_room_for_a_merge_what_is_dead_goes_nevertheless() {
+    let (vfs, owner) = (SimVfs::new(), Arc::new(Owner::default()));
+    *owner.spaces.lock().expect(HELD) = Some([7, 8, 8]);
+    let db = Db::open(Options { blob_threshold: usize::MAX, ..options(&vfs, &owner) }).expect("open");
+    for space in [7, 8u8] {
+        for round in 0..4u8 {
+            let mut batch = WriteBatch::new();
+            // Space 8 is due for a compaction, space 7 lies beside it.
+            (0..60u8).for_each(|n| batch.put(&[space, n], &[[0, round].as_slice(), &[n; 40]].concat()));
+            db.append(&batch).expect("append");
+            db.flush().expect("flush");
+        }
+    }
+    *owner.spaces.lock().expect(HELD) = Some([8; DATABASES]);
+    let before = db.stats();
+    assert!(before.tables[0] >= 3, "{before:?}");
+    vfs.set_capacity(Some(vfs.used_bytes() + 4000));
+    assert!(db.compact_step().expect("it takes no space"));
+    let after = db.stats();
+    assert!(after.removed_tables >= 4 && after.compactions == before.compactions, "{after:?}");
+    let bytes = |tables: [u64; 7]| tables.iter().sum::<u64>();
+    assert!(bytes(after.table_bytes) < bytes(before.table_bytes) * 6 / 10);
+    for n in 0..60 {
+        assert_eq!(db.get(&[7, n]).expect("get"), None);
+        assert!(db.get(&[8, n]).expect("get").is_some());
+    }
+}
+
 #[test]
 fn a_log_that_cannot_be_synced_keeps_what_the_filter_would_drop() {
     let vfs = SimVfs::new();
