@@ -12,45 +12,99 @@ use crate::dump::{self, LogEntry};
 use crate::entry::{KeyRange, NEWEST};
 use crate::error::Error;
 use crate::memtable::Memtable;
-use crate::version::Snapshot;
+use crate::version::{Snapshot, VersionFile};
+use crate::wal::SegmentNumber;
 use crate::wal::format::{parse_segment_name, segment_path};
 use crate::wal::recovery;
+
+/// What could be read of a log.
+pub(super) struct Replayed {
+    /// All of its rows that count, as a table.
+    pub(super) table: Option<VersionFile>,
+    /// The last sequence in the log, or that behind which it was read.
+    pub(super) last_seq: Seq,
+    /// What it added to the counters.
+    memtable: Arc<Memtable>,
+    /// Its segments, which are not part of the database any more.
+    pub(super) segments: Vec<PathBuf>,
+}
+
+impl Replayed {
+    pub(super) fn add_counters_to(&self, counters: &mut BTreeMap<u16, i64>) {
+        self.memtable.add_counters_to(counters);
+    }
+}
 
 /// Brings what the log has into `state`, or leaves a sound log as it is. Returns the segments that
 /// are not part of the database any more.
 pub(super) fn repair(
     builder: &mut Builder<'_>,
     state: &mut Snapshot,
-    manifest_is_known: bool,
     report: &mut RepairReport,
 ) -> Result<Vec<PathBuf>, Error> {
-    let dir = builder.dir().join(LOG_DIR);
-    if manifest_is_known && goes_on_behind(builder, state)? {
+    if goes_on_behind(builder, state)? {
         return Ok(Vec::new());
     }
+    let known = Known { min_segment: state.min_segment, flushed_seq: state.flushed_seq };
+    let replayed = replay(builder, Ok(known), report)?;
+    if let Some(file) = &replayed.table {
+        // It has the highest number, so it is the newest of level 0.
+        state.files.insert(file.meta.number, (0, file.meta.as_ref().clone()));
+    }
+    replayed.add_counters_to(&mut state.counters);
+    state.flushed_seq = replayed.last_seq;
+    state.min_segment = 0;
+    Ok(replayed.segments)
+}
+
+/// What a manifest says about the log.
+pub(super) struct Known {
+    min_segment: SegmentNumber,
+    flushed_seq: Seq,
+}
+
+/// Reads everything that the log has and the tables have not. Without a manifest (`Err`, with the
+/// largest sequence of any table) that is everything: a flush that was not completed can have left
+/// some of its tables, so the largest sequence in tables does not tell which writes are in them.
+pub(super) fn replay(
+    builder: &mut Builder<'_>,
+    known: Result<Known, Seq>,
+    report: &mut RepairReport,
+) -> Result<Replayed, Error> {
+    let dir = builder.dir().join(LOG_DIR);
     let names = builder.vfs().list(&dir).map_err(Error::io("list", &dir))?;
     let mut numbers: Vec<_> = names.iter().filter_map(|name| parse_segment_name(name)).collect();
     // Lower ones are obsolete: all that was in them is in tables.
-    numbers.retain(|&number| number >= state.min_segment);
+    numbers.retain(|&number| known.as_ref().map_or(true, |known| number >= known.min_segment));
     numbers.sort_unstable();
+    if let Ok(known) = &known
+        && let Some(loss) = missing_in_front(known, numbers.first().copied())
+    {
+        report.losses.push(loss);
+    }
     for pair in numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1) {
         report.losses.push(format!("log segments are missing between {} and {}", pair[0], pair[1]));
     }
     let memtable = Arc::new(Memtable::new(builder.options().partitioning));
-    let mut last_seq = state.flushed_seq;
+    let mut last_seq = known.as_ref().map_or(0, |known| known.flushed_seq);
     for &number in &numbers {
         let path = segment_path(&dir, number);
         dump::log(builder.vfs(), &path, &mut |entry| {
             match entry {
                 LogEntry::Batch { offset, first_seq, batch, .. } => {
-                    // Without a manifest it is not known where the tables end.
-                    let begins = report.log_batches == 0 && !manifest_is_known;
-                    if first_seq > last_seq + 1 && !begins {
-                        let (path, to) = (path.display(), first_seq - 1);
-                        let from = last_seq + 1;
-                        report.losses.push(format!(
-                            "{path} at offset {offset}: the writes {from} to {to} are not there"
-                        ));
+                    let place = format!("{} at offset {offset}", path.display());
+                    // Where the tables end, is a guess without a manifest.
+                    let begins = known.as_ref().err().filter(|_| report.log_batches == 0);
+                    let (from, to) = (begins.unwrap_or(&last_seq) + 1, first_seq.saturating_sub(1));
+                    if from <= to {
+                        report.losses.push(match begins {
+                            Some(_) => {
+                                format!(
+                                    "{place}: whether the writes {from} to {to} are in tables is not known"
+                                )
+                            }
+                            None => format!("{place}: the writes {from} to {to} are not there"),
+                        });
                     }
                     report.log_batches += u64::from(apply(&memtable, &mut last_seq, first_seq, &batch));
                 }
@@ -70,16 +124,28 @@ pub(super) fn repair(
         builder.add(entry)?;
         cursor.advance();
     }
-    if let Some(file) = builder.cut()? {
-        // It has the highest number, so it is the newest of level 0.
-        state.files.insert(file.meta.number, (0, file.meta.as_ref().clone()));
+    drop(cursor);
+    let segments = numbers.into_iter().map(|number| segment_path(&dir, number)).collect();
+    Ok(Replayed { table: builder.cut()?, last_seq, memtable, segments })
+}
+
+/// Says so if the log does not begin where the manifest says that it does.
+fn missing_in_front(known: &Known, first: Option<SegmentNumber>) -> Option<String> {
+    let Known { min_segment, flushed_seq } = *known;
+    // Without a number, there may be no log.
+    if min_segment == 0 || first == Some(min_segment) {
+        return None;
     }
-    let mut counters: BTreeMap<u16, i64> = std::mem::take(&mut state.counters);
-    memtable.add_counters_to(&mut counters);
-    state.counters = counters;
-    state.flushed_seq = last_seq;
-    state.min_segment = 0;
-    Ok(numbers.into_iter().map(|number| segment_path(&dir, number)).collect())
+    Some(match first {
+        Some(first) => format!(
+            "log segments {min_segment} to {} are missing: the writes in them are lost, if there were any",
+            first - 1
+        ),
+        None => format!(
+            "the log is missing, from segment {min_segment} on: all writes behind {flushed_seq} are lost, if \
+             there were any"
+        ),
+    })
 }
 
 /// Whether an ordinary opening would take the log as it is.

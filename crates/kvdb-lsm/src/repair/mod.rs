@@ -26,7 +26,9 @@
 //!   learns where the log goes on.
 //! * A sound log stays as it is. Of a damaged one, every batch that can be read and is not in tables
 //!   is applied, in order, and the result is written as the newest table. The counters are as exact
-//!   as that.
+//!   as that. Without a manifest it is not known what of the log is in tables: a flush that was not
+//!   completed has left some of its tables and not others. So all of the log is read, and what comes
+//!   of it is merged with the tables like one of them.
 //! * A blob file that does not agree with the manifest, or without one with its own footer, is given up:
 //!   tables that refer to it are written anew, with every value in themselves that can be read from it.
 //!   A key whose value is lost goes, and so an older version of it can come to light.
@@ -122,8 +124,9 @@ pub fn repair(options: &Options, progress: OnProgress<'_>) -> Result<RepairRepor
         }
         None => unknown_tables(&mut builder, &mut report, &mut damaged, progress)?,
     };
-    let segments = log::repair(&mut builder, &mut state, known.is_some(), &mut report)?;
-    damaged.extend(segments);
+    if known.is_some() {
+        damaged.extend(log::repair(&mut builder, &mut state, &mut report)?);
+    }
     state.blobs = blobs.of_tables(state.files.values().map(|(_, meta)| meta))?;
 
     report.rewritten = builder.made();
@@ -282,8 +285,12 @@ fn unknown_tables(
         }
         watch.add(len)?;
     }
-    let flushed_seq = sources.iter().map(|source| source.meta.max_seq).max().unwrap_or_default();
-    let mut state = Snapshot { flushed_seq, ..Snapshot::default() };
+    let in_tables = sources.iter().map(|source| source.meta.max_seq).max().unwrap_or_default();
+    let mut replayed = log::replay(builder, Err(in_tables), report)?;
+    sources.extend(replayed.table.take().map(Source::made));
+    let mut state = Snapshot { flushed_seq: in_tables.max(replayed.last_seq), ..Snapshot::default() };
+    replayed.add_counters_to(&mut state.counters);
+    damaged.append(&mut replayed.segments);
     for cluster in Sources::overlapping(sources) {
         for meta in Sources::merge(cluster, builder)? {
             state.files.insert(meta.number, (LEVELS - 1, meta));

@@ -140,6 +140,77 @@ fn without_current_or_manifest_every_row_comes_back() {
 }
 
 #[test]
+fn without_a_manifest_what_an_interrupted_flush_did_not_write_comes_from_the_log() {
+    let (mut with_tables, mut nth) = (0, 1);
+    loop {
+        let (vfs, mut history) = (SimVfs::new(), History::default());
+        let db = Db::open(small(&vfs)).expect("open");
+        for round in 0..2u8 {
+            for n in 0..KEYS {
+                let mut batch = WriteBatch::new();
+                // The keys come in an order in which no table of a flush has the largest sequences alone.
+                batch.put(&key(n * 7 % KEYS), &[round; 60]);
+                let seq = db.append(&batch).expect("append");
+                history.push(batch, seq);
+            }
+            db.log().sync().expect("sync");
+            if round == 0 {
+                db.flush().expect("flush");
+            }
+        }
+        let before = of_kind(&vfs, "sst").len();
+        vfs.fail(FaultPlan::from(nth, FaultKind::Io));
+        let flushed = db.flush();
+        let hit = vfs.heal();
+        drop(db);
+        let left = vfs.process_crash();
+        with_tables += u32::from(flushed.is_err() && of_kind(&left, "sst").len() > before);
+        for path in files(&left) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name == "CURRENT" || name.starts_with("MANIFEST") {
+                left.remove(&path).expect("remove");
+            }
+        }
+        let context = format!("interrupted at {nth}");
+        run(&left, &context);
+        history.model.assert_equals(&Db::open(small(&left)).expect("open"), &context);
+        if hit == 0 {
+            break;
+        }
+        nth += 1;
+    }
+    assert!(with_tables > 3, "{with_tables}");
+}
+
+#[test]
+fn a_log_that_is_missing_is_a_loss() {
+    let (vfs, _) = database(2);
+    let db = Db::open(small(&vfs)).expect("open");
+    db.log().rotate(|_| ()).expect("rotate");
+    let mut batch = WriteBatch::new();
+    batch.put(b"behind", b"the cut");
+    db.append(&batch).expect("append");
+    db.log().sync().expect("sync");
+    let vfs = vfs.process_crash();
+    let segments = of_kind(&vfs, "wal");
+    assert!(segments.len() > 1, "{segments:?}");
+    for (missing, expected) in
+        [(&segments[..1], "are missing: the writes in them"), (&segments[..], "the log is missing")]
+    {
+        let copy = vfs.process_crash();
+        missing.iter().for_each(|path| copy.remove(path).expect("remove"));
+        assert!(Db::open(small(&copy)).is_err());
+        let report = run(&copy, expected);
+        assert!(report.losses.iter().any(|loss| loss.contains(expected)), "{report:?}");
+        let db = Db::open(small(&copy)).expect("open");
+        assert_eq!(db.get(b"behind").expect("get").is_some(), missing.len() < segments.len());
+        drop(db);
+        let again = run(&copy, "again");
+        assert!(again.losses.is_empty(), "{again:?}");
+    }
+}
+
+#[test]
 fn the_last_level_is_the_oldest_when_no_manifest_tells() {
     let vfs = SimVfs::new();
     vfs.create_dir_all(Path::new("/in")).expect("create");
