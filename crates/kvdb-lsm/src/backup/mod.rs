@@ -5,6 +5,7 @@
 //! DIR/LOCK                  held by whoever works with the backups
 //! DIR/tables/NAME.sst       the tables; the name tells them apart: number, size, crc, hash of the end
 //! DIR/tables/NAME.blob      the blob files, in the same way
+//! DIR/tables/FILE.damaged   nothing: FILE was found to be damaged
 //! DIR/backups/000001.backup what belongs to a backup, with a checksum
 //! ```
 //!
@@ -14,8 +15,9 @@
 //! that is listed is complete, and what a crash leaves behind is garbage that the next backup
 //! removes.
 //!
-//! A file is taken for one that is there already only if a complete backup holds it: what an
-//! interrupted backup left is copied anew. The name of a file has its number, its size, the
+//! A file is taken for one that is there already only if a complete backup holds it, and it was not
+//! found to be damaged since: what an interrupted backup left is copied anew, and so is what a
+//! verification or a restoration marked, which mends all backups that hold it. The name of a file has its number, its size, the
 //! checksum of the manifest, and a 128-bit hash of its last 64 KiB, where the index of a table repeats
 //! the checksum of every block, and the footer of a blob file the hash of all records: two databases that once were the same (a restored one, say) can share a
 //! directory, although they give the same numbers to different files.
@@ -40,6 +42,8 @@ use crate::vfs::{Vfs, VfsFileExt};
 
 const TABLES: &str = "tables";
 const BACKUPS: &str = "backups";
+/// What stands behind the name of a damaged file.
+const MARK: &str = ".damaged";
 /// The bytes at the end of a file that are hashed for its name.
 const TAIL: u64 = 64 << 10;
 
@@ -106,6 +110,11 @@ fn description_name(id: u64) -> String {
 fn parse_description_name(name: &str) -> Option<u64> {
     let id = name.strip_suffix(".backup")?.parse().ok()?;
     (description_name(id) == name && id > 0).then_some(id)
+}
+
+/// The name of the mark that a stored file is damaged.
+fn mark_of(name: &str) -> String {
+    format!("{name}{MARK}")
 }
 
 fn stored_name(file: DataFile, content: Content) -> String {
@@ -246,6 +255,7 @@ impl Backups {
         let total = manifest.state.data_files().map(|file| file.size).sum();
         let mut watch = Watch::begin(total, progress)?;
         let (mut copied_tables, mut copied_blobs, mut copied_bytes) = (0, 0, 0);
+        let mut mended = Vec::new();
         for file in manifest.state.data_files() {
             let from = file.path(&core.options.dir);
             let tail = hash_of_end(source, &from, file)?;
@@ -257,6 +267,7 @@ impl Backups {
                 }
                 _ => {
                     let hash = self.copy_in(source, &from, file, &name, &mut watch)?;
+                    mended.push(name);
                     copied_bytes += file.size;
                     match file.kind {
                         DataKind::Table => copied_tables += 1,
@@ -272,18 +283,42 @@ impl Backups {
         let tables = self.dir.join(TABLES);
         self.vfs.sync_dir(&tables).map_err(Error::io("sync", &tables))?;
         self.publish(&manifest)?;
+        for name in &mended {
+            // With its mark it would be copied once more.
+            let _ = self.remove_if_there(&self.file_path(&mark_of(name)));
+        }
         watch.end();
         Ok(NewBackup { backup: BackupInfo::of(&manifest), copied_tables, copied_blobs, copied_bytes })
     }
 
-    /// Whether a file that a backup holds is still there, as far as a look at its length can tell.
+    /// Whether a file that a backup holds is still there, as far as a look at its length can tell, and
+    /// was not found to be damaged.
     fn is_there(&self, name: &str, expected: DataFile) -> Result<bool, Error> {
+        if self.is_marked(name)? {
+            return Ok(false);
+        }
         let path = self.file_path(name);
         if !self.vfs.exists(&path).map_err(Error::io("look for", &path))? {
             return Ok(false);
         }
         let file = self.vfs.open_read(&path).map_err(Error::io("open", &path))?;
         Ok(file.len().map_err(Error::io("measure", &path))? == expected.size)
+    }
+
+    fn is_marked(&self, name: &str) -> Result<bool, Error> {
+        let mark = self.file_path(&mark_of(name));
+        self.vfs.exists(&mark).map_err(Error::io("look for", &mark))
+    }
+
+    /// Notes, durably, that a file is damaged, so that the next backup that needs it copies it anew.
+    fn mark(&self, name: &str) -> Result<(), Error> {
+        if self.is_marked(name)? {
+            return Ok(());
+        }
+        let mark = self.file_path(&mark_of(name));
+        self.vfs.create(&mark).map_err(Error::io("create", &mark))?;
+        let tables = self.dir.join(TABLES);
+        self.vfs.sync_dir(&tables).map_err(Error::io("sync", &tables))
     }
 
     /// Copies a file of the database; returns the hash of the whole file.
@@ -339,7 +374,8 @@ impl Backups {
         let backups = self.dir.join(BACKUPS);
         self.vfs.sync_dir(&backups).map_err(Error::io("sync", &backups))?;
         let used: BTreeSet<String> = described.contents().into_keys().collect();
-        self.remove_where(TABLES, |name| !used.contains(name) && is_ours(name))?;
+        let of = |name: &str| name.strip_suffix(MARK).unwrap_or(name).to_owned();
+        self.remove_where(TABLES, |name| !used.contains(&of(name)) && is_ours(name))?;
         self.remove_where(BACKUPS, |name| name.ends_with(".backup.tmp"))
     }
 
@@ -369,7 +405,8 @@ impl Backups {
         self.remove_garbage(&self.read_all()?)
     }
 
-    /// Reads every table and blob file of a backup and compares it with what was backed up.
+    /// Reads every table and blob file of a backup and compares it with what was backed up. What is
+    /// damaged is marked: the next backup of a database that still has the file copies it anew.
     pub fn verify(&self, id: u64, progress: OnProgress<'_>) -> Result<Report, Error> {
         let manifest = self.read(id)?;
         let info = BackupInfo::of(&manifest);
@@ -386,7 +423,10 @@ impl Backups {
             match self.verify_file(file, content, &mut watch) {
                 Ok(()) => {}
                 Err(Error::Canceled) => return Err(Error::Canceled),
-                Err(problem) => report.problems.push(problem),
+                Err(problem) => {
+                    report.problems.push(problem);
+                    report.problems.extend(self.mark(&stored_name(file, content)).err());
+                }
             }
         }
         watch.end();
@@ -394,7 +434,8 @@ impl Backups {
     }
 
     fn verify_file(&self, file: DataFile, content: Content, watch: &mut Watch<'_>) -> Result<(), Error> {
-        let path = self.file_path(&stored_name(file, content));
+        let name = stored_name(file, content);
+        let path = self.file_path(&name);
         if !self.vfs.exists(&path).map_err(Error::io("look for", &path))? {
             let what = format!("the {} is missing from the backup", file.kind.noun());
             return Err(Error::corruption(&path, 0, what));
@@ -405,7 +446,8 @@ impl Backups {
         if is_sound(file_copy::digest(&*self.vfs, &path, watch)?)
             || is_sound(file_copy::digest(&*self.vfs, &path, watch)?)
         {
-            return Ok(());
+            // What was marked was a fault of the transfer.
+            return self.remove_if_there(&self.file_path(&mark_of(&name)));
         }
         Err(not_as_backed_up(&path, file))
     }
@@ -431,13 +473,24 @@ impl Backups {
         let mut made = MadeFiles::new(vfs);
         let mut watch = Watch::begin(info.bytes, progress)?;
         for (file, content) in manifest.files() {
-            let from = self.file_path(&stored_name(file, content));
+            let name = stored_name(file, content);
+            let from = self.file_path(&name);
             let to = file.path(dir);
-            let digest = checkpoint::copy_file(&*self.vfs, &from, vfs, &to, file, &mut watch)?;
-            made.add(to);
-            if digest.hash != content.hash {
-                return Err(not_as_backed_up(&from, file));
+            let copied = checkpoint::copy_file(&*self.vfs, &from, vfs, &to, file, &mut watch);
+            if copied.is_ok() {
+                made.add(to);
             }
+            let is_other = |digest: &file_copy::Digest| digest.hash != content.hash;
+            let found = match copied {
+                Ok(digest) if is_other(&digest) => Err(not_as_backed_up(&from, file)),
+                other => other.map(drop),
+            };
+            found.inspect_err(|error| {
+                if matches!(error, Error::Corruption { .. }) {
+                    // Without the mark, the error says it all the same.
+                    let _ = self.mark(&name);
+                }
+            })?;
         }
         checkpoint::sync_dirs(vfs, dir)?;
         // From here on it is unknown how complete the copy is: nothing is taken away from it.
@@ -454,7 +507,7 @@ fn not_as_backed_up(path: &Path, file: DataFile) -> Error {
 
 /// Whether a file in `tables/` is one that backups make.
 fn is_ours(name: &str) -> bool {
-    let name = name.strip_suffix(".tmp").unwrap_or(name);
+    let name = name.strip_suffix(".tmp").or_else(|| name.strip_suffix(MARK)).unwrap_or(name);
     DataKind::ALL.iter().any(|kind| name.rsplit_once('.').is_some_and(|(_, end)| end == kind.extension()))
 }
 

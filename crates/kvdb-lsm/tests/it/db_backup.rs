@@ -174,6 +174,45 @@ fn damage_is_found_wherever_it_is() {
 }
 
 #[test]
+fn what_is_found_to_be_damaged_is_copied_anew_by_the_next_backup() {
+    let (vfs, store) = (SimVfs::new(), SimVfs::new());
+    let db = Db::open(small(&vfs)).expect("open");
+    let (mut history, mut rng) = (History::default(), Rng::new(9));
+    write(&db, &mut history, &mut rng, 60);
+    open_backups(&store).create(&db, 1, &mut unwatched).expect("backup");
+    let problems = |backups: &Backups, id| backups.verify(id, &mut unwatched).expect("verify").problems.len();
+    for (round, name) in (2..).zip(table_files(&store)) {
+        let path = Path::new(BACKUPS).join("tables").join(&name);
+        store.flip_byte(&path, 40).expect("flip");
+        let backups = open_backups(&store);
+        if round % 2 == 0 {
+            assert_eq!(problems(&backups, 1), 1);
+        } else {
+            let restored = backups.restore(1, &SimVfs::new(), Path::new("/restored"), &mut unwatched);
+            assert!(matches!(restored, Err(Error::Corruption { .. })));
+        }
+        // The mark outlives a power cut, and so does what comes of it.
+        drop(backups);
+        let cut = store.crash(round);
+        let made = open_backups(&cut).create(&db, 2, &mut unwatched).expect("backup");
+        assert_eq!(made.copied_tables + made.copied_blobs, 1, "{name}");
+        let cut = cut.crash(round);
+        let backups = open_backups(&cut);
+        for id in 1..=2 {
+            assert_eq!(problems(&backups, id), 0, "{name}");
+            assert_restores(&backups, id, &history.model, &name);
+        }
+        let next = backups.create(&db, 3, &mut unwatched).expect("backup");
+        assert_eq!(next.copied_bytes, 0, "{name}");
+        assert!(!table_files(&cut).iter().any(|name| name.ends_with(".damaged")));
+        // Healed, for the next one; a mark on what is sound goes with the next look at it.
+        store.flip_byte(&path, 40).expect("flip back");
+        assert_eq!(problems(&open_backups(&store), 1), 0);
+        assert!(!table_files(&store).iter().any(|name| name.ends_with(".damaged")));
+    }
+}
+
+#[test]
 fn a_damaged_table_of_the_database_is_not_backed_up() {
     let (vfs, store) = (SimVfs::new(), SimVfs::new());
     let db = Db::open(small(&vfs)).expect("open");
