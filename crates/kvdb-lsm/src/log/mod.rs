@@ -123,6 +123,7 @@ impl Log {
             drain: Mutex::new(Drain::new(segment, begun.framer, last_seq, capacity == 0)),
             syncing: Mutex::new(0),
             segments: Mutex::new(segments),
+            removing: Mutex::new(()),
             marks: Apart::new(Marks { appended: marks(), written: marks(), durable: marks() }),
             flags: AtomicU32::new(if capacity == 0 { NO_SPARE } else { 0 }),
             failure: OnceLock::new(),
@@ -320,7 +321,7 @@ impl Log {
     }
 
     /// Says that the segments before `number` are not needed any more. Those that are finished are
-    /// removed now, the others later.
+    /// removed now, in order and by one thread at a time, the others later.
     pub fn remove_before(&self, number: SegmentNumber) {
         {
             let mut segments = self.shared.segments.lock();

@@ -40,6 +40,11 @@ pub(super) struct Segments {
 }
 
 impl Segments {
+    /// Whether a finished segment is obsolete.
+    pub(super) fn has_obsolete(&self) -> bool {
+        self.finished.first_key_value().is_some_and(|(number, _)| *number < self.obsolete_below)
+    }
+
     /// Takes out the first finished segment that is obsolete, with its length.
     pub(super) fn take_obsolete(&mut self) -> Option<(SegmentNumber, u64)> {
         let first = self.finished.first_entry()?;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub(super) type Listener = Box<dyn Fn(&LogProgress) + Send + Sync>;
 
-/// Lock order: `drain`, then `order` where it is held for longer than a moment, then `syncing`, then
+/// Lock order: `removing`, `drain`, then `order` where it is held for longer than a moment, then `syncing`, then
 /// any one of the others.
 pub(super) struct Shared {
     pub(super) options: LogOptions,
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     /// of the log was taken back.
     pub(super) syncing: Mutex<u64>,
     pub(super) segments: Mutex<Segments>,
+    /// Held by the one thread at a time that removes segments.
+    pub(super) removing: Mutex<()>,
     pub(super) marks: Apart<Marks>,
     pub(super) flags: AtomicU32,
     pub(super) failure: OnceLock<Arc<str>>,
@@ -229,13 +231,23 @@ impl Shared {
         }
     }
 
+    /// Removes the finished segments that are obsolete, from the first on: a log with a gap could not be
+    /// opened. If another thread is at it, that one goes on.
     pub(super) fn remove_obsolete(&self) {
         loop {
-            let taken = self.segments.lock().take_obsolete();
-            let Some((number, len)) = taken else { return };
-            if segments::remove(&*self.options.vfs, &self.options.dir, number).is_err() {
-                // The next tick tries again.
-                self.segments.lock().finished.insert(number, len);
+            let Some(removing) = self.removing.try_lock() else { return };
+            loop {
+                let taken = self.segments.lock().take_obsolete();
+                let Some((number, len)) = taken else { break };
+                if segments::remove(&*self.options.vfs, &self.options.dir, number).is_err() {
+                    // The next tick tries again.
+                    self.segments.lock().finished.insert(number, len);
+                    return;
+                }
+            }
+            drop(removing);
+            // Who came meanwhile has left it to this thread.
+            if !self.segments.lock().has_obsolete() {
                 return;
             }
         }

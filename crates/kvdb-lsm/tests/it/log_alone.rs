@@ -3,8 +3,10 @@
 
 use kvdb_lsm::batch::{Op, WriteBatch};
 use kvdb_lsm::log::{Log, LogOptions, SyncPolicy};
-use kvdb_lsm::vfs::SimVfs;
+use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFile};
 use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -81,4 +83,92 @@ fn entries_are_durable_when_the_log_says_so_and_go_when_their_owner_does_not_nee
     let (log, entries) = open(&vfs, segment, 61);
     assert_eq!(entries, Entries::from([(entry, b"behind the cut".to_vec())]));
     assert_eq!(append(&log, b"next"), 62);
+}
+
+/// A disk on which the log's thread takes its turn just before a segment is removed.
+struct Interrupted {
+    disk: SimVfs,
+    log: Mutex<Option<Arc<Log>>>,
+    removed: Mutex<Vec<PathBuf>>,
+}
+
+impl Vfs for Interrupted {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        self.disk.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        self.disk.open(path)
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        self.disk.open_read(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let log = self.log.lock().expect("nobody panics while holding it").take();
+        if let Some(log) = log {
+            log.tick(Duration::from_secs(2));
+        }
+        if path.extension().is_some_and(|extension| extension == "wal") {
+            self.removed.lock().expect("nobody panics while holding it").push(path.to_owned());
+        }
+        self.disk.remove(path)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.hard_link(from, to)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        self.disk.lock(path)
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.disk.free_bytes(dir)
+    }
+}
+
+#[test]
+fn segments_go_in_order_whoever_removes_them() {
+    let (disk, log, removed) = (SimVfs::new(), Mutex::new(None), Mutex::new(Vec::new()));
+    let disk = Arc::new(Interrupted { disk, log, removed });
+    let mut options = LogOptions::new(Arc::clone(&disk) as _, "/raft");
+    options.segment_bytes = 4096;
+    options.manual = true;
+    let (log, _) = Log::open(options, |_, _| Ok(())).expect("open");
+    let log = Arc::new(log);
+    let mut cut = 0;
+    for n in 0..5u8 {
+        append(&log, &[n; 100]);
+        cut = log.rotate(|_| ()).expect("rotate").0;
+        append(&log, &[n; 100]);
+        log.sync().expect("sync");
+    }
+    assert!(cut > 4, "{cut}");
+    *disk.log.lock().expect("nobody panics while holding it") = Some(Arc::clone(&log));
+    log.remove_before(cut);
+    let removed = disk.removed.lock().expect("nobody panics while holding it");
+    assert_eq!(removed.len() as u64, cut - 1);
+    assert!(removed.is_sorted(), "{removed:?}");
 }
