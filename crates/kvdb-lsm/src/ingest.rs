@@ -20,7 +20,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::batch::Seq;
+use crate::batch::{MAX_KEY_LEN, Seq};
 use crate::cache::BlockCache;
 use crate::db::core::Core;
 use crate::db::files::{MadeFiles, table_path};
@@ -165,9 +165,13 @@ impl Made<'_> {
             let last = last.get_or_insert_default();
             last.clear();
             last.extend_from_slice(entry.key);
-            if let Content::Blob(_) = entry.content {
+            let refused = match entry.content {
+                Content::Blob(_) => Some("it refers to the blob files of another database"),
+                _ if entry.key.len() > MAX_KEY_LEN => Some("it has a key of more than 4 MiB"),
+                _ => None,
+            };
+            if let Some(why) = refused {
                 let path = source.path.display();
-                let why = "it refers to the blob files of another database";
                 return Err(Error::Invalid(format!("{path} cannot be ingested: {why}")));
             }
             let entry = Entry { seq, ..entry };

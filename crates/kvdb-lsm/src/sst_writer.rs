@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::batch::MAX_KEY_LEN;
 use crate::compression::Compression;
 use crate::entry::{Content, Entry};
 use crate::error::Error;
@@ -74,7 +75,8 @@ impl<'v> SstWriter<'v> {
     /// Adds a key with its value.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the key is not above the one before; the table can go on without it.
+    /// [`Error::Invalid`] if the key is not above the one before, or longer than [`MAX_KEY_LEN`]; the
+    /// table can go on without it.
     /// After [`Error::Io`] it cannot.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.add(key, Content::Value(value))
@@ -89,6 +91,9 @@ impl<'v> SstWriter<'v> {
         let invalid = |why: &str| Err(Error::Invalid(format!("{}: {why}", self.path.display())));
         if self.last.as_deref().is_some_and(|last| last >= key) {
             return invalid("the keys of a table must ascend, and each may come once");
+        }
+        if key.len() > MAX_KEY_LEN {
+            return invalid("a key may have 4 MiB");
         }
         if key.len() as u64 + content.value_len() > MAX_ENTRY {
             return invalid("a key and its value may have 1 GiB together");

@@ -3,8 +3,9 @@
 
 use crate::db_support::{DB, History, Model, key, random_batch, small};
 use crate::support::Rng;
-use kvdb_lsm::batch::WriteBatch;
+use kvdb_lsm::batch::{MAX_KEY_LEN, WriteBatch};
 use kvdb_lsm::error::Error;
+use kvdb_lsm::probe;
 use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, Vfs};
 use kvdb_lsm::{Compression, Db, Progress, SstWriter, unwatched};
 use std::collections::BTreeMap;
@@ -251,4 +252,29 @@ fn crashes_and_faults_leave_all_of_it_or_nothing() {
         }
         nth += 1;
     }
+}
+
+#[test]
+fn keys_that_are_longer_than_a_database_takes_are_refused_on_the_way_in_too() {
+    let vfs = SimVfs::new();
+    vfs.create_dir_all(Path::new("/in")).expect("create");
+    let path = Path::new("/in/long.sst");
+    let long = vec![b'k'; MAX_KEY_LEN + 1];
+    let mut writer = SstWriter::create(&vfs, path, Compression::None).expect("create");
+    assert!(matches!(writer.put(&long, b"value"), Err(Error::Invalid(_))));
+    assert!(matches!(writer.delete(&long), Err(Error::Invalid(_))));
+    writer.put(&long[1..], b"value").expect("the longest key");
+    writer.finish().expect("finish");
+    let db = Db::open(small(&vfs)).expect("open");
+    db.ingest(&[path]).expect("ingest");
+    assert_eq!(db.get(&long[1..]).expect("get").as_deref(), Some(&b"value"[..]));
+
+    // A table that something else has written.
+    let path = Path::new("/in/strange.sst");
+    let file = vfs.create(path).expect("create");
+    let rows = [(&b"a"[..], &b"1"[..]), (&long[..], &b"2"[..])];
+    probe::build_table(file, 0, Compression::None, rows).expect("built");
+    let before = db.stats().tables;
+    assert!(matches!(db.ingest(&[path]), Err(Error::Invalid(why)) if why.contains("4 MiB")));
+    assert_eq!((db.stats().tables, db.get(b"a").expect("get")), (before, None));
 }
