@@ -4,7 +4,8 @@
 //! The owner paces it: each step reads as many bytes as it is given, and where it stands is kept in
 //! a value of the owner's. Every file is read wholly, past the block cache, and compared with the
 //! checksum in the manifest. One that does not match is read once more; then it is looked through for
-//! the place, and it is left out of compactions from then on.
+//! the place, and it is left out of compactions from then on. One that does match takes part in them again, if
+//! something else had met damage in it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -81,11 +82,13 @@ pub(crate) fn step(core: &Core, version: &Version, scrub: &mut Scrub, budget: u6
                 let finished = std::mem::take(scrub);
                 scrub.number = file.number + 1;
                 step.has_read(file);
-                if finished.hasher.finalize() != file.crc
-                    && let Err(problem) = examine(vfs, &path, file)
-                {
-                    core.quarantine(file.number);
-                    step.problems.push(problem);
+                let is_sound = finished.hasher.finalize() == file.crc;
+                match if is_sound { Ok(()) } else { examine(vfs, &path, file) } {
+                    Ok(()) => core.lift_quarantine(file.number),
+                    Err(problem) => {
+                        core.quarantine(file.number);
+                        step.problems.push(problem);
+                    }
                 }
             }
             Ok(bytes) => step.bytes += bytes,

@@ -125,6 +125,7 @@ impl Storage {
         text.field("storage_blob_garbage_bytes", rows.blob_garbage_bytes);
         text.field("storage_blob_moved_bytes", rows.moved_blob_bytes);
         text.field("storage_damaged_files", rows.damaged_tables);
+        text.field("storage_damaged_reads", rows.damaged_reads);
         text.field("storage_background_errors", rows.background_errors);
         text.field("storage_block_cache_bytes", rows.block_cache_bytes);
         text.field("storage_block_cache_hits", rows.block_cache_hits);

@@ -27,7 +27,7 @@ pub(super) struct BlobMoves<'a> {
 
 impl<'a> BlobMoves<'a> {
     pub(super) fn new(core: &Core, version: &'a Version) -> Self {
-        let damaged = core.damaged.lock().clone();
+        let damaged = core.damage.marked().clone();
         let due = due_blobs(version.blob_states(), &core.compaction_config(), &damaged);
         let reads_values = core.options.filter.as_ref().is_some_and(|filter| filter.reads_values());
         Self { version, due, damaged, reads_values, read: 0, moved: 0 }

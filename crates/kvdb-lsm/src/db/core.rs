@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::background::{Failures, Signals};
+use super::damage::Damage;
 use super::files::TABLE_DIR;
 use super::gate::Gate;
 use super::journal::Journal;
@@ -73,9 +74,9 @@ pub(crate) struct Core {
     pub(super) flushing: Mutex<()>,
     /// Held by the one compaction at a time.
     pub(super) compacting: Mutex<()>,
-    /// Tables and blob files that a compaction could not read. Noted for as long as the database is open: what
+    /// Tables and blob files that are known to be damaged. Noted for as long as the database is open: what
     /// was wrong may be gone at the next opening.
-    pub(super) damaged: Mutex<compaction::Damaged>,
+    pub(super) damage: Arc<Damage>,
     pub(super) installer: Mutex<Installer>,
     /// The free bytes of the disk, as last measured.
     pub(super) free_bytes: AtomicU64,
@@ -95,7 +96,7 @@ impl Core {
         state: State,
     ) -> Self {
         let memory = Arc::clone(runtime.memory());
-        let signals = Arc::clone(&state.signals);
+        let (signals, damage) = (Arc::clone(&state.signals), Arc::clone(&state.damage));
         let member = memory.join(move || signals.request_flush());
         Self {
             next_file: AtomicU64::new(installer.snapshot.next_file),
@@ -115,7 +116,7 @@ impl Core {
             cpu_share: runtime.compaction_cpu_share(),
             flushing: Mutex::new(()),
             compacting: Mutex::new(()),
-            damaged: Mutex::default(),
+            damage,
             installer: Mutex::new(installer),
             free_bytes: AtomicU64::new(u64::MAX),
             swap: Mutex::new(()),
@@ -239,6 +240,7 @@ impl Core {
                 version: Arc::clone(&state.version),
                 totals: Arc::clone(&state.totals),
                 signals: Arc::clone(&state.signals),
+                damage: Arc::clone(&state.damage),
             }
         });
         self.report_memory();
@@ -269,7 +271,7 @@ impl Core {
         if blobs.is_empty() {
             return tables;
         }
-        tables.saturating_add(compaction::pending_blob_bytes(blobs, &config, &self.damaged.lock()))
+        tables.saturating_add(compaction::pending_blob_bytes(blobs, &config, &self.damage.marked()))
     }
 
     /// What each level holds.
@@ -334,6 +336,7 @@ impl Core {
 
         // What leaves the state is retired first: then no reader is ever the last to hold it.
         self.retire(&edit, &current, &version, flushed);
+        self.damage.forget_strangers(&version);
         let version = Arc::new(version);
         let totals = edit.counters.map(Arc::new);
         self.update_state(|now| {
@@ -349,6 +352,7 @@ impl Core {
                 version,
                 totals: totals.unwrap_or_else(|| Arc::clone(&state.totals)),
                 signals: Arc::clone(&state.signals),
+                damage: Arc::clone(&state.damage),
             }
         });
         if flushed.is_some() {
@@ -444,17 +448,24 @@ impl Core {
 
     /// Leaves a damaged table or blob file out of compactions from now on.
     pub(crate) fn quarantine(&self, number: u64) {
-        self.damaged.lock().insert(number);
+        self.damage.marked().insert(number);
+    }
+
+    /// Lets a table or blob file take part in compactions again: all of it is as it should be.
+    pub(crate) fn lift_quarantine(&self, number: u64) {
+        if self.damage.marked().remove(&number) {
+            self.signals.request_compaction();
+        }
     }
 
     /// The tables and blob files that are known to be damaged.
     pub(crate) fn quarantined(&self) -> Vec<u64> {
-        self.damaged.lock().iter().copied().collect()
+        self.damage.marked().iter().copied().collect()
     }
 
     /// The number of tables and blob files that are known to be damaged.
     pub(crate) fn damaged_tables(&self) -> usize {
-        self.damaged.lock().len()
+        self.damage.marked().len()
     }
 
     /// The last sequence that is in tables.

@@ -96,39 +96,39 @@ impl Iter {
 
     /// Goes to the first row.
     pub fn seek_first(&mut self) -> Result<Option<Row<'_>>, Error> {
-        self.go_first()?;
+        self.step(Self::go_first)?;
         self.row()
     }
 
     /// Goes to the last row.
     pub fn seek_last(&mut self) -> Result<Option<Row<'_>>, Error> {
-        self.go_last()?;
+        self.step(Self::go_last)?;
         self.row()
     }
 
     /// Goes to the first row of the range with a key not below `key`.
     pub fn seek(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
-        self.go_to(key)?;
+        self.step(|iter| iter.go_to(key))?;
         self.row()
     }
 
     /// Goes to the last row of the range with a key not above `key`.
     pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
-        self.go_back_to(key)?;
+        self.step(|iter| iter.go_back_to(key))?;
         self.row()
     }
 
     /// Goes to the next row; `None` at the end of the range.
     #[inline]
     pub fn next_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
-        self.forward()?;
+        self.step(Self::forward)?;
         self.row()
     }
 
     /// Goes to the row before; `None` at the start of the range.
     #[inline]
     pub fn prev_entry(&mut self) -> Result<Option<Row<'_>>, Error> {
-        self.back()?;
+        self.step(Self::back)?;
         self.row()
     }
 
@@ -144,6 +144,13 @@ impl Iter {
     pub const fn descending(mut self) -> Descending {
         self.place = Place::End;
         Descending(self)
+    }
+
+    /// Does a step; damage that it meets is noted.
+    #[inline]
+    fn step(&mut self, step: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        let done = step(self);
+        self.pin.state.noting(done)
     }
 
     /// Whatever goes wrong from here on takes the position.
@@ -262,7 +269,7 @@ impl Iter {
     /// The row, after a move. A value in a blob file that cannot be read takes the position.
     #[inline]
     fn row(&mut self) -> Result<Option<Row<'_>>, Error> {
-        if let Err(error) = self.fetch() {
+        if let Err(error) = self.step(Self::fetch) {
             self.lose();
             return Err(error);
         }
@@ -321,45 +328,45 @@ impl Keys {
 
     /// The key with its value. After an error the position is the same, and this can be asked again.
     pub fn row(&mut self) -> Result<Option<Row<'_>>, Error> {
-        self.0.fetch()?;
+        self.0.step(Iter::fetch)?;
         Ok(self.0.current())
     }
 
     /// Goes to the first key.
     pub fn seek_first(&mut self) -> Result<Option<&[u8]>, Error> {
-        self.0.go_first()?;
+        self.0.step(Iter::go_first)?;
         Ok(self.key())
     }
 
     /// Goes to the last key.
     pub fn seek_last(&mut self) -> Result<Option<&[u8]>, Error> {
-        self.0.go_last()?;
+        self.0.step(Iter::go_last)?;
         Ok(self.key())
     }
 
     /// Goes to the first key of the range not below `key`.
     pub fn seek(&mut self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
-        self.0.go_to(key)?;
+        self.0.step(|iter| iter.go_to(key))?;
         Ok(self.key())
     }
 
     /// Goes to the last key of the range not above `key`.
     pub fn seek_for_prev(&mut self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
-        self.0.go_back_to(key)?;
+        self.0.step(|iter| iter.go_back_to(key))?;
         Ok(self.key())
     }
 
     /// Goes to the next key; `None` at the end of the range.
     #[inline]
     pub fn next_key(&mut self) -> Result<Option<&[u8]>, Error> {
-        self.0.forward()?;
+        self.0.step(Iter::forward)?;
         Ok(self.key())
     }
 
     /// Goes to the key before; `None` at the start of the range.
     #[inline]
     pub fn prev_key(&mut self) -> Result<Option<&[u8]>, Error> {
-        self.0.back()?;
+        self.0.step(Iter::back)?;
         Ok(self.key())
     }
 }

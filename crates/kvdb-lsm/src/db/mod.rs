@@ -5,6 +5,7 @@ mod blob_moves;
 mod blob_outputs;
 mod compact;
 pub(crate) mod core;
+mod damage;
 pub(crate) mod files;
 mod gate;
 mod iter;
@@ -359,6 +360,7 @@ impl Db {
             views,
             oldest_view,
             damaged_tables: core.damaged_tables(),
+            damaged_reads: core.damage.reads(),
             blob_files: state.version.blob_states().len(),
             blob_bytes: state.version.blob_states().values().map(|state| state.meta.bytes()).sum(),
             blob_garbage_bytes: state.version.blob_states().values().map(BlobState::garbage).sum(),

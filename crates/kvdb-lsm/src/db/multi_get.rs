@@ -37,7 +37,7 @@ impl State {
         open.sort_unstable_by_key(|open| open.lookup.key);
         let levels = (1..LEVELS).map(|level| self.version.level(level));
         for files in self.version.runs().iter().chain(levels) {
-            self.search_level(files, &mut open, &mut answers)?;
+            self.noting(self.search_level(files, &mut open, &mut answers))?;
         }
         Ok(answers)
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::core::{Core, Installer};
+use super::damage::Damage;
 use super::files::{BLOB_DIR, DataKind, LOG_DIR, TABLE_DIR, blob_path, table_path};
 use super::journal::Journal;
 use super::options::Options;
@@ -82,10 +83,10 @@ pub(super) fn open(options: Options, runtime: &Runtime) -> Result<(Core, Recover
         version: Arc::new(version),
         totals: Arc::new(snapshot.counters.clone()),
         signals: Arc::default(),
+        damage: Arc::new(Damage::new(damaged)),
     };
     let installer = Installer { fresh_len: manifest.len(), manifest, snapshot, dropped_for: 0 };
     let core = Core::new(options, journal, runtime, cache, installer, state);
-    *core.damaged.lock() = damaged;
     Ok((core, recovered, lock))
 }
 

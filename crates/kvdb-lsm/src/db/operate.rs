@@ -145,8 +145,8 @@ impl Db {
     }
 
     /// The numbers of the tables and blob files that are known to be damaged: from the opening with
-    /// [`Options::quarantine`](super::Options::quarantine), from compactions and from scrubbing.
-    /// They are part of the database as before: no compaction takes such a table or moves values out of
+    /// [`Options::quarantine`](super::Options::quarantine), from compactions, from reads and from scrubbing,
+    /// which also takes them from the list again when it finds all of a file to be right. They are part of the database as before: no compaction takes such a table or moves values out of
     /// such a blob file.
     #[must_use]
     pub fn quarantined(&self) -> Vec<u64> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
+use super::damage::Damage;
 use super::files::LOG_DIR;
 use super::iter::Iter;
 use super::open::{Lock, Replay, check_options, open_tables};
@@ -74,6 +75,7 @@ impl ReadOnlyDb {
             recovery::replay_only(vfs, &log_dir, start, &mut |segment, batch| replay.apply(segment, batch))?;
         let seq = recovered.last_seq;
         replay.check_end(seq)?;
+        let quarantined = damaged.iter().copied().collect();
         let state = State {
             active: Arc::new(memtable),
             frozen: Vec::new(),
@@ -81,9 +83,10 @@ impl ReadOnlyDb {
             totals: Arc::new(snapshot.counters),
             // Nobody listens: nothing is ever compacted.
             signals: Arc::default(),
+            damage: Arc::new(Damage::new(damaged)),
         };
-        let damaged = damaged.into_iter().collect();
-        Ok(Self { state: Arc::new(state), views: Arc::default(), recovered, seq, damaged, _lock: lock })
+        let state = Arc::new(state);
+        Ok(Self { state, views: Arc::default(), recovered, seq, damaged: quarantined, _lock: lock })
     }
 
     /// The last sequence in the database.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::background::Signals;
+use super::damage::Damage;
 use super::journal::Cut;
 use crate::batch::Seq;
 use crate::blob::BlobRef;
@@ -86,6 +87,8 @@ pub(crate) struct State {
     pub(crate) totals: Arc<BTreeMap<u16, i64>>,
     /// Where a reader asks for a compaction.
     pub(crate) signals: Arc<Signals>,
+    /// Where a reader tells of damage.
+    pub(crate) damage: Arc<Damage>,
 }
 
 impl State {
@@ -125,14 +128,20 @@ impl State {
         mut take: impl FnMut(Option<&[u8]>) -> R,
     ) -> Result<Option<R>, Error> {
         for file in self.version.candidates(lookup.key).skip(skip) {
-            let found =
-                file.table.get_with(lookup.hash, lookup.key, |content| Met::of(content, &mut take))?;
-            if let Some(met) = found {
-                return self.follow(met, lookup.key, take).map(Some);
+            let met = |content: Content<'_>| Met::of(content, &mut take);
+            let found = file.table.get_with(lookup.hash, lookup.key, met);
+            if let Some(met) = self.noting(found)? {
+                return self.noting(self.follow(met, lookup.key, take)).map(Some);
             }
             self.note_vain_lookup(lookup, file);
         }
         Ok(None)
+    }
+
+    /// The result of a read; damage that it met is noted.
+    #[inline]
+    pub(super) fn noting<R>(&self, read: Result<R, Error>) -> Result<R, Error> {
+        read.inspect_err(|error| self.damage.met_by_read(error, &self.version))
     }
 
     /// Hands the value to which a table referred to `take`, unless it has taken one.
@@ -172,7 +181,7 @@ impl State {
         }
         for (n, file) in self.version.candidates(lookup.key).enumerate() {
             let met = |content: Content<'_>| Met::of(content, &mut take);
-            match file.table.get_cached(lookup.hash, lookup.key, met)? {
+            match self.noting(file.table.get_cached(lookup.hash, lookup.key, met))? {
                 CacheOnly::Known(None) => self.note_vain_lookup(lookup, file),
                 CacheOnly::Known(Some(Met::Taken(taken))) => return Ok(FromMemory::Known(Some(taken))),
                 CacheOnly::Known(Some(Met::Elsewhere(reference))) => {

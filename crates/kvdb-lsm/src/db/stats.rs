@@ -175,7 +175,9 @@ pub struct DbStats {
     pub blob_garbage_bytes: u64,
     /// Bytes of values that compactions moved out of blob files that were due.
     pub moved_blob_bytes: u64,
-    /// Tables and blob files that a compaction could not read. They stay as they are, and readers of what is
-    /// damaged are told; the other tables are compacted without them.
+    /// Tables and blob files that a compaction or a reader could not read, or a scrub. They stay as they are, and
+    /// readers of what is damaged are told; the other tables are compacted without them.
     pub damaged_tables: usize,
+    /// Reads that met damage.
+    pub damaged_reads: u64,
 }

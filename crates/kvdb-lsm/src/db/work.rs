@@ -116,7 +116,7 @@ impl Core {
             levels: &levels,
             targets: &targets,
             config: &self.compaction_config(),
-            damaged: &self.damaged.lock(),
+            damaged: &self.damage.marked(),
             judge: knowledge.as_ref().map(|knowledge| &*knowledge.judge),
             blobs: version.blob_states(),
             worn: &version.worn(),
@@ -221,7 +221,7 @@ impl Core {
             let table = tables.find(|&number| table_path(dir, number) == *path);
             let met = table.or_else(|| blobs.find(|&number| blob_path(dir, number) == *path));
             if let Some(number) = met {
-                self.damaged.lock().insert(number);
+                self.damage.marked().insert(number);
             }
         })
     }

@@ -107,6 +107,53 @@ fn damage_is_found_and_located_and_the_table_is_left_where_it_is() {
     assert_eq!(sum.problems.len(), 1, "{:?}", sum.problems);
 }
 
+/// A database with a damaged block that readers of some keys need: its table, and how many these are.
+fn broken() -> (SimVfs, Db, History, PathBuf, u64) {
+    let (vfs, db, history) = filled();
+    db.close().expect("close");
+    for path in tables(&vfs) {
+        // Opened anew, so that no block is in memory.
+        let copy = vfs.process_crash();
+        let db = Db::open(small(&copy)).expect("open");
+        copy.flip_byte(&path, 40).expect("flip");
+        let refused = (0..120).filter(|n| db.get(&key(*n)).is_err()).count();
+        if refused > 0 {
+            return (copy, db, history, path, refused as u64);
+        }
+    }
+    panic!("no table has a block that somebody reads");
+}
+
+#[test]
+fn what_a_reader_finds_damaged_is_marked_until_a_scrub_finds_it_whole() {
+    let (vfs, db, history, path, refused) = broken();
+    assert_eq!((db.stats().damaged_tables, db.stats().damaged_reads), (1, refused));
+    let marked = db.quarantined();
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(name.starts_with(&format!("{:06}", marked[0])), "{name}, {marked:?}");
+    // Every way of reading tells, and one mark is enough.
+    let view = db.view();
+    assert!(db.iter_all(&view).any(|row| row.is_err()));
+    assert!(db.iter_all(&view).descending().any(|row| row.is_err()));
+    let keys: Vec<_> = (0..120).map(key).collect();
+    assert!(db.multi_get(&keys).is_err());
+    let mut walk = db.iter_all(&view).keys();
+    while walk.next_key().is_ok_and(|key| key.is_some()) {}
+    assert_eq!((db.stats().damaged_tables, db.stats().damaged_reads), (1, refused + 4));
+    drop((walk, view));
+    // No compaction has to fail for it.
+    while db.compact_step().expect("around it") {}
+    assert!(vfs.exists(&path).expect("look"));
+    // A scrub that meets it too leaves the mark, one that does not takes it.
+    let (sum, _) = pass(&db, &mut Scrub::default(), 1000);
+    assert_eq!((sum.problems.len(), db.quarantined()), (1, marked));
+    vfs.flip_byte(&path, 40).expect("flip back");
+    let (sum, _) = pass(&db, &mut Scrub::default(), 1000);
+    assert_eq!((sum.problems.len(), db.stats().damaged_tables), (0, 0));
+    db.compact().expect("all of it");
+    history.model.assert_equals(&db, "whole again");
+}
+
 #[test]
 fn quarantine_answers_what_it_can_and_revives_nothing() {
     let vfs = SimVfs::new();
