@@ -15,27 +15,39 @@ pub(crate) fn read_manifest(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<Sn
     if !vfs.exists(&path).map_err(Error::io("look for", &path))? {
         return Err(Error::corruption(&path, 0, "CURRENT names it, but it is missing"));
     }
-    // What a bad read returned may have been a fault of the transfer: read once more. A torn tail
-    // may have been one as well; the reading that gets further is right, as checksums do not match
-    // by accident.
-    match read_once(vfs, &path, number) {
-        Ok((state, false)) => Ok(state),
-        Ok((state, true)) => {
-            let (again, _) = read_once(vfs, &path, number)?;
-            Ok(if again.next_file >= state.next_file { again } else { state })
+    best(|| read_once(vfs, &path, number))
+}
+
+/// The better of two readings. What a bad read returned may have been a fault of the transfer, and a
+/// torn tail may have been one as well: the reading that gets further is right, as checksums do not match
+/// by accident.
+fn best(mut read: impl FnMut() -> Result<Read, Error>) -> Result<Snapshot, Error> {
+    match read() {
+        Ok(first) if first.is_torn => {
+            let again = read()?;
+            Ok(if again.end >= first.end { again.state } else { first.state })
         }
-        Err(_) => read_once(vfs, &path, number).map(|(state, _)| state),
+        Ok(first) => Ok(first.state),
+        Err(_) => read().map(|read| read.state),
     }
 }
 
-/// The state, and whether the manifest has a tail that was not read.
-fn read_once(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<(Snapshot, bool), Error> {
+/// What a reading found.
+struct Read {
+    state: Snapshot,
+    /// The end of the last whole edit.
+    end: u64,
+    /// The manifest has a tail that was not read.
+    is_torn: bool,
+}
+
+fn read_once(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<Read, Error> {
     let mut bytes = open(vfs, path)?;
     let (state, end) = parse_to_end(&mut bytes, number).map_err(|bad| match bad {
         Bad::Unread(source) => Error::io("read", path)(source),
         Bad::Damaged(offset, what) => Error::corruption(path, offset, what),
     })?;
-    Ok((state, end < bytes.len()))
+    Ok(Read { state, end, is_torn: end < bytes.len() })
 }
 
 fn open(vfs: &dyn Vfs, path: &Path) -> Result<Bytes<'static>, Error> {
@@ -307,6 +319,27 @@ mod tests {
                     assert_ne!(parse(&bytes[..at], 7).as_ref(), Ok(&state));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn of_two_readings_the_one_that_gets_further_counts() {
+        let state = Snapshot { next_file: 2, ..Snapshot::default() };
+        // The last edit gives out no number, and its mark is not there.
+        let edit = VersionEdit { flushed_seq: Some(9), ..VersionEdit::default() };
+        let mut whole = forge(7, &[&state.to_edit().encode(), &edit.encode()]);
+        let end = whole.len();
+        whole.extend_from_slice(b"torn");
+        let mut worse = whole.clone();
+        worse[end - 1] ^= 1;
+        for readings in [[&whole, &worse], [&worse, &whole]] {
+            let mut readings = readings.into_iter();
+            let read = || {
+                let mut bytes = Bytes::Memory(readings.next().expect("it is read twice"));
+                let (state, end) = parse_to_end(&mut bytes, 7).expect("a torn tail");
+                Ok(Read { state, end, is_torn: end < bytes.len() })
+            };
+            assert_eq!(best(read).expect("one is good").flushed_seq, 9);
         }
     }
 
