@@ -150,7 +150,7 @@ impl Background for Core {
 
     fn sweep(&self) -> Outcome {
         Self::sweep(self);
-        if self.has_retired() { Outcome::More } else { Outcome::Done }
+        if self.has_retired() && self.stop_reason().is_none() { Outcome::More } else { Outcome::Done }
     }
 
     fn panicked(&self, work: &str) {
@@ -177,7 +177,7 @@ impl<'a> Pace<'a> {
     }
 
     /// Notes that `bytes` were merged, and rests if it is time. Returns whether to go on: not when
-    /// the database is being closed.
+    /// the database is being closed, or has stopped.
     pub(super) fn go_on(&mut self, bytes: u64) -> bool {
         self.bytes += bytes;
         if self.bytes < pace::CHECK_BYTES {
@@ -194,6 +194,6 @@ impl<'a> Pace<'a> {
                 self.core.signals.rest(rest);
             }
         }
-        !self.core.signals.is_closing()
+        !self.core.signals.is_closing() && self.core.stop_reason().is_none()
     }
 }

@@ -104,6 +104,7 @@ pub(super) fn compact(
         }
         let worked = entry.key.len() as u64 + entry.content.inline_len() + moves.read() - read_before;
         if !pace.go_on(worked) {
+            core.check_running()?;
             return Ok(false);
         }
         merge.advance()?;

@@ -125,10 +125,10 @@ impl Core {
         }
     }
 
-    /// Why nothing can be written any more, if so.
+    /// Why nothing can be written any more, if so. A log that failed ends everything, at once.
     #[inline]
     pub(crate) fn stop_reason(&self) -> Option<&Arc<str>> {
-        self.stopped.get()
+        self.stopped.get().or_else(|| self.journal.failure())
     }
 
     /// Ends all writing: the state on disk is unknown, or keeps failing.
@@ -137,7 +137,7 @@ impl Core {
     }
 
     pub(crate) fn check_running(&self) -> Result<(), Error> {
-        match self.stopped.get() {
+        match self.stop_reason() {
             Some(reason) => Err(Error::Poisoned(reason.as_ref().to_owned())),
             None => Ok(()),
         }
@@ -386,7 +386,10 @@ impl Core {
     /// Lets go of everything that no reader uses any more.
     pub(crate) fn sweep(&self) {
         self.free_memtables();
-        self.retired.remove_files(&*self.options.vfs);
+        // A disk that failed may have told us of other things that they are durable.
+        if self.stop_reason().is_none() {
+            self.retired.remove_files(&*self.options.vfs);
+        }
     }
 
     /// Whether something waits for [`Core::sweep`].

@@ -5,6 +5,8 @@
 //! comes from, a flush makes the index durable together with the tables, in one edit, and after
 //! opening the owner applies everything behind it.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
 use super::AppendError;
@@ -121,6 +123,12 @@ impl Journal {
     /// Whether batches are taken.
     pub(super) fn state(&self) -> LogState {
         self.log().map_or(LogState::Open, Log::state)
+    }
+
+    /// Why the log takes no batches any more, if so.
+    #[inline]
+    pub(super) fn failure(&self) -> Option<&Arc<str>> {
+        self.log().and_then(Log::failure)
     }
 
     /// Statistics of the log; nothing but zeros without one.

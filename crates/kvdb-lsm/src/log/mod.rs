@@ -348,6 +348,14 @@ impl Log {
         self.shared.state()
     }
 
+    /// Why nothing will ever be written any more, if so.
+    #[inline]
+    #[must_use]
+    pub fn failure(&self) -> Option<&Arc<str>> {
+        let is_poisoned = self.shared.flags.load(Ordering::Acquire) & POISONED != 0;
+        self.shared.failure.get().filter(|_| is_poisoned)
+    }
+
     /// Statistics since the log was opened. Waits for a write in progress.
     #[must_use]
     pub fn stats(&self) -> LogStats {

@@ -232,9 +232,12 @@ impl Shared {
     }
 
     /// Removes the finished segments that are obsolete, from the first on: a log with a gap could not be
-    /// opened. If another thread is at it, that one goes on.
+    /// opened. If another thread is at it, that one goes on. After a failed sync nothing is removed any more.
     pub(super) fn remove_obsolete(&self) {
         loop {
+            if self.flags.load(Ordering::Acquire) & POISONED != 0 {
+                return;
+            }
             let Some(removing) = self.removing.try_lock() else { return };
             loop {
                 let taken = self.segments.lock().take_obsolete();

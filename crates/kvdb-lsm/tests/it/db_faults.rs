@@ -255,3 +255,57 @@ fn a_manifest_that_cannot_be_replaced_for_want_of_space_is_kept() {
     }
     assert!(spared >= 7, "{spared}");
 }
+
+#[test]
+fn after_a_failed_sync_of_the_log_nothing_is_compacted_and_no_file_goes() {
+    let vfs = SimVfs::new();
+    let db = Db::open(small(&vfs)).expect("open");
+    let mut history = History::default();
+    let mut rng = Rng::new(21);
+    let mut write = |count: u32| {
+        for _ in 0..count {
+            let batch = random_batch(&mut rng);
+            let seq = db.append(&batch).expect("append");
+            history.push(batch, seq);
+        }
+    };
+    for _ in 0..3 {
+        write(12);
+        db.flush().expect("flush");
+    }
+    // Tables that a view still reads when they are replaced.
+    let view = db.view();
+    db.compact().expect("compact");
+    for _ in 0..4 {
+        write(12);
+        db.flush().expect("flush");
+    }
+    write(3);
+    let (segment, _) = db.log().rotate(|_| ()).expect("rotate");
+    write(1);
+    db.log().sync().expect("sync");
+    write(1);
+    db.log().write_out(db.log().appended()).expect("written");
+    vfs.fail(FaultPlan::once(1, FaultKind::Io));
+    db.log().sync().expect_err("the sync fails");
+    assert_eq!(vfs.heal(), 1);
+    let before = crate::db_support::files(&vfs);
+    let stats = db.stats();
+    assert!(stats.tables[0] >= 4, "a compaction is due: {:?}", stats.tables);
+    drop(view);
+    assert!(matches!(db.compact_step(), Err(Error::Poisoned(_))));
+    assert!(matches!(db.compact(), Err(Error::Poisoned(_))));
+    assert!(matches!(db.drop_range_files(..), Err(Error::Poisoned(_))));
+    assert!(matches!(db.flush_if_due(), Ok(false) | Err(Error::Poisoned(_))));
+    db.log().remove_before(segment);
+    db.log().tick(Duration::from_secs(9));
+    assert_eq!(crate::db_support::files(&vfs), before);
+    assert_eq!(db.stats().compactions, stats.compactions);
+    assert!(matches!(db.pressure(), Pressure::Hard(_)));
+    assert!(matches!(db.append(&random_batch(&mut Rng::new(1))), Err(AppendError::Stopped(_))));
+    // What was written can be read, and is there after a restart without a power cut.
+    history.model.assert_equals(&db, "read-only");
+    drop(db);
+    let left = vfs.process_crash();
+    history.model.assert_equals(&Db::open(small(&left)).expect("open"), "restarted");
+}
