@@ -159,7 +159,7 @@ pub use crate::db::{
 };
 pub use crate::memtable::Partitioning;
 pub use crate::progress::{OnProgress, Progress, unwatched};
-pub use crate::runtime::{Runtime, RuntimeOptions};
+pub use crate::runtime::{Runtime, RuntimeOptions, SyncStats};
 pub use crate::scrub::{Scrub, ScrubStep};
 pub use crate::sst_writer::{SstWriter, WrittenTable};
 pub use crate::verify::Report;

@@ -126,6 +126,12 @@ impl Storage {
         text.field("storage_blob_moved_bytes", rows.moved_blob_bytes);
         text.field("storage_damaged_files", rows.damaged_tables);
         text.field("storage_damaged_reads", rows.damaged_reads);
+        for (name, syncs) in [("table", rows.table_syncs), ("manifest", rows.manifest_syncs)] {
+            text.field(&format!("storage_{name}_syncs"), syncs.syncs);
+            text.field(&format!("storage_{name}_sync_micros"), syncs.micros);
+            text.field(&format!("storage_{name}_longest_sync_micros"), syncs.longest_micros);
+            text.field(&format!("storage_{name}_delayed_syncs"), syncs.delayed);
+        }
         text.field("storage_background_errors", rows.background_errors);
         text.field("storage_block_cache_bytes", rows.block_cache_bytes);
         text.field("storage_block_cache_hits", rows.block_cache_hits);

@@ -87,7 +87,9 @@ impl<'a> BlobOutputs<'a> {
         self.is_dirty = false;
         if self.is_unnamed {
             let dir = self.core.options.dir.join(BLOB_DIR);
-            self.core.options.vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))?;
+            let synced =
+                self.core.time_sync(&self.core.activity.table_syncs, || self.core.options.vfs.sync_dir(&dir));
+            synced.map_err(Error::io("sync", &dir))?;
             self.is_unnamed = false;
         }
         Ok(())

@@ -23,7 +23,7 @@ use crate::compaction;
 use crate::compression::Compression;
 use crate::error::Error;
 use crate::memtable::Memtable;
-use crate::runtime::{Limiter, Member, Memory, MemtableBytes, Runtime};
+use crate::runtime::{Limiter, Member, Memory, MemtableBytes, Runtime, Syncs};
 use crate::sabotage::{self, Bug};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
@@ -304,6 +304,11 @@ impl Core {
         ((depth - due) / (due * (LEVEL0_HARD - 1.0))).clamp(0.0, 1.0)
     }
 
+    /// Does what makes something durable, and measures it unless the database is without threads.
+    pub(super) fn time_sync<R>(&self, syncs: &Syncs, sync: impl FnOnce() -> R) -> R {
+        if self.signals.has_threads() { syncs.time(sync) } else { sync() }
+    }
+
     /// Makes an edit durable, and then visible. `new` are the files it adds, open; `flushed` is the
     /// memtable they came from.
     pub(crate) fn install(
@@ -326,7 +331,8 @@ impl Core {
         let applied = snapshot.apply(&edit).and_then(|()| current.apply(&edit, new, &snapshot.blobs));
         let version =
             applied.map_err(|why| Error::Invalid(format!("the edit does not fit the database: {why}")))?;
-        installer.manifest.append(&edit).map_err(|error| {
+        let appended = self.time_sync(&self.activity.manifest_syncs, || installer.manifest.append(&edit));
+        appended.map_err(|error| {
             if let ManifestError::Unknown(error) = &error {
                 self.stop(&error.to_string());
             }

@@ -145,7 +145,9 @@ impl<'a> Outputs<'a> {
             return Ok(());
         }
         let dir = self.core.table_dir();
-        self.core.options.vfs.sync_dir(&dir).map_err(Error::io("sync", &dir))
+        let synced =
+            self.core.time_sync(&self.core.activity.table_syncs, || self.core.options.vfs.sync_dir(&dir));
+        synced.map_err(Error::io("sync", &dir))
     }
 
     /// The tables as an edit adds them.
@@ -182,5 +184,6 @@ pub(super) fn paced(core: &Core, purpose: Purpose, file: Box<dyn VfsFile>) -> Bo
     if !core.signals.has_threads() {
         return file;
     }
-    Box::new(PacedFile::new(file, Arc::clone(&core.limiter), purpose))
+    let syncs = Arc::clone(&core.activity.table_syncs);
+    Box::new(PacedFile::new(file, Arc::clone(&core.limiter), purpose, syncs))
 }

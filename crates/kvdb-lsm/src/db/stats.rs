@@ -1,9 +1,11 @@
 //! What a database tells about itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::batch::Seq;
 use crate::log::LogStats;
+use crate::runtime::{SyncStats, Syncs};
 use crate::version::LEVELS;
 
 /// Work done since the database was opened.
@@ -20,6 +22,10 @@ pub(crate) struct Activity {
     filtered_entries: AtomicU64,
     moved_blob_bytes: AtomicU64,
     background_errors: AtomicU64,
+    /// Of tables, blob files and their directories.
+    pub(crate) table_syncs: Arc<Syncs>,
+    /// Of the manifest, with the write before each.
+    pub(crate) manifest_syncs: Syncs,
 }
 
 impl Activity {
@@ -75,6 +81,8 @@ impl Activity {
         stats.filtered_entries = self.filtered_entries.load(Ordering::Relaxed);
         stats.moved_blob_bytes = self.moved_blob_bytes.load(Ordering::Relaxed);
         stats.background_errors = self.background_errors.load(Ordering::Relaxed);
+        stats.table_syncs = self.table_syncs.stats();
+        stats.manifest_syncs = self.manifest_syncs.stats();
     }
 }
 
@@ -167,6 +175,11 @@ pub struct DbStats {
     pub filtered_entries: u64,
     /// Flushes and compactions of the background threads that failed; they are tried again.
     pub background_errors: u64,
+    /// Syncs of tables, blob files and their directories, by flushes and compactions. Those of the log it counts
+    /// itself.
+    pub table_syncs: SyncStats,
+    /// Edits of the manifest, which are written and synced.
+    pub manifest_syncs: SyncStats,
     /// Blob files.
     pub blob_files: usize,
     /// The bytes of the records in them.

@@ -129,6 +129,7 @@ impl Log {
             failure: OnceLock::new(),
             policy: AtomicU8::new(options.policy.to_u8()),
             sync_began: AtomicU64::new(0),
+            slow_began: AtomicU64::new(0),
             counters: Counters::default(),
             listeners: RwLock::new(Vec::new()),
             wake: Wake::default(),

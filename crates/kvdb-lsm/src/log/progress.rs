@@ -93,7 +93,8 @@ pub struct LogStats {
     pub appended_bytes: u64,
     /// Records written: groups of batches that shared a write.
     pub groups: u64,
-    /// Syncs that took more than two seconds and made the log refuse appends.
+    /// Syncs that took more than two seconds. Under [`SyncPolicy::EverySec`](super::SyncPolicy::EverySec) they
+    /// made the log refuse appends.
     pub delayed: u64,
     /// Appends refused.
     pub refused: u64,

@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) policy: AtomicU8,
     /// When the running sync began, in milliseconds of `clock` plus one; 0 if none is running.
     pub(super) sync_began: AtomicU64,
+    /// When the last sync began that was counted as too slow, in the same way.
+    pub(super) slow_began: AtomicU64,
     pub(super) counters: Counters,
     pub(super) listeners: RwLock<Vec<Listener>>,
     pub(super) wake: Wake,
@@ -201,9 +203,11 @@ impl Shared {
     /// As [`Shared::sync_file`], while the lock is held.
     fn sync_alone(&self, file: &dyn VfsFile, number: SegmentNumber) -> Result<(), Halt> {
         self.check_poison()?;
-        self.sync_began.store(self.clock.now_millis() + 1, Ordering::Release);
+        let began = self.clock.now_millis() + 1;
+        self.sync_began.store(began, Ordering::Release);
         let result = file.sync_data();
         self.sync_began.store(0, Ordering::Release);
+        self.note_if_slow(began);
         self.flags.fetch_and(!SLOW, Ordering::AcqRel);
         match result {
             Ok(()) => {
@@ -214,16 +218,25 @@ impl Shared {
         }
     }
 
-    /// Makes appends be refused while a sync takes too long under [`SyncPolicy::EverySec`]. The
-    /// log's thread cannot do it: it is the one that waits for the disk.
+    /// Counts the sync that began at `began` if it has been running for too long, once; tells whether it has.
+    fn note_if_slow(&self, began: u64) -> bool {
+        let running = Duration::from_millis((self.clock.now_millis() + 1).saturating_sub(began));
+        let is_slow = running > SLOW_SYNC;
+        if is_slow && self.slow_began.swap(began, Ordering::AcqRel) != began {
+            self.counters.delayed.fetch_add(1, Ordering::Relaxed);
+        }
+        is_slow
+    }
+
+    /// Counts a sync that takes too long, and makes appends be refused meanwhile under
+    /// [`SyncPolicy::EverySec`]: under the other policies nobody is told that a write is safe before it
+    /// is, or after a second. The log's thread cannot do it: it is the one that waits for the disk.
     pub(super) fn watch_slow_sync(&self) {
         let began = self.sync_began.load(Ordering::Acquire);
-        if began == 0 || self.policy() != SyncPolicy::EverySec {
+        if began == 0 || !self.note_if_slow(began) || self.policy() != SyncPolicy::EverySec {
             return;
         }
-        let running = Duration::from_millis((self.clock.now_millis() + 1).saturating_sub(began));
-        if running > SLOW_SYNC && self.flags.fetch_or(SLOW, Ordering::AcqRel) & SLOW == 0 {
-            self.counters.delayed.fetch_add(1, Ordering::Relaxed);
+        if self.flags.fetch_or(SLOW, Ordering::AcqRel) & SLOW == 0 {
             // The sync may have ended just now; then nobody else would lift the flag.
             if self.sync_began.load(Ordering::Acquire) != began {
                 self.flags.fetch_and(!SLOW, Ordering::AcqRel);

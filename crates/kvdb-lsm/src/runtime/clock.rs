@@ -1,5 +1,5 @@
-//! The only clocks of background work. They pace it and do nothing else: no result depends on them,
-//! and a database without threads never asks them.
+//! The only clocks of background work. They pace it, measure syncs for the statistics, and do nothing else: no
+//! result depends on them, and a database without threads never asks them.
 
 use std::time::Duration;
 

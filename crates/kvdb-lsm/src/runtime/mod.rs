@@ -20,6 +20,7 @@ pub(crate) mod pace;
 mod paced;
 mod pool;
 mod schedule;
+mod syncs;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(crate) use self::limiter::{Limiter, Purpose};
 pub(crate) use self::memory::{Member, Memory, MemtableBytes};
 pub(crate) use self::paced::PacedFile;
 pub(crate) use self::pool::{Background, Outcome, Pool};
+pub use self::syncs::SyncStats;
+pub(crate) use self::syncs::Syncs;
 use crate::cache::BlockCache;
 use crate::error::Error;
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::limiter::{Limiter, Purpose};
+use super::syncs::Syncs;
 use crate::vfs::VfsFile;
 
 /// A file that is written in the background. Reads and syncs are not paced: nobody could do with
@@ -12,11 +13,18 @@ pub(crate) struct PacedFile {
     file: Box<dyn VfsFile>,
     limiter: Arc<Limiter>,
     purpose: Purpose,
+    syncs: Arc<Syncs>,
 }
 
 impl PacedFile {
-    pub(crate) fn new(file: Box<dyn VfsFile>, limiter: Arc<Limiter>, purpose: Purpose) -> Self {
-        Self { file, limiter, purpose }
+    /// Its syncs are measured in `syncs`.
+    pub(crate) fn new(
+        file: Box<dyn VfsFile>,
+        limiter: Arc<Limiter>,
+        purpose: Purpose,
+        syncs: Arc<Syncs>,
+    ) -> Self {
+        Self { file, limiter, purpose, syncs }
     }
 }
 
@@ -39,11 +47,11 @@ impl VfsFile for PacedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.syncs.time(|| self.file.sync_data())
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
+        self.syncs.time(|| self.file.sync_all())
     }
 
     fn start_writeback(&self, offset: u64, len: u64) -> io::Result<()> {

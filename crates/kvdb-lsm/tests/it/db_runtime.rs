@@ -305,3 +305,21 @@ fn paced_work_is_done_all_the_same_and_closing_does_not_wait_for_a_compaction() 
     let db = Db::open(small(&vfs)).expect("open");
     model.assert_equals(&db, "reopened");
 }
+
+#[test]
+fn syncs_of_tables_and_of_the_manifest_are_measured_where_there_are_threads() {
+    for background in [true, false] {
+        let db = Db::open(Options { background, ..small(&SimVfs::new()) }).expect("open");
+        put(&db, 1, 60).expect("append");
+        put(&db, 2, 600).expect("append");
+        db.flush().expect("flush");
+        let stats = db.stats();
+        let counts = (stats.table_syncs.syncs, stats.manifest_syncs.syncs);
+        // A table and a blob file with their directories, and one edit.
+        let least = if background { (4, 1) } else { (0, 0) };
+        assert!(counts.0 >= least.0 && counts.1 >= least.1, "{counts:?}");
+        assert_eq!(counts == (0, 0), !background);
+        assert!(stats.table_syncs.longest_micros <= stats.table_syncs.micros);
+        assert_eq!((stats.table_syncs.delayed, stats.manifest_syncs.delayed), (0, 0));
+    }
+}

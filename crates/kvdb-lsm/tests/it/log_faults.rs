@@ -423,6 +423,36 @@ fn appends_and_writes_go_on_during_a_sync_and_are_refused_when_it_hangs() {
 }
 
 #[test]
+fn a_sync_that_hangs_is_counted_under_every_policy() {
+    for policy in [SyncPolicy::Always, SyncPolicy::EverySec, SyncPolicy::No] {
+        let gate = Arc::new(hanging::Gate::default());
+        let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
+        let options = LogOptions { vfs, ..options(&SimVfs::new(), policy) };
+        let (log, ..) = open(options).expect("fresh");
+        let (first, ()) = log.append(&batch(0), |_| ()).expect("appended");
+        log.write_out(first).expect("written");
+        gate.close(true);
+        std::thread::scope(|scope| {
+            let syncing = scope.spawn(|| log.sync());
+            gate.wait_for_a_sync();
+            scope.spawn(|| log.tick(Duration::from_secs(3)));
+            while log.stats().delayed == 0 {
+                log.write_out(first).expect("nothing to write");
+                std::thread::yield_now();
+            }
+            let refused = LogState::Full(FullReason::SlowDisk);
+            let expected = if policy == SyncPolicy::EverySec { refused } else { LogState::Open };
+            assert_eq!(log.state(), expected, "{policy:?}");
+            gate.close(false);
+            syncing.join().expect("no panic").expect("synced");
+        });
+        // Once, and the next ones are fast again.
+        log.sync().expect("synced");
+        assert_eq!((log.stats().delayed, log.state()), (1, LogState::Open), "{policy:?}");
+    }
+}
+
+#[test]
 fn who_may_not_wait_does_not_wait_for_one_who_goes_over_to_the_next_segment() {
     let gate = Arc::new(hanging::Gate::default());
     let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
