@@ -112,8 +112,8 @@ impl<'f> SegmentScan<'f> {
         Ok(())
     }
 
-    /// Goes on behind a bad chunk: at the next one if its length can be believed, else at the next
-    /// block, where a chunk always begins.
+    /// Goes on behind a bad chunk: at the next one if its length can be found out or believed, else at
+    /// the next block, where a chunk always begins.
     fn bad(&mut self, offset: u64, why: &'static str) -> io::Result<()> {
         if self.reader.read_again(offset) {
             return Ok(());
@@ -122,7 +122,10 @@ impl<'f> SegmentScan<'f> {
         if offset < self.end && !std::mem::replace(&mut self.lost, true) {
             self.found.push_back(Scanned::Unreadable { offset, why });
         }
-        if !self.reader.skip_bad()? {
+        // What the length of a damaged header says may lead anywhere; what is found out is certain.
+        if let Some(end) = self.reader.find_end(offset)? {
+            self.reader.seek(end);
+        } else if !self.reader.skip_bad()? {
             self.reader.seek(offset / BLOCK_LEN * BLOCK_LEN + BLOCK_LEN);
         }
         Ok(())

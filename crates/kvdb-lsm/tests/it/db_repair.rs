@@ -309,20 +309,24 @@ fn a_damaged_log_loses_one_record_and_tells_it() {
     .expect("dump");
     assert!(records.len() > 4);
     let (offset, first_seq, lost) = &records[1];
-    // In the payload: the chunk is bad, its length can be believed.
-    vfs.flip_byte(&log, offset + 19 + 20).expect("flip");
-    assert!(matches!(Db::open(small(&vfs)), Err(Error::Corruption { .. })));
-    let report = run(&vfs, "a damaged record");
-    assert_eq!(report.log_batches, records.len() as u64 - 1, "{report:?}");
-    let gap = format!("the writes {first_seq} to {}", first_seq + u64::from(lost.count()) - 1);
-    assert!(report.losses.iter().any(|loss| loss.contains(&gap)), "{report:?}");
     let mut expected = Model::default();
     for (batch, end) in &history.batches {
         if end + 1 - u64::from(batch.count()) != *first_seq {
             expected.apply(batch);
         }
     }
-    expected.assert_equals(&Db::open(small(&vfs)).expect("open"), "all but one record");
+    // In the payload: the chunk is bad, its length can be believed. In length, type and segment number: it
+    // can be found out.
+    for at in [19 + 20, 4, 5, 6, 7, 10] {
+        let vfs = vfs.process_crash();
+        vfs.flip_byte(&log, offset + at).expect("flip");
+        assert!(matches!(Db::open(small(&vfs)), Err(Error::Corruption { .. })), "{at}");
+        let report = run(&vfs, "a damaged record");
+        assert_eq!(report.log_batches, records.len() as u64 - 1, "{at}: {report:?}");
+        let gap = format!("the writes {first_seq} to {}", first_seq + u64::from(lost.count()) - 1);
+        assert!(report.losses.iter().any(|loss| loss.contains(&gap)), "{at}: {report:?}");
+        expected.assert_equals(&Db::open(small(&vfs)).expect("open"), "all but one record");
+    }
 }
 
 #[test]
