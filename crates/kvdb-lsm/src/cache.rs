@@ -4,8 +4,8 @@
 //! Partitions of indexes and filters have a pool of their own, so that data blocks never push them
 //! out: without them, a data block cannot even be asked for.
 
-use std::sync::Arc;
-use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -69,13 +69,37 @@ impl Weighter<Key, PartitionBlock> for ByMemory {
 ///
 /// # Invariants
 /// The capacities of both pools are `capacity` together, once there is a partition; until then
-/// `blocks` has all of it.
+/// `blocks` has all of it. `pinned` is the sum of all [`Pinned`] there are.
 #[derive(Debug)]
 struct Pools {
     capacity: u64,
+    /// What may be pinned before new tables leave their indexes and filters to the cache, in bytes.
+    pin_limit: usize,
+    pinned: AtomicUsize,
     blocks: Cache<Key, Payload, ByMemory>,
     partitions: Cache<Key, PartitionBlock, ByMemory>,
     split: Once,
+}
+
+/// Memory that a table takes for as long as it is open, beside the cache: its index and its filter, or
+/// the top of both.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    pools: Arc<Pools>,
+    bytes: usize,
+}
+
+impl Pinned {
+    /// How much it is.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.pools.pinned.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// A bounded cache that keeps what is used often, and resists scans; as one database sees it.
@@ -88,10 +112,17 @@ pub(crate) struct BlockCache {
 impl BlockCache {
     /// A cache of `capacity` bytes for blocks of about `block_bytes` each.
     pub(crate) fn new(capacity: u64, block_bytes: usize) -> Self {
+        Self::with_pin_limit(capacity, block_bytes, usize::MAX)
+    }
+
+    /// As [`BlockCache::new`], for tables that may pin so many bytes together.
+    pub(crate) fn with_pin_limit(capacity: u64, block_bytes: usize, pin_limit: usize) -> Self {
         let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX >> 1);
         let share = capacity / PARTITION_SHARE;
         let pools = Pools {
             capacity,
+            pin_limit,
+            pinned: AtomicUsize::new(0),
             blocks: Cache::with_weighter(items(capacity, block_bytes.max(64) as u64), capacity, ByMemory),
             partitions: Cache::with_weighter(items(share, PARTITION_BYTES), share, ByMemory),
             split: Once::new(),
@@ -139,9 +170,25 @@ impl BlockCache {
     }
 
     pub(crate) fn insert_partition(&self, file_number: u64, offset: u64, partition: PartitionBlock) {
-        let Pools { capacity, blocks, partitions, split } = &*self.pools;
+        let Pools { capacity, blocks, partitions, split, .. } = &*self.pools;
         split.call_once(|| blocks.set_capacity(capacity - capacity / PARTITION_SHARE));
         partitions.insert(self.key(file_number, offset), partition);
+    }
+
+    /// Counts what a table pins.
+    pub(crate) fn pin(&self, bytes: usize) -> Pinned {
+        self.pools.pinned.fetch_add(bytes, Ordering::Relaxed);
+        Pinned { pools: Arc::clone(&self.pools), bytes }
+    }
+
+    /// What the tables of all databases pin, in bytes.
+    pub(crate) fn pinned(&self) -> usize {
+        self.pools.pinned.load(Ordering::Relaxed)
+    }
+
+    /// Whether new tables should leave their indexes and filters to the cache.
+    pub(crate) fn is_pinned_out(&self) -> bool {
+        self.pinned() >= self.pools.pin_limit
     }
 
     /// The bytes in the cache.

@@ -171,7 +171,7 @@ impl Core {
     }
 
     /// How the tables of a level are built, given the level that level 0 is compacted into.
-    pub(crate) const fn table_options(&self, level: usize, base: usize) -> TableOptions {
+    pub(crate) fn table_options(&self, level: usize, base: usize) -> TableOptions {
         let is_last = level == LAST_LEVEL;
         let compression = match (is_last, compaction::is_compressed(level, base)) {
             (true, _) => self.last_level_compression(),
@@ -179,6 +179,7 @@ impl Core {
             // What is soon rewritten is not worth the work.
             (false, false) => Compression::None,
         };
+        let limits = PartitionLimits::whole_up_to(self.options.whole_index_bytes);
         TableOptions {
             block_bytes: self.options.block_bytes,
             restart_interval: self.options.restart_interval,
@@ -187,7 +188,7 @@ impl Core {
             bloom_bits_per_key: self.options.bloom_bits_per_key,
             compression,
             drop_seqs: is_last,
-            partitions: PartitionLimits::DEFAULT,
+            partitions: if self.cache.is_pinned_out() { limits.without_room() } else { limits },
         }
     }
 

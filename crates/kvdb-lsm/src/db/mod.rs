@@ -120,6 +120,7 @@ impl Db {
             Runtime::new(RuntimeOptions {
                 block_cache_bytes: options.block_cache_bytes,
                 block_bytes: options.block_bytes,
+                index_bytes: usize::try_from(options.block_cache_bytes).unwrap_or(usize::MAX).max(1 << 20),
                 ..RuntimeOptions::default()
             })
         });

@@ -40,6 +40,10 @@ pub struct Options {
     pub block_cache_bytes: u64,
     /// Bits of filter per key; 0 for none.
     pub bloom_bits_per_key: usize,
+    /// While the index and the filter of a table have at most so many bytes together, both are held in
+    /// memory for as long as the table is open. Beyond, they are cut into partitions, which come
+    /// through the block cache.
+    pub whole_index_bytes: usize,
     /// How tables and blob files are compressed. Tables of level 0 and of the level it is
     /// compacted into, which are soon rewritten, are not, unless that is the last level.
     pub compression: Compression,
@@ -81,8 +85,9 @@ pub struct Options {
     pub filter: Option<Arc<dyn CompactionFilter>>,
     /// How keys are spread over the partitions of a memtable.
     pub partitioning: Partitioning,
-    /// What the database shares with others of the process; without one it has its own. Then
-    /// `block_cache_bytes` is the runtime's business.
+    /// What the database shares with others of the process, which then has the say over the block
+    /// cache and over what indexes may take; without one it has its own, whose indexes may take as
+    /// much as `block_cache_bytes`, or a mebibyte.
     pub runtime: Option<Runtime>,
     /// Flush and compact on the threads of the runtime. Without, the owner calls
     /// [`Db::flush`](super::Db::flush), [`Db::compact_step`](super::Db::compact_step) and
@@ -111,6 +116,7 @@ impl Options {
             block_bytes: 4 << 10,
             block_cache_bytes: 64 << 20,
             bloom_bits_per_key: 10,
+            whole_index_bytes: 2 << 20,
             compression: Compression::Lz4,
             last_level_compression: None,
             restart_interval: 16,

@@ -9,6 +9,8 @@
 //!   database that fails waits by itself and holds up nobody.
 //! * [`Memory`] adds up the memtables. When they take half of what is allowed, the largest is
 //!   flushed, whichever database it belongs to.
+//! * The [cache](BlockCache) also adds up what open tables hold beside it. When that has used up its room,
+//!   new tables leave their indexes to the cache.
 //! * [`Limiter`] paces background writes, [`pace`] the processor time of compactions.
 //!
 //! A database that was given no runtime makes one for itself.
@@ -46,6 +48,10 @@ pub struct RuntimeOptions {
     pub block_cache_bytes: u64,
     /// The size of a data block, roughly, in bytes.
     pub block_bytes: usize,
+    /// The memory that the indexes and filters which are held whole may take, of all databases
+    /// together, in bytes. When it is used up, new tables get theirs in partitions, which come through
+    /// the block cache; only the top of these, some ten-thousandth of the data, stays in memory.
+    pub index_bytes: usize,
     /// The memory that the memtables of all databases may take, in bytes. At half of it the largest
     /// is flushed; beyond it appends are refused. Each database has limits of its own besides.
     pub memtable_bytes: usize,
@@ -67,6 +73,7 @@ impl Default for RuntimeOptions {
         Self {
             block_cache_bytes: 64 << 20,
             block_bytes: 4 << 10,
+            index_bytes: 64 << 20,
             memtable_bytes: usize::MAX,
             flush_threads,
             compaction_threads,
@@ -115,7 +122,11 @@ impl Runtime {
     #[must_use]
     pub fn new(options: RuntimeOptions) -> Self {
         let shared = Shared {
-            cache: BlockCache::new(options.block_cache_bytes, options.block_bytes),
+            cache: BlockCache::with_pin_limit(
+                options.block_cache_bytes,
+                options.block_bytes,
+                options.index_bytes,
+            ),
             memory: Arc::new(Memory::new(options.memtable_bytes)),
             limiter: Arc::new(Limiter::new(options.write_bytes_per_second)),
             pool: Arc::new(Pool::new(options.compaction_threads.max(1))),
@@ -136,6 +147,13 @@ impl Runtime {
     #[must_use]
     pub fn memtable_bytes(&self) -> usize {
         self.shared.memory.used() + self.shared.memory.retired()
+    }
+
+    /// The memory that the indexes and filters of all databases take which are held whole, and the tops
+    /// of the others, in bytes.
+    #[must_use]
+    pub fn index_bytes(&self) -> usize {
+        self.shared.cache.pinned()
     }
 
     /// A view of the block cache in which a database meets only its own blocks.

@@ -9,7 +9,7 @@ use super::{DATA_START, Format, Handle};
 /// When an index is cut, and into how large pieces.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PartitionLimits {
-    /// A whole index has at most about this many bytes,
+    /// A whole index and its filter have at most about this many bytes together,
     pub(crate) whole_index_bytes: usize,
     /// at most about this many bytes of data blocks,
     pub(crate) whole_data_bytes: u64,
@@ -21,13 +21,19 @@ pub(crate) struct PartitionLimits {
 
 impl PartitionLimits {
     /// Tables of the usual 64 MiB stay whole: some 250 KiB of index, and 700 KiB of filter for
-    /// entries of 116 bytes. Larger ones are cut.
-    pub(crate) const DEFAULT: Self = Self {
-        whole_index_bytes: 512 << 10,
-        whole_data_bytes: 80 << 20,
-        whole_keys: 4 << 20,
-        partition_bytes: 4 << 10,
-    };
+    /// entries of 116 bytes. Larger ones are cut, and those of entries below some 40 bytes, whose
+    /// filters are larger.
+    pub(crate) const DEFAULT: Self = Self::whole_up_to(2 << 20);
+
+    /// Indexes stay whole while they and their filters have at most so many bytes together.
+    pub(crate) const fn whole_up_to(whole_index_bytes: usize) -> Self {
+        Self { whole_index_bytes, whole_data_bytes: 80 << 20, whole_keys: 4 << 20, partition_bytes: 4 << 10 }
+    }
+
+    /// The limits for a table that is made while what is held whole has used up its room.
+    pub(crate) const fn without_room(self) -> Self {
+        Self { whole_index_bytes: 0, ..self }
+    }
 }
 
 /// A finished partition: the stored form of its filter and of its index.
@@ -96,7 +102,7 @@ impl IndexBuilder {
             if self.index_bytes >= self.limits.partition_bytes {
                 self.cut();
             }
-        } else if self.index_bytes > self.limits.whole_index_bytes
+        } else if self.size() > self.limits.whole_index_bytes as u64
             || data_bytes > self.limits.whole_data_bytes
             || self.hashes.len() > self.limits.whole_keys
         {

@@ -16,7 +16,7 @@ use super::no_file::NoFile;
 use super::properties::Properties;
 use super::top::Top;
 use super::{DATA_START, Format, Handle, envelope};
-use crate::cache::{BlockCache, PartitionBlock};
+use crate::cache::{BlockCache, PartitionBlock, Pinned};
 use crate::entry::{Content, Found};
 use crate::error::Error;
 use crate::file_copy;
@@ -51,6 +51,17 @@ enum TableIndex {
     Quarantined(Box<str>),
 }
 
+impl TableIndex {
+    /// The memory that it takes, in bytes.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Whole { index, bloom } => index.memory() + bloom.memory(),
+            Self::Partitioned(top) => top.memory(),
+            Self::Quarantined(_) => 0,
+        }
+    }
+}
+
 /// An open table.
 ///
 /// # Invariants
@@ -64,6 +75,8 @@ pub(crate) struct Table {
     index: TableIndex,
     properties: Properties,
     cache: Arc<BlockCache>,
+    /// Of `index`.
+    pinned: Pinned,
 }
 
 impl std::fmt::Debug for Table {
@@ -118,8 +131,8 @@ impl Table {
             TableIndex::Whole { index: Arc::new(index.map_err(bad(footer.index))?), bloom }
         };
         let properties = Properties::decode(&section(footer.properties)?).map_err(bad(footer.properties))?;
-        let path = path.to_owned();
-        Ok(Self { path, file, file_number, format: footer.format, index, properties, cache })
+        let (path, pinned) = (path.to_owned(), cache.pin(index.memory()));
+        Ok(Self { path, file, file_number, format: footer.format, index, properties, cache, pinned })
     }
 
     /// A table that cannot be opened, in its place: whoever asks it for a key that may be in it is
@@ -139,6 +152,7 @@ impl Table {
             format: Format::V2,
             index: TableIndex::Quarantined(why.into()),
             properties,
+            pinned: cache.pin(0),
             cache,
         }
     }
@@ -165,12 +179,8 @@ impl Table {
     }
 
     /// The memory of the pinned index and filter, in bytes.
-    pub(crate) fn pinned_memory(&self) -> usize {
-        match &self.index {
-            TableIndex::Whole { index, bloom } => index.memory() + bloom.memory(),
-            TableIndex::Partitioned(top) => top.memory(),
-            TableIndex::Quarantined(_) => 0,
-        }
+    pub(crate) const fn pinned_memory(&self) -> usize {
+        self.pinned.bytes()
     }
 
     /// The number of partitions of the index: 1 if it is whole.

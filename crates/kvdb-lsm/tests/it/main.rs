@@ -4,6 +4,7 @@
 mod cli;
 mod db_backup;
 mod db_blobs;
+mod db_cache;
 mod db_checkpoint;
 mod db_crash;
 mod db_damage;
