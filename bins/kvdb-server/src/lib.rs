@@ -47,6 +47,7 @@ pub mod publish;
 pub mod rates;
 pub mod redact;
 pub mod scripting;
+pub mod scrubbing;
 pub mod serve;
 pub mod settings;
 pub mod slowlog;

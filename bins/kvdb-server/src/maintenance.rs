@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::unix_millis;
 use crate::memory::Room;
 use crate::node::Node;
+use crate::scrubbing::Scrubbing;
 use crate::stats::totals;
 
 /// The longest time to the next expiry cycle: what dies in between is there too long.
@@ -79,6 +80,7 @@ struct Rounds {
     quiet_since: Instant,
     flushed_seq: u64,
     cold: Arc<Cold>,
+    scrubbing: Arc<Scrubbing>,
 }
 
 /// What an I/O thread does with keys on disk: deletes those whose time has come, and loads those of a cache.
@@ -107,6 +109,7 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
         quiet_since: Instant::now(),
         flushed_seq: node.store.appended(),
         cold: Arc::default(),
+        scrubbing: Arc::default(),
         node,
     };
     let mut next_round = Instant::now();
@@ -142,6 +145,7 @@ impl Rounds {
         self.serve_sleepers(now);
         self.flush_when_quiet();
         self.bury();
+        self.scrubbing.tend(&self.node, self.random);
         let sums = totals(self.node.workers.iter().map(|w| &**w));
         self.node.rates.sample(now, sums.processed, sums.net_in, sums.net_out);
     }

@@ -114,6 +114,8 @@ pub struct Node {
     pub client_bytes: AtomicUsize,
     /// The highest memory use seen, bytes.
     pub peak_memory: AtomicUsize,
+    /// What has been read to find damage.
+    pub scrubbed: crate::scrubbing::Scrubbed,
     /// Operations and bytes a second, sampled.
     pub rates: crate::rates::Rates,
     /// The TCP listeners, once there are any.
@@ -185,6 +187,7 @@ impl Node {
             expiry_micros: AtomicU64::new(0),
             client_bytes: AtomicUsize::new(0),
             peak_memory: AtomicUsize::new(0),
+            scrubbed: Default::default(),
             rates: crate::rates::Rates::default(),
             listening: OnceLock::new(),
             reconfiguring: Mutex::new(()),

@@ -51,6 +51,21 @@ pub struct ScrubStep {
     pub pass_complete: bool,
 }
 
+/// A scrub that begins behind so large a part of all bytes.
+pub(crate) fn from(version: &Version, share: f64) -> Scrub {
+    let mut files: Vec<DataFile> = version.data_files().collect();
+    files.sort_unstable_by_key(|file| file.number);
+    let total: u64 = files.iter().map(|file| file.size).sum();
+    let mut before = (total as f64 * share.clamp(0.0, 1.0)) as u64;
+    for file in files {
+        if before < file.size {
+            return Scrub { number: file.number, ..Scrub::default() };
+        }
+        before -= file.size;
+    }
+    Scrub::default()
+}
+
 impl ScrubStep {
     fn has_read(&mut self, file: DataFile) {
         match file.kind {

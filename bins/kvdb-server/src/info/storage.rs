@@ -24,6 +24,8 @@ pub(super) struct Storage {
     replayed_batches: u64,
     replayed_bytes: u64,
     cut_tail: bool,
+    scrubbed_bytes: u64,
+    scrub_passes: u64,
 }
 
 impl Storage {
@@ -58,6 +60,8 @@ impl Storage {
             replayed_batches: recovered.batches,
             replayed_bytes: recovered.bytes,
             cut_tail: recovered.torn_tail.is_some(),
+            scrubbed_bytes: node.scrubbed.bytes.load(Ordering::Relaxed),
+            scrub_passes: node.scrubbed.passes.load(Ordering::Relaxed),
         }
     }
 
@@ -138,6 +142,8 @@ impl Storage {
         text.field("storage_block_cache_misses", rows.block_cache_misses);
         text.field("storage_read_views", rows.views);
         text.field("storage_oldest_view_seq", rows.oldest_view.unwrap_or(0));
+        text.field("storage_scrubbed_bytes", self.scrubbed_bytes);
+        text.field("storage_scrub_passes", self.scrub_passes);
     }
 }
 

@@ -296,6 +296,8 @@ pub struct Settings {
     pub storage_blob_garbage_percent: u8,
     /// `storage-io-threads`; `None` is automatic.
     pub storage_io_threads: Option<usize>,
+    /// `storage-scrub-days`; 0 for never.
+    pub storage_scrub_days: u32,
 
     /// `pidfile`.
     pub pidfile: Option<PathBuf>,
@@ -370,6 +372,7 @@ impl Settings {
             storage_blob_threshold: read.number("storage-blob-threshold"),
             storage_blob_garbage_percent: read.number("storage-blob-garbage-percent"),
             storage_io_threads: read.automatic("storage-io-threads"),
+            storage_scrub_days: read.number("storage-scrub-days"),
             pidfile: read.path("pidfile"),
         }
     }

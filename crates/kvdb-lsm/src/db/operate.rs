@@ -144,6 +144,17 @@ impl Db {
         step
     }
 
+    /// A [`Scrub`] that begins with the file which lies behind so large a part of all bytes, from 0 to 1:
+    /// for an owner that is started anew more often than a scrub goes once through everything.
+    #[must_use]
+    pub fn scrub_from(&self, share: f64) -> Scrub {
+        let version = Arc::clone(&self.core().state.load().version);
+        let scrub = scrub::from(&version, share);
+        drop(version);
+        self.core().sweep();
+        scrub
+    }
+
     /// The numbers of the tables and blob files that are known to be damaged: from the opening with
     /// [`Options::quarantine`](super::Options::quarantine), from compactions, from reads and from scrubbing,
     /// which also takes them from the list again when it finds all of a file to be right. They are part of the database as before: no compaction takes such a table or moves values out of

@@ -208,3 +208,15 @@ fn quarantine_answers_what_it_can_and_revives_nothing() {
     assert!(vfs.exists(&broken).expect("look"));
     judge(&Db::open(options).expect("open"), "reopened");
 }
+
+#[test]
+fn a_scrub_can_begin_anywhere() {
+    let (_vfs, db, _) = filled();
+    let (whole, _) = pass(&db, &mut Scrub::default(), 1 << 20);
+    let rest = |share| pass(&db, &mut db.scrub_from(share), 1 << 20).0.bytes;
+    assert_eq!(rest(0.0), whole.bytes);
+    assert_eq!(rest(1.0), whole.bytes, "at the end it begins anew");
+    let (half, late) = (rest(0.5), rest(0.9));
+    assert!(late < half && half < whole.bytes, "{late} and {half} of {}", whole.bytes);
+    assert!(half >= whole.bytes / 2, "the file that lies across the middle is read");
+}

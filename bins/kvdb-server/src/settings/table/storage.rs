@@ -60,4 +60,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Threads that read from disk for clients; 0 is four.",
     )
     .fixed(),
+    Setting::new(
+        "storage-scrub-days",
+        number(0, 3650),
+        "7",
+        "In so many days, all files of tables and large values are read once, to find out what the disk has damaged; 0 \
+         reads none.",
+    ),
 ];

@@ -37,7 +37,7 @@ fn values_have_their_units() {
          slowlog-log-slower-than 5\nlatency-monitor-threshold 7\nlatency-tracking no\nnotify-keyspace-events KEA\n\
          hz 9999\nworkers 3\nshutdown-timeout 1\nenable-debug-command local\nstorage-write-buffer 64mb\n\
          storage-wal-limit 1gb\nstorage-block-cache 2gb\nstorage-compression none\nstorage-blob-threshold 64kb\n\
-         storage-blob-garbage-percent 30\nstorage-io-threads 4\n\
+         storage-blob-garbage-percent 30\nstorage-io-threads 4\nstorage-scrub-days 30\n\
          compat-redis-version 7.4.0\nwarm-up no\npidfile /run/kvdb.pid\n",
     );
     let (config, _) = process.serves();
@@ -69,6 +69,7 @@ fn values_have_their_units() {
     assert_eq!(settings.storage_compression, Compression::None);
     assert_eq!((settings.storage_blob_threshold, settings.storage_blob_garbage_percent), (64 << 10, 30));
     assert_eq!(settings.storage_io_threads, Some(4));
+    assert_eq!(settings.storage_scrub_days, 30);
     assert_eq!(settings.compat_redis_version, "7.4.0");
     assert_eq!(settings.pidfile, Some(PathBuf::from("/run/kvdb.pid")));
 }
