@@ -1,7 +1,7 @@
 //! Every byte of every file of a small database is flipped, every file is cut and removed: the
 //! damage is refused, or it was in something that did not matter; never a wrong answer.
 
-use crate::db_support::{DB, History, KEYS, files, key, random_batch, small};
+use crate::db_support::{COUNTERS, DB, History, KEYS, files, key, random_batch, small};
 use crate::support::{Rng, cases};
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::error::Error;
@@ -40,6 +40,49 @@ fn database() -> (SimVfs, History) {
     let batch = random_batch(&mut rng);
     let seq = db.append(&batch).expect("append");
     history.push(batch, seq);
+    db.log().sync().expect("sync");
+    (vfs.process_crash(), history)
+}
+
+/// A database so small that every byte of it can be flipped, with all kinds of files: tables on three
+/// levels, a blob file, counters, a log with a batch behind the tables.
+fn tiny_database() -> (SimVfs, History) {
+    let vfs = SimVfs::new();
+    let mut options = small(&vfs);
+    options.level0_depth = 1;
+    options.base_level_bytes = 1;
+    options.fan_out = 2;
+    options.segment_bytes = 4 << 10;
+    let db = Db::open(options).expect("open");
+    let mut history = History::default();
+    let mut write = |n: u64| {
+        let mut batch = WriteBatch::new();
+        batch.put(&key(n % 7 * 5), format!("value {n}").as_bytes());
+        match n % 4 {
+            0 => batch.delete(&key(n % 5)),
+            1 => batch.put(&key(40), &[n as u8; 75]),
+            2 => batch.add_counter(COUNTERS[n as usize % 3], n as i64),
+            _ => {}
+        }
+        let seq = db.append(&batch).expect("append");
+        history.push(batch, seq);
+    };
+    let three_levels = || db.stats().tables.iter().filter(|&&tables| tables > 0).count() >= 3;
+    for n in 0..40 {
+        write(n);
+        if n % 3 == 2 {
+            db.flush().expect("flush");
+            if three_levels() {
+                break;
+            }
+            db.compact_step().expect("compact");
+        }
+    }
+    assert!(three_levels(), "{:?}", db.stats().tables);
+    assert!(db.stats().blob_files > 0, "no value is large enough");
+    write(41);
+    db.log().sync().expect("sync");
+    write(42);
     db.log().sync().expect("sync");
     (vfs.process_crash(), history)
 }
@@ -148,25 +191,62 @@ fn ask_for_every_key(vfs: &SimVfs, history: &History, context: &str) -> Option<u
     Some(refused)
 }
 
+/// Flips bytes of a file, of its content every one in `step`, and judges. Returns how many flips were
+/// noticed.
+fn flip_bytes(vfs: &SimVfs, history: &History, path: &Path, step: usize) -> usize {
+    let len = content(&read(vfs, path));
+    let flips = (0..len).step_by(step);
+    flips
+        .filter(|&at| {
+            let damaged = vfs.process_crash();
+            damaged.flip_byte(path, at as u64).expect("flip");
+            let context = format!("{} at {at} of {len}", path.display());
+            let seen = judge(&damaged.process_crash(), history, &context);
+            if is_data(path) {
+                assert!(seen, "{context}: the flip went unnoticed");
+                let refused = ask_for_every_key(&damaged, history, &context);
+                assert!(refused.is_some(), "{context}: quarantine does not open the database");
+            }
+            seen
+        })
+        .count()
+}
+
+/// Flips every byte of the tiny database in those of its files. Returns how many there were.
+fn flip_every_byte(is_chosen: impl Fn(&Path) -> bool) -> usize {
+    let (vfs, history) = tiny_database();
+    let chosen = files(&vfs).into_iter().filter(|path| is_chosen(path));
+    chosen
+        .map(|path| {
+            let noticed = flip_bytes(&vfs, &history, &path, 1);
+            let bytes = content(&read(&vfs, &path));
+            println!("{}: {noticed} flips of {bytes} noticed", path.display());
+            bytes
+        })
+        .sum()
+}
+
 #[test]
-fn every_flipped_byte_is_refused_or_harmless() {
+fn every_flipped_byte_of_a_table_is_refused() {
+    let bytes = flip_every_byte(is_table);
+    assert!(bytes > 1000, "{bytes}");
+}
+
+#[test]
+fn every_flipped_byte_of_anything_but_a_table_is_refused_or_harmless() {
+    let bytes = flip_every_byte(|path| !is_table(path));
+    assert!(bytes > 1000, "{bytes}");
+}
+
+/// More tables, more levels, longer blocks: of each file a sample, and every byte in the long form.
+#[test]
+fn flipped_bytes_of_a_larger_database_are_refused_or_harmless() {
     let (vfs, history) = database();
     let mut noticed = 0;
     for path in files(&vfs) {
         let len = content(&read(&vfs, &path));
         let step = if cases(1) > 1 { 1 } else { len / 400 + 1 };
-        for at in (0..len).step_by(step) {
-            let damaged = vfs.process_crash();
-            damaged.flip_byte(&path, at as u64).expect("flip");
-            let context = format!("{} at {at} of {len}", path.display());
-            let seen = judge(&damaged.process_crash(), &history, &context);
-            noticed += u64::from(seen);
-            if is_data(&path) {
-                assert!(seen, "{context}: the flip went unnoticed");
-                let refused = ask_for_every_key(&damaged, &history, &context);
-                assert!(refused.is_some(), "{context}: quarantine does not open the database");
-            }
-        }
+        noticed += flip_bytes(&vfs, &history, &path, step);
     }
     assert!(noticed > 500, "only {noticed} flips were noticed");
 }
