@@ -1,8 +1,8 @@
-//! Every I/O call of a small life fails once: the answer is right, or a clear error; and what is
-//! reopened afterwards is consistent. A full disk refuses writes, loses none, and is recovered
-//! from without a restart.
+//! Every I/O call of a small life fails, once or from then on, and every one of a recovery: the answer
+//! is right, or a clear error; and what is reopened afterwards is consistent. A full disk refuses
+//! writes, loses none, and is recovered from without a restart.
 
-use crate::db_support::{History, random_batch, small};
+use crate::db_support::{History, KEYS, key, random_batch, small};
 use crate::support::Rng;
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::error::Error;
@@ -54,7 +54,7 @@ fn small_life(vfs: &SimVfs, history: &mut History, durable: &mut u64, context: &
                 11 if n > 20 => note(db.compact()),
                 _ => {}
             }
-            let key = crate::db_support::key(rng.below(20));
+            let key = key(rng.below(20));
             match db.get(&key) {
                 Ok(found) => assert_eq!(found.as_ref(), history.model.rows.get(&key), "{context}"),
                 Err(error) => note(Err(error)),
@@ -82,15 +82,43 @@ fn small_life(vfs: &SimVfs, history: &mut History, durable: &mut u64, context: &
     sound
 }
 
+/// What a disk does from some call on: it fails that one alone, or all that follow as well.
+type Plan = fn(u64, FaultKind) -> FaultPlan;
+
+/// Every kind of fault, alone and for good.
+fn plans() -> impl Iterator<Item = (FaultKind, Plan, &'static str)> {
+    let kinds = [FaultKind::Io, FaultKind::NoSpace, FaultKind::Short];
+    let plans: [(Plan, &str); 2] = [(FaultPlan::once, "at"), (FaultPlan::from, "from")];
+    kinds.into_iter().flat_map(move |kind| plans.map(|(plan, when)| (kind, plan, when)))
+}
+
+/// Opens what the death of the process and a power cut leave, and what a power cut after that leaves:
+/// a prefix of what was appended that has everything durable, and the same one from then on.
+fn judge_what_is_left(vfs: &SimVfs, history: &History, durable: u64, seed: u64, context: &str) {
+    for (future, cut) in [vfs.process_crash(), vfs.crash(seed)].into_iter().enumerate() {
+        let context = format!("{context}, future {future}");
+        let db = Db::open(small(&cut)).unwrap_or_else(|e| panic!("{context}: {e}"));
+        let seq = db.log().appended();
+        assert!(seq >= durable && seq <= history.last_seq(), "{context}: {seq} {durable}");
+        let mut kept = history.clone();
+        kept.cut(seq, &context);
+        kept.model.assert_equals(&db, &context);
+        drop(db);
+        let later = Db::open(small(&cut.crash(seed))).unwrap_or_else(|e| panic!("{context}: {e}"));
+        assert_eq!(later.log().appended(), seq, "{context}: lost by a power cut after the opening");
+        kept.model.assert_equals(&later, &context);
+    }
+}
+
 #[test]
-fn every_single_fault_leaves_a_right_answer_or_a_clear_error() {
-    for kind in [FaultKind::Io, FaultKind::NoSpace, FaultKind::Short] {
+fn every_fault_leaves_a_right_answer_or_a_clear_error() {
+    for (kind, plan, when) in plans() {
         let mut nth = 0;
         loop {
             nth += 1;
-            let context = format!("{kind:?} at call {nth}");
+            let context = format!("{kind:?} {when} call {nth}");
             let vfs = SimVfs::new();
-            vfs.fail(FaultPlan::once(nth, kind));
+            vfs.fail(plan(nth, kind));
             let (mut history, mut durable) = (History::default(), 0);
             let sound = small_life(&vfs, &mut history, &mut durable, &context);
             let hit = vfs.heal();
@@ -99,21 +127,117 @@ fn every_single_fault_leaves_a_right_answer_or_a_clear_error() {
                 assert!(nth > 300, "{context}: the life is shorter than it should be");
                 break;
             }
-            for (future, cut) in [vfs.process_crash(), vfs.crash(nth)].into_iter().enumerate() {
-                let context = format!("{context}, future {future}");
-                let db = Db::open(small(&cut)).unwrap_or_else(|e| panic!("{context}: {e}"));
-                let seq = db.log().appended();
-                assert!(seq >= durable && seq <= history.last_seq(), "{context}: {seq} {durable}");
-                let mut kept = history.clone();
-                kept.cut(seq, &context);
-                kept.model.assert_equals(&db, &context);
-                drop(db);
-                let later = Db::open(small(&cut.crash(nth))).unwrap_or_else(|e| panic!("{context}: {e}"));
-                assert_eq!(later.log().appended(), seq, "{context}: lost by a power cut after the opening");
-                kept.model.assert_equals(&later, &context);
+            judge_what_is_left(&vfs, &history, durable, nth, &context);
+        }
+    }
+}
+
+/// Asks for every key, and for all of them: each answer is right or a clear error. Then tries a write.
+fn judge_answers(db: &Db, history: &mut History, context: &str) {
+    let clear = |error: &Error| {
+        assert!(!matches!(error, Error::Corruption { .. }), "{context}: taken for damage: {error}");
+    };
+    let check = |history: &History| {
+        let keys: Vec<_> = (0..KEYS).map(key).collect();
+        for key in &keys {
+            match db.get(key) {
+                Ok(found) => assert_eq!(found.as_ref(), history.model.rows.get(key), "{context}: {key:?}"),
+                Err(error) => clear(&error),
+            }
+        }
+        match db.multi_get(&keys) {
+            Ok(found) => {
+                let expected = keys.iter().map(|key| history.model.rows.get(key).cloned());
+                assert!(found.into_iter().eq(expected), "{context}: many keys at once");
+            }
+            Err(error) => clear(&error),
+        }
+        let (view, mut expected) = (db.view(), history.model.rows.iter());
+        for row in db.iter_all(&view) {
+            match row {
+                Ok((key, value)) => assert_eq!(expected.next(), Some((&key, &value)), "{context}"),
+                Err(error) => return clear(&error),
+            }
+        }
+        assert_eq!(expected.next(), None, "{context}: an iterator ends early");
+    };
+    check(history);
+    let batch = random_batch(&mut Rng::new(77));
+    match db.append(&batch) {
+        Ok(seq) => history.push(batch, seq),
+        Err(AppendError::Stopped(_) | AppendError::Full(_) | AppendError::Backlog) => {}
+        Err(other) => panic!("{context}: {other}"),
+    }
+    match db.log().sync() {
+        Ok(seq) => assert_eq!(seq, history.last_seq(), "{context}"),
+        Err(error) => clear(&error.into()),
+    }
+    check(history);
+}
+
+/// A database that was not closed: with blob files, tables on two levels and a log behind them, in the
+/// middle of what a crash interrupts.
+fn unclosed(seed: u64) -> (SimVfs, History, u64) {
+    let vfs = SimVfs::new();
+    let db = Db::open(small(&vfs)).expect("open");
+    let (mut history, mut rng) = (History::default(), Rng::new(seed));
+    for n in 0..40 {
+        let batch = random_batch(&mut rng);
+        let seq = db.append(&batch).expect("append");
+        history.push(batch, seq);
+        match n {
+            10 | 25 => db.flush().expect("flush"),
+            18 => db.compact().expect("compact"),
+            30 => drop(db.log().sync().expect("sync")),
+            _ => {}
+        }
+    }
+    db.log().write_out(history.last_seq()).expect("write");
+    // A flush that does not come to its end leaves files that nobody knows.
+    vfs.fail(FaultPlan::from(6 + seed, FaultKind::Io));
+    assert!(db.flush().is_err());
+    vfs.heal();
+    let durable = db.log().durable();
+    drop(db);
+    (vfs, history, durable)
+}
+
+#[test]
+fn every_fault_of_a_recovery_leaves_a_right_answer_or_a_clear_error() {
+    let mut faults = 0;
+    for seed in 0..3 {
+        let (left, history, durable) = unclosed(seed);
+        for (future, left) in [left.process_crash(), left.crash(seed)].into_iter().enumerate() {
+            for (kind, plan, when) in plans() {
+                for nth in 1.. {
+                    let context = format!("seed {seed}, future {future}, {kind:?} {when} call {nth}");
+                    let vfs = left.process_crash();
+                    vfs.fail(plan(nth, kind));
+                    let (mut history, mut promised) = (history.clone(), durable);
+                    match Db::open(small(&vfs)) {
+                        Ok(db) => {
+                            history.cut(db.log().appended(), &context);
+                            // What an opening has found is durable.
+                            promised = history.last_seq();
+                            judge_answers(&db, &mut history, &context);
+                            promised = promised.max(db.log().durable());
+                        }
+                        Err(error @ Error::Corruption { .. }) => {
+                            panic!("{context}: a fault was taken for damage: {error}")
+                        }
+                        Err(_) => {}
+                    }
+                    let hit = vfs.heal();
+                    judge_what_is_left(&vfs, &history, promised, nth, &context);
+                    faults += hit;
+                    if hit == 0 {
+                        break;
+                    }
+                }
             }
         }
     }
+    assert!(faults > 3000, "{faults}");
 }
 
 #[test]
