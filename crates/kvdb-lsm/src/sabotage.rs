@@ -23,6 +23,10 @@ pub(crate) enum Bug {
     LostReferences,
     /// The new version replaces the state without the memtable that was frozen meanwhile.
     LostFreeze,
+    /// A sync calls durable what was written while it ran.
+    EarlyDurable,
+    /// The log's thread can be woken between its last look and its sleep, and not notice.
+    LostWake,
 }
 
 /// Whether the build has this bug.
@@ -46,6 +50,8 @@ pub(crate) fn has(bug: Bug) -> bool {
         Bug::UnsyncedBlob => "unsynced-blob",
         Bug::LostReferences => "lost-references",
         Bug::LostFreeze => "lost-freeze",
+        Bug::EarlyDurable => "early-durable",
+        Bug::LostWake => "lost-wake",
     };
     active.as_deref() == Some(name)
 }

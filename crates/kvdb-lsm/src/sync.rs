@@ -3,8 +3,9 @@
 //! thread goes on.
 //!
 //! Shuttle runs all threads of a test on one. A lock that is not taken from here is therefore never
-//! contended there, as long as nothing from here is used while it is held: the log and the
-//! simulated file system count as single steps.
+//! contended there, as long as nothing from here is used while it is held: a call of the simulated
+//! file system counts as a single step. And time stands still, so a wait with a timeout ends as soon
+//! as the other threads have had a chance.
 
 #[cfg(not(kvdb_shuttle))]
 pub(crate) use self::real::*;
@@ -14,9 +15,10 @@ pub(crate) use self::simulated::*;
 #[cfg(not(kvdb_shuttle))]
 mod real {
     pub(crate) use std::sync::atomic;
+    pub(crate) use std::thread;
 
     pub(crate) use arc_swap::ArcSwap;
-    pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
     use std::cell::Cell;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,11 +40,13 @@ mod real {
 
 #[cfg(kvdb_shuttle)]
 mod simulated {
-    use std::ops::Deref;
+    use std::ops::{Deref, DerefMut};
     use std::sync::{Arc, PoisonError};
+    use std::time::Duration;
 
     pub(crate) use shuttle::sync::atomic;
-    pub(crate) use shuttle::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+    pub(crate) use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
+    pub(crate) use shuttle::thread;
 
     /// A number of the calling thread, counted from 0.
     pub(crate) fn thread_number() -> usize {
@@ -59,7 +63,56 @@ mod simulated {
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+            let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            MutexGuard { held: Some(held), mutex: self }
+        }
+
+        pub(crate) fn try_lock_for(&self, _timeout: Duration) -> Option<MutexGuard<'_, T>> {
+            let held = self.0.try_lock().ok()?;
+            Some(MutexGuard { held: Some(held), mutex: self })
+        }
+    }
+
+    /// # Invariants
+    /// `held` is there except while a condition variable has it.
+    #[derive(Debug)]
+    pub(crate) struct MutexGuard<'a, T> {
+        held: Option<shuttle::sync::MutexGuard<'a, T>>,
+        mutex: &'a Mutex<T>,
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            self.held.as_deref().expect("held")
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.held.as_deref_mut().expect("held")
+        }
+    }
+
+    /// A condition variable with the face of `parking_lot`.
+    #[derive(Debug, Default)]
+    pub(crate) struct Condvar(shuttle::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+            let held = guard.held.take().expect("held");
+            guard.held = Some(self.0.wait(held).unwrap_or_else(PoisonError::into_inner));
+        }
+
+        pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _timeout: Duration) {
+            guard.held = None;
+            thread::yield_now();
+            guard.held = guard.mutex.lock().held.take();
         }
     }
 
@@ -68,6 +121,10 @@ mod simulated {
     pub(crate) struct RwLock<T>(shuttle::sync::RwLock<T>);
 
     impl<T> RwLock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(shuttle::sync::RwLock::new(value))
+        }
+
         pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
             self.0.read().unwrap_or_else(PoisonError::into_inner)
         }

@@ -9,10 +9,10 @@ use super::segments::{Origin, Segment, begin, is_no_space};
 use super::shared::Shared;
 use super::state::{Halt, NO_SPARE, Position};
 use crate::batch::{BATCH_HEADER_LEN, Seq};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::wal::writer::Framer;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Batches are put into one record up to this many bytes; a larger batch is a record of its own.
 const RECORD_BYTES: usize = 1 << 20;

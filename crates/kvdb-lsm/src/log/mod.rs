@@ -44,19 +44,19 @@ pub use progress::{FullReason, LogError, LogProgress, LogState, LogStats};
 use crate::apart::Apart;
 use crate::batch::{BatchView, Seq, WriteBatch};
 use crate::error::Error;
+use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::sync::thread::{Builder, JoinHandle};
+use crate::sync::{Mutex, RwLock};
 use crate::vfs::create_dir_durably;
 use crate::wal::format::segment_path;
 use crate::wal::recovery;
 use drain::Drain;
 use options::SHORT_WRITE;
 use order::Order;
-use parking_lot::{Mutex, RwLock};
 use segments::{Origin, Segment, Segments};
 use shared::Shared;
 use state::{AWAY, Counters, Mark, Marks, NO_SPARE, POISONED, Position, SLOW, STALLED, Wake};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 use worker::Clock;
 
@@ -139,7 +139,7 @@ impl Log {
         let mut log = Self { shared, thread: None };
         if !manual {
             let shared = Arc::clone(&log.shared);
-            let thread = std::thread::Builder::new().name("kvdb-log".to_owned());
+            let thread = Builder::new().name("kvdb-log".to_owned());
             let thread = thread.spawn(move || worker::run(&shared));
             log.thread = Some(thread.map_err(Error::io("start the thread of", &log.shared.options.dir))?);
         }

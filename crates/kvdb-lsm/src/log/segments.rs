@@ -2,6 +2,7 @@
 
 use super::options::LogOptions;
 use crate::batch::Seq;
+use crate::sync::atomic::AtomicU64;
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 use crate::wal::SegmentNumber;
 use crate::wal::format::{parse_segment_name, segment_path};
@@ -10,7 +11,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 /// A preallocated file without content that becomes the next segment.
 ///

@@ -8,12 +8,13 @@ use super::segments::{self, Segments};
 use super::state::{AWAY, Counters, Halt, Marks, NO_SPARE, POISONED, REFUSED, SLOW, STALLED, Wake};
 use super::worker::Clock;
 use crate::apart::Apart;
+use crate::sabotage::{self, Bug};
+use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 use crate::vfs::VfsFile;
 use crate::wal::SegmentNumber;
 use crate::wal::format::{framed_bound, segment_path};
-use parking_lot::{Mutex, RwLock};
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -189,7 +190,8 @@ impl Shared {
         self.sync_alone(&*written.segment.file, written.segment.number)?;
         written.segment.synced.fetch_max(written.offset, Ordering::Relaxed);
         if *ends == written.ends {
-            self.marks.durable.raise(written.position);
+            let is_early = sabotage::has(Bug::EarlyDurable);
+            self.marks.durable.raise(if is_early { self.marks.written.get() } else { written.position });
         }
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use super::progress::LogStats;
 use crate::batch::Seq;
-use parking_lot::{Condvar, Mutex};
+use crate::sabotage::{self, Bug};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A write with no room left on the disk: it will be taken up again.
@@ -62,6 +63,10 @@ impl Mark {
         // In this order, so that who finds the bytes finds the sequence number too.
         self.seq.fetch_max(to.seq, Ordering::AcqRel);
         self.bytes.fetch_max(to.bytes, Ordering::AcqRel);
+    }
+
+    pub(super) fn get(&self) -> Position {
+        Position { seq: self.seq(), bytes: self.bytes() }
     }
 
     pub(super) fn seq(&self) -> Seq {
@@ -123,7 +128,7 @@ impl Wake {
     pub(super) fn poke(&self) {
         if !self.poked.swap(true, Ordering::AcqRel) {
             // The lock orders this after the thread's last look at the flag, or before its wait.
-            let _stop = self.stop.lock();
+            let _stop = (!sabotage::has(Bug::LostWake)).then(|| self.stop.lock());
             self.changed.notify_one();
         }
     }

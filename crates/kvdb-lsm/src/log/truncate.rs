@@ -11,6 +11,7 @@ use super::shared::Shared;
 use super::state::Position;
 use crate::batch::{BatchView, Seq};
 use crate::error::Error;
+use crate::sync::atomic::AtomicU64;
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 use crate::wal::SegmentNumber;
 use crate::wal::format::segment_path;
@@ -18,7 +19,6 @@ use crate::wal::scan::{Scanned, SegmentScan};
 use crate::wal::writer::Framer;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 
 /// The bytes copied at once.
 const COPY_LEN: u64 = 1 << 20;

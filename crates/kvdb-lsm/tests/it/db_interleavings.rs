@@ -1,9 +1,10 @@
 //! Writers, views, flushes and compactions under shuttle, which tries one order of their steps after
 //! the other: at every lock, atomic and thread that the engine takes from its `sync` module.
 //!
-//! Built by `cargo xtask shuttle` alone. The log and the disk count as single steps, and memory is
+//! Built by `cargo xtask shuttle` alone. A call of the disk counts as a single step, and memory is
 //! sequentially consistent: what is looked for are wrong orders in the way of a write, from its place
-//! in the log to the memtable and the views, and in the change from one state to the next.
+//! in the log to the memtable and the views, and in the change from one state to the next. The way of
+//! a write through the log has tests of its own, beside these.
 
 use crate::db_support::small;
 use crate::support::cases;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex};
 /// Runs `body` in many orders, a third of them random, the others with one or two switches, but
 /// anywhere.
 /// Returns the distinct results of all runs: a measure of how much was explored.
-fn explore<R: Ord + Send + 'static>(runs: u64, body: fn() -> R) -> BTreeSet<R> {
+pub(crate) fn explore<R: Ord + Send + 'static>(runs: u64, body: fn() -> R) -> BTreeSet<R> {
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let runs = cases(runs) as usize;
     let schedulers: [Box<dyn Scheduler + Send>; 3] = [

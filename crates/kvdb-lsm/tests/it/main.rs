@@ -33,6 +33,8 @@ mod log_basic;
 mod log_crash;
 mod log_damage;
 mod log_faults;
+#[cfg(kvdb_shuttle)]
+mod log_interleavings;
 mod log_truncate;
 mod sim_vfs;
 mod support;
