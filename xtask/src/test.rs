@@ -26,6 +26,9 @@ pub(crate) struct Options {
 
 /// The command line of the storage engine, which nothing else needs.
 const CLI: &str = "kvdb-lsm/cli";
+/// With it, the codec of the storage engine that needs a C library. Nothing else is built with that, so its tests are a
+/// step of their own.
+const ALL: &str = "kvdb-lsm/cli,kvdb-lsm/zstd";
 
 struct Step {
     name: &'static str,
@@ -44,11 +47,12 @@ const STEPS: &[Step] = &[
     Step { name: "fmt", run: || cargo(&["fmt", "--all", "--check"]) },
     Step {
         name: "clippy",
-        run: || cargo(&["clippy", "--workspace", "--all-targets", "--features", CLI, "--", "-D", "warnings"]),
+        run: || cargo(&["clippy", "--workspace", "--all-targets", "--features", ALL, "--", "-D", "warnings"]),
     },
     Step { name: "tidy", run: || tidy::run(&tidy::Options {}).map(|()| Done::Passed) },
     Step { name: "doc", run: || cargo(&["doc", "--workspace", "--no-deps"]) },
     Step { name: "unit", run: unit_tests },
+    Step { name: "zstd", run: zstd },
     Step { name: "doctest", run: || cargo(&["test", "--workspace", "--doc"]) },
     Step { name: "deny", run: dependencies },
     Step { name: "crash", run: || crash::run(&crash::Options::short()).map(|()| Done::Passed) },
@@ -143,6 +147,28 @@ fn skips(list: &str) -> Option<String> {
     let count: usize = reasons.values().sum();
     let reasons: Vec<String> = reasons.iter().map(|(why, tests)| format!("{tests} as {why}")).collect();
     (count > 0).then(|| format!("{count} tests skipped: {}", reasons.join("; ")))
+}
+
+/// The tests of the storage engine that have something to compress, in a build with Zstandard.
+fn zstd() -> Outcome<Done> {
+    cargo(&[
+        "test",
+        "-p",
+        "kvdb-lsm",
+        "--features",
+        "zstd",
+        "--lib",
+        "--test",
+        "it",
+        "--quiet",
+        "--",
+        "zstd",
+        "metamorphic",
+        "model",
+        "table::",
+        "blob",
+        "compression",
+    ])
 }
 
 fn dependencies() -> Outcome<Done> {

@@ -141,3 +141,14 @@ fn unpack_zstd(packed: &[u8], len: usize) -> Result<Option<Vec<u8>>, &'static st
 const fn unpack_zstd(_: &[u8], _: usize) -> Result<Option<Vec<u8>>, &'static str> {
     Err("the block is compressed with zstd, which this build was made without")
 }
+
+#[cfg(all(test, not(feature = "zstd")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_build_cannot_decompress_is_refused_by_name() {
+        let error = decompress(vec![4, 0, 0, 0, 1, 2, 3, 4], ZSTD).expect_err("there is no zstd");
+        assert!(error.contains("zstd"), "{error}");
+    }
+}

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+pub(crate) type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Writes a table of these rows.
-fn build(vfs: &SimVfs, name: &str, rows: &Rows) -> PathBuf {
+pub(crate) fn build(vfs: &SimVfs, name: &str, rows: &Rows) -> PathBuf {
     let dir = Path::new("/in");
     vfs.create_dir_all(dir).expect("create");
     let path = dir.join(name);
@@ -32,7 +32,7 @@ fn build(vfs: &SimVfs, name: &str, rows: &Rows) -> PathBuf {
 }
 
 /// Random rows for the keys from `from` to before `to`, some of them deletions.
-fn random_rows(rng: &mut Rng, from: u64, to: u64) -> Rows {
+pub(crate) fn random_rows(rng: &mut Rng, from: u64, to: u64) -> Rows {
     let mut rows = Rows::new();
     for n in from..to {
         if n == from || rng.one_in(2) {
@@ -43,7 +43,7 @@ fn random_rows(rng: &mut Rng, from: u64, to: u64) -> Rows {
     rows
 }
 
-fn apply(model: &mut Model, rows: &Rows) {
+pub(crate) fn apply(model: &mut Model, rows: &Rows) {
     for (key, value) in rows {
         match value {
             Some(value) => drop(model.rows.insert(key.clone(), value.clone())),

@@ -4,13 +4,19 @@
 //! There is no model here, so a bug that the model shares is seen as well, unless all options
 //! share it.
 
+use crate::db_ingest::{build, random_rows};
 use crate::db_support::{COUNTERS, KEYS, key, random_batch, small};
-use crate::db_walks::Walk;
+use crate::db_walks::{Range, Walk, bound, slice};
 use crate::support::{Rng, seeds};
+use kvdb_lsm::backup::Backups;
+use kvdb_lsm::batch::WriteBatch;
+use kvdb_lsm::filter::{CompactionFilter, Judge};
 use kvdb_lsm::log::SyncPolicy;
 use kvdb_lsm::vfs::SimVfs;
-use kvdb_lsm::{Compression, Db, Options, Partitioning, ReadView};
+use kvdb_lsm::{Compression, Db, Options, Partitioning, ReadView, Runtime, RuntimeOptions, Scrub, unwatched};
+use std::ops::Bound;
 use std::path::Path;
+use std::sync::Arc;
 
 /// An operation of a trace. What is chosen at random in it follows from its seed.
 #[derive(Debug, Clone, Copy)]
@@ -31,12 +37,17 @@ enum Action {
     Tick(u64),
     Reopen,
     Checkpoint(u64),
+    CompactRange(u64),
+    DropRange(u64),
+    Ingest(u64),
+    BackUp(u64),
+    Scrub(u64),
 }
 
 fn trace(rng: &mut Rng, len: usize) -> Vec<Action> {
     let step = |_| {
         let seed = rng.next();
-        match rng.below(48) {
+        match rng.below(54) {
             0..=25 => Action::Append(seed),
             26 | 27 => Action::Get(seed),
             28 => Action::GetMany(seed),
@@ -52,14 +63,31 @@ fn trace(rng: &mut Rng, len: usize) -> Vec<Action> {
             43 if seed.is_multiple_of(4) => Action::Compact,
             44 => Action::Reopen,
             45 if seed.is_multiple_of(3) => Action::Checkpoint(seed),
+            46 | 47 => Action::CompactRange(seed),
+            48 if seed.is_multiple_of(3) => Action::DropRange(seed),
+            49 | 50 => Action::Ingest(seed),
+            51 if seed.is_multiple_of(3) => Action::BackUp(seed),
+            52 => Action::Scrub(seed),
             _ => Action::Tick(seed),
         }
     };
     (0..len).map(step).collect()
 }
 
+/// One of the codecs that this build has.
+fn one_of_compressions(one_of: &mut impl FnMut(&[usize]) -> usize) -> Compression {
+    match one_of(&[0, 1, 2]) {
+        0 => Compression::None,
+        1 => Compression::Lz4,
+        #[cfg(feature = "zstd")]
+        _ => Compression::Zstd,
+        #[cfg(not(feature = "zstd"))]
+        _ => Compression::Lz4,
+    }
+}
+
 /// Options from the smallest to the largest that make sense, each for itself.
-fn random_options(rng: &mut Rng, vfs: &SimVfs) -> Options {
+fn random_options(rng: &mut Rng, vfs: &SimVfs, runtime: &Runtime) -> Options {
     let mut options = small(vfs);
     let mut one_of = |choices: &[usize]| choices[rng.below(choices.len() as u64) as usize];
     options.block_bytes = one_of(&[64, 100, 512, 4 << 10, 64 << 10]);
@@ -77,36 +105,69 @@ fn random_options(rng: &mut Rng, vfs: &SimVfs) -> Options {
     options.blob_age_cutoff = [0.0, 0.25, 1.0][one_of(&[0, 1, 2])];
     options.min_tombstones = one_of(&[1, 20, 1000]) as u64;
     options.restart_interval = one_of(&[1, 4, 16, 100]);
-    options.last_level_compression =
-        [None, Some(Compression::None), Some(Compression::Lz4)][one_of(&[0, 1, 2])];
+    options.last_level_compression = match one_of(&[0, 1, 2]) {
+        0 => None,
+        _ => Some(one_of_compressions(&mut one_of)),
+    };
+    options.whole_index_bytes = one_of(&[0, 300, 2 << 20]);
     options.bloom_bits_per_key = one_of(&[0, 1, 10, 20]);
     options.block_cache_bytes = one_of(&[0, 1 << 10, 16 << 10, 8 << 20]) as u64;
-    options.compression = [Compression::None, Compression::Lz4][one_of(&[0, 1])];
+    options.compression = one_of_compressions(&mut one_of);
     options.sync = [SyncPolicy::Always, SyncPolicy::EverySec, SyncPolicy::No][one_of(&[0, 1, 2])];
     options.partitioning = match one_of(&[0, 1, 2]) {
         0 => Partitioning { count: 1, of: |_| 0 },
         1 => options.partitioning,
         _ => Partitioning::default(),
     };
+    options.log = one_of(&[0, 1, 2]) > 0;
+    options.runtime = (one_of(&[0, 1]) > 0).then(|| runtime.clone());
+    options.filter = (one_of(&[0, 1]) > 0).then(|| Arc::new(KeepsAll) as Arc<dyn CompactionFilter>);
     options
 }
+
+/// A filter that knows a class and a deadline of every row, and calls none of them dead.
+#[derive(Debug)]
+struct KeepsAll;
+
+impl CompactionFilter for KeepsAll {
+    fn begin(&self) -> Box<dyn Judge> {
+        Box::new(Self)
+    }
+
+    fn class(&self, key: &[u8]) -> Option<u32> {
+        key.get(1).map(|&digit| u32::from(digit / 2))
+    }
+
+    fn deadline(&self, _key: &[u8], value: &[u8]) -> Option<u64> {
+        Some(1 + value.len() as u64).filter(|deadline| deadline % 3 > 0)
+    }
+}
+
+impl Judge for KeepsAll {}
 
 struct Player {
     vfs: SimVfs,
     options: Options,
     db: Db,
     views: Vec<ReadView>,
+    /// Of the last batch, in the log of whoever applies to a database without one.
+    index: u64,
+    scrub: Scrub,
 }
 
 impl Player {
     fn new(options: Options, vfs: SimVfs) -> Self {
-        Self { vfs, db: Db::open(options.clone()).expect("open"), options, views: Vec::new() }
+        let db = Db::open(options.clone()).expect("open");
+        Self { vfs, db, options, views: Vec::new(), index: 0, scrub: Scrub::default() }
     }
 
-    fn append(&self, seed: u64) -> String {
-        let batch = random_batch(&mut Rng::new(seed));
+    fn append(&mut self, batch: &WriteBatch) -> String {
+        if !self.options.log {
+            self.index += 1;
+            return self.db.apply(batch, self.index).expect("nothing fails here").to_string();
+        }
         loop {
-            match self.db.append(&batch) {
+            match self.db.append(batch) {
                 Ok(seq) => return seq.to_string(),
                 // How full the log is depends on the options; what it takes does not.
                 Err(kvdb_lsm::AppendError::Full(_)) => drop(self.db.log().sync().expect("sync")),
@@ -119,7 +180,7 @@ impl Player {
     fn play(&mut self, step: Action) -> String {
         let any = |seed: u64, views: &[ReadView]| views.get(seed as usize % views.len().max(1)).cloned();
         match step {
-            Action::Append(seed) => return self.append(seed),
+            Action::Append(seed) => return self.append(&random_batch(&mut Rng::new(seed))),
             Action::Get(seed) => {
                 let key = key(seed % (KEYS + 10));
                 return format!("{:?}", self.db.get(&key).expect("get"));
@@ -150,28 +211,81 @@ impl Player {
             Action::FlushIfDue => drop(self.db.flush_if_due().expect("flush")),
             Action::CompactStep => drop(self.db.compact_step().expect("compact")),
             Action::Compact => self.db.compact().expect("compact"),
+            Action::Tick(_) if !self.options.log => {}
             Action::Tick(seed) => self.db.log().tick(std::time::Duration::from_millis(seed % 9000)),
             Action::Reopen => self.reopen(),
             Action::Checkpoint(seed) => return self.checkpoint(seed),
+            Action::CompactRange(seed) => {
+                let (lower, upper) = random_bounds(seed);
+                self.db.compact_range((slice(&lower), slice(&upper))).expect("compact a range");
+            }
+            Action::DropRange(seed) => return self.drop_range(seed),
+            Action::Ingest(seed) => {
+                let mut rng = Rng::new(seed);
+                let from = rng.below(KEYS);
+                let rows = random_rows(&mut rng, from, from + 20);
+                let path = build(&self.vfs, &format!("{seed}.sst"), &rows);
+                return self.db.ingest(&[path]).expect("ingest").to_string();
+            }
+            Action::BackUp(seed) => return self.back_up(seed),
+            Action::Scrub(seed) => {
+                let step = self.db.scrub_step(&mut self.scrub, 1 + seed % 5000);
+                assert!(step.problems.is_empty(), "{:?}", step.problems);
+            }
         }
         String::new()
     }
 
     fn reopen(&mut self) {
         self.views.clear();
-        self.db.log().sync().expect("sync");
+        if self.options.log {
+            self.db.log().sync().expect("sync");
+        } else {
+            self.db.flush().expect("flush");
+        }
         self.vfs = self.vfs.process_crash();
-        self.options.vfs = std::sync::Arc::new(self.vfs.clone());
+        self.options.vfs = Arc::new(self.vfs.clone());
         self.db = Db::open(self.options.clone()).expect("open again");
     }
 
     fn checkpoint(&self, seed: u64) -> String {
         let dir = format!("/copy{seed}");
         let seq = self.db.checkpoint(Path::new(&dir)).expect("checkpoint");
+        format!("{seq} {}", self.content_of(&dir))
+    }
+
+    fn back_up(&self, seed: u64) -> String {
+        let backups = Backups::open(Arc::new(self.vfs.clone()), "/backups").expect("open the backups");
+        let made = backups.create(&self.db, seed, &mut unwatched).expect("back up");
+        let dir = format!("/restored{seed}");
+        backups.restore(made.backup.id, &self.vfs, Path::new(&dir), &mut unwatched).expect("restore");
+        format!("{} {}", made.backup.seq, self.content_of(&dir))
+    }
+
+    /// Opens a copy of the database; what is in it, as text.
+    fn content_of(&self, dir: &str) -> String {
         let copy = Db::open(Options { dir: dir.into(), ..self.options.clone() }).expect("open the copy");
         let rows: Vec<_> = copy.iter_all(&copy.view()).collect::<Result<_, _>>().expect("iterate");
-        format!("{seq} {rows:?}")
+        format!("{:?} {rows:?}", COUNTERS.map(|id| copy.counter(id)))
     }
+
+    /// Lets go of a range: the tables inside it, and then whatever has one of its keys. Which tables are
+    /// inside follows from the options, so the deletions must not follow from what is left.
+    fn drop_range(&mut self, seed: u64) -> String {
+        let (lower, upper) = random_bounds(seed);
+        self.db.drop_range_files((slice(&lower), slice(&upper))).expect("drop tables");
+        let range = Range::Between(lower, upper);
+        let mut batch = WriteBatch::new();
+        // As far as ingested keys go.
+        let keys = (0..KEYS + 20).map(key);
+        keys.filter(|key| range.contains(key)).for_each(|key| batch.delete(&key));
+        if batch.is_empty() { String::new() } else { self.append(&batch) }
+    }
+}
+
+fn random_bounds(seed: u64) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let mut rng = Rng::new(seed);
+    (bound(&mut rng), bound(&mut rng))
 }
 
 fn walk(db: &Db, view: &ReadView, seed: u64) -> String {
@@ -184,9 +298,11 @@ fn options_change_no_answer() {
     for seed in seeds(25) {
         let mut rng = Rng::new(seed);
         let trace = trace(&mut rng, 250);
+        let runtime =
+            Runtime::new(RuntimeOptions { block_cache_bytes: 20 << 10, ..RuntimeOptions::default() });
         let players = (0..6).map(|_| {
             let vfs = SimVfs::new();
-            Player::new(random_options(&mut rng, &vfs), vfs)
+            Player::new(random_options(&mut rng, &vfs, &runtime), vfs)
         });
         let mut players: Vec<Player> = players.collect();
         for (n, &step) in trace.iter().enumerate() {
@@ -237,11 +353,15 @@ impl std::fmt::Debug for Shown<'_> {
             .field("blob_age_cutoff", &options.blob_age_cutoff)
             .field("restart_interval", &options.restart_interval)
             .field("last_level_compression", &options.last_level_compression)
+            .field("whole_index_bytes", &options.whole_index_bytes)
             .field("bloom_bits_per_key", &options.bloom_bits_per_key)
             .field("block_cache_bytes", &options.block_cache_bytes)
             .field("compression", &options.compression)
             .field("sync", &options.sync)
             .field("partitioning", &options.partitioning)
+            .field("log", &options.log)
+            .field("runtime", &options.runtime.is_some())
+            .field("filter", &options.filter.is_some())
             .finish()
     }
 }

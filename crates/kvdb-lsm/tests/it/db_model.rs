@@ -1,13 +1,16 @@
 //! Random operations on a database against a `BTreeMap`: every way to read gives the same answer
-//! whatever flushes, compactions, reopenings and views came in between.
+//! whatever flushes, compactions, ingestions, backups, reopenings and views came in between.
 
+use crate::db_ingest::{apply, build, random_rows};
 use crate::db_support::{History, KEYS, Model, key, random_batch, small};
 use crate::db_walks::{Range, Walk, bound, slice};
 use crate::support::{Rng, seeds};
-use kvdb_lsm::vfs::SimVfs;
-use kvdb_lsm::{Db, Options, ReadView};
+use kvdb_lsm::backup::Backups;
+use kvdb_lsm::vfs::{SimVfs, Vfs};
+use kvdb_lsm::{Db, Options, ReadView, Scrub, unwatched};
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Several levels, so that there is something below most compactions.
 fn options(vfs: &SimVfs) -> Options {
@@ -20,11 +23,15 @@ struct Run {
     history: History,
     /// Views, with what they must show.
     views: Vec<(ReadView, Model)>,
+    /// Where backups are kept, and what each must bring back.
+    store: SimVfs,
+    backups: Vec<(u64, Model)>,
+    scrub: Scrub,
 }
 
 impl Run {
     fn step(&mut self, rng: &mut Rng, context: &str) {
-        match rng.below(40) {
+        match rng.below(43) {
             0..=23 => {
                 let batch = random_batch(rng);
                 let seq = self.db.append(&batch).expect("nothing fails here");
@@ -59,6 +66,12 @@ impl Run {
             38 if rng.one_in(3) => {
                 let report = self.db.verify().expect("verify");
                 assert!(report.problems.is_empty(), "{context}: {:?}", report.problems);
+            }
+            40 => self.ingest(rng),
+            41 if rng.one_in(3) => self.back_up(rng, context),
+            42 => {
+                let step = self.db.scrub_step(&mut self.scrub, 1 + rng.below(4000));
+                assert!(step.problems.is_empty(), "{context}: {:?}", step.problems);
             }
             _ => self.db.log().tick(std::time::Duration::from_millis(rng.below(9000))),
         }
@@ -113,6 +126,41 @@ impl Run {
         check_view(&self.db, &view, &kept, rng, context);
     }
 
+    /// Takes in up to three tables that were made elsewhere, some of whose keys are there already.
+    fn ingest(&mut self, rng: &mut Rng) {
+        let (mut from, mut paths) = (rng.below(KEYS / 2), Vec::new());
+        for _ in 0..1 + rng.below(3) {
+            let to = from + 1 + rng.below(15);
+            let rows = random_rows(rng, from, to);
+            paths.push(build(&self.vfs, &format!("{}.sst", rng.next()), &rows));
+            apply(&mut self.history.model, &rows);
+            from = to;
+        }
+        let seq = self.db.ingest(&paths).expect("ingest");
+        assert_eq!(seq, self.history.last_seq());
+        paths.iter().for_each(|path| self.vfs.remove(path).expect("remove"));
+    }
+
+    /// Backs up, and restores elsewhere what the directory of backups has by now.
+    fn back_up(&mut self, rng: &mut Rng, context: &str) {
+        let backups = Backups::open(Arc::new(self.store.clone()), "/backups").expect("open the backups");
+        let made = backups.create(&self.db, rng.below(1 << 40), &mut unwatched).expect("back up");
+        assert_eq!(made.backup.seq, self.history.last_seq(), "{context}");
+        self.backups.push((made.backup.id, self.history.model.clone()));
+        let chosen = rng.below(self.backups.len() as u64) as usize;
+        let (id, model) = &self.backups[chosen];
+        let elsewhere = SimVfs::new();
+        let dir = Path::new("/restored");
+        backups.restore(*id, &elsewhere, dir, &mut unwatched).expect("restore");
+        let options = Options { dir: dir.into(), ..options(&elsewhere) };
+        let restored = Db::open(options).expect("open what was restored");
+        model.assert_equals(&restored, &format!("{context}, backup {id}"));
+        if self.backups.len() > 2 {
+            let (id, _) = self.backups.swap_remove(chosen);
+            backups.delete(id).expect("delete");
+        }
+    }
+
     fn checkpoint(&self, rng: &mut Rng, context: &str) {
         let dir = format!("/copy{}", rng.next());
         let seq = self.db.checkpoint(Path::new(&dir)).expect("checkpoint");
@@ -159,7 +207,15 @@ fn every_answer_is_that_of_the_model() {
         let mut rng = Rng::new(seed);
         let vfs = SimVfs::new();
         let db = Db::open(options(&vfs)).expect("open");
-        let mut run = Run { vfs, db, history: History::default(), views: Vec::new() };
+        let mut run = Run {
+            vfs,
+            db,
+            history: History::default(),
+            views: Vec::new(),
+            store: SimVfs::new(),
+            backups: Vec::new(),
+            scrub: Scrub::default(),
+        };
         for step in 0..300 {
             run.step(&mut rng, &format!("seed {seed}, step {step}"));
         }
@@ -216,7 +272,7 @@ fn hot_overwrites_are_flushed_for_the_sake_of_the_log() {
 fn files_of_compacted_tables_go_when_the_last_view_does() {
     let vfs = SimVfs::new();
     let db = Db::open(options(&vfs)).expect("open");
-    let tables = || kvdb_lsm::vfs::Vfs::list(&vfs, Path::new("/db/sst")).expect("list").len();
+    let tables = || vfs.list(Path::new("/db/sst")).expect("list").len();
     let mut rng = Rng::new(3);
     for _ in 0..200 {
         db.append(&random_batch(&mut rng)).expect("append");

@@ -28,6 +28,8 @@ mod db_threads;
 mod db_unlogged;
 mod db_views;
 mod db_walks;
+#[cfg(feature = "zstd")]
+mod db_zstd;
 mod log_alone;
 mod log_basic;
 mod log_crash;
