@@ -5,41 +5,13 @@
 
 #![no_main]
 
+use kvdb_fuzz::wal;
 use kvdb_lsm::error::Error;
 use kvdb_lsm::log::{Log, LogOptions};
 use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFileExt};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use std::sync::Arc;
-
-const BLOCK: usize = 32 * 1024;
-const CHUNK_HEADER: usize = 19;
-
-/// Gives every chunk that the length fields lead to the right segment number and checksum.
-fn repair(segment: &mut [u8], number: u32) {
-    if segment.len() < 16 {
-        return;
-    }
-    segment[..12].copy_from_slice(b"KVDBFILE\x01\x01\0\0");
-    let crc = crc32fast::hash(&segment[..12]);
-    segment[12..16].copy_from_slice(&crc.to_le_bytes());
-    let mut at = 16;
-    while at + CHUNK_HEADER <= segment.len() {
-        let room = BLOCK - at % BLOCK;
-        if room < CHUNK_HEADER + 16 {
-            at += room;
-            continue;
-        }
-        let len = usize::from(u16::from_le_bytes([segment[at + 4], segment[at + 5]]));
-        let len = len.min(room - CHUNK_HEADER).min(segment.len() - at - CHUNK_HEADER);
-        segment[at + 4..at + 6].copy_from_slice(&(len as u16).to_le_bytes());
-        segment[at + 7..at + 11].copy_from_slice(&number.to_le_bytes());
-        let end = at + CHUNK_HEADER + len;
-        let crc = crc32fast::hash(&segment[at + 4..end]);
-        segment[at..at + 4].copy_from_slice(&crc.to_le_bytes());
-        at = end;
-    }
-}
 
 /// The batches in the log, or `None` if it is refused.
 fn replay(vfs: &SimVfs) -> Option<Vec<(u64, Vec<u8>)>> {
@@ -74,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
     for (index, segment) in segments.iter_mut().enumerate() {
         let number = index as u32 + 1;
         if choices & (2 << index) != 0 {
-            repair(segment, number);
+            wal::put_right(segment, number);
         }
         let file = vfs.create(&dir.join(format!("{number:06}.wal"))).expect("created");
         file.write_all_at(segment, 0).expect("written");

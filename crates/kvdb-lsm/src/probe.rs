@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::{forge_description, parse_description};
 use crate::batch::{Seq, WriteBatch};
 pub use crate::blob::BlobParts;
 use crate::blob::{self, BlobFile, BlobRef, BlobScan, ScannedRecord};
@@ -25,6 +26,18 @@ pub fn manifest(bytes: &[u8], number: u64) -> Result<(), String> {
 #[must_use]
 pub fn manifest_of(edits: &[&[u8]], number: u64) -> Vec<u8> {
     forge_manifest(number, edits)
+}
+
+/// Reads the bytes of the description of a backup; returns how many files it has. `Err` is what is wrong
+/// with them.
+pub fn backup(bytes: &[u8]) -> Result<usize, String> {
+    parse_description(bytes)
+}
+
+/// The bytes of a description of a backup with these fields, and with a checksum that matches.
+#[must_use]
+pub fn backup_of(fields: &[(u64, &[u8])]) -> Vec<u8> {
+    forge_description(fields)
 }
 
 /// The bytes of table `number` with these parts, and with checksums that match.

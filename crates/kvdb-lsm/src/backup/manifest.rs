@@ -129,6 +129,28 @@ impl BackupManifest {
     }
 }
 
+/// The bytes of a description with these fields, and with a checksum that matches.
+pub(crate) fn forge(fields: &[(u64, &[u8])]) -> Vec<u8> {
+    let mut out = file_header(FileKind::Backup).to_vec();
+    for (tag, body) in fields {
+        varint::write(&mut out, *tag);
+        varint::write(&mut out, body.len() as u64);
+        out.extend_from_slice(body);
+    }
+    let hash = xxhash_rust::xxh3::xxh3_128(&out);
+    out.extend_from_slice(&hash.to_le_bytes());
+    out
+}
+
+/// Reads a description, and what it is written as once more: both say the same. `Err` says what is
+/// wrong with it. Returns how many files it has.
+pub(crate) fn parse(bytes: &[u8]) -> Result<usize, String> {
+    let backup = BackupManifest::decode(bytes)?;
+    let again = BackupManifest::decode(&backup.encode());
+    assert_eq!(again.as_ref(), Ok(&backup), "a description that was read is not written as it is");
+    Ok(backup.files().count())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

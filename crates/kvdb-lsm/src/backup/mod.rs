@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::manifest::{BackupManifest, Content};
+pub(crate) use self::manifest::{forge as forge_description, parse as parse_description};
 use crate::batch::Seq;
 use crate::checkpoint;
 use crate::db::Db;
