@@ -154,8 +154,8 @@ mod wal;
 
 pub use crate::compression::Compression;
 pub use crate::db::{
-    AppendError, Cached, Db, DbStats, Descending, Iter, Keys, LevelStats, Options, Pending, Pressure,
-    ReadOnlyDb, ReadView, Row,
+    AppendError, Cached, Db, DbStats, Descending, Iter, Keys, LevelOptions, LevelStats, Options, Pending,
+    Pressure, ReadOnlyDb, ReadView, Row,
 };
 pub use crate::memtable::Partitioning;
 pub use crate::progress::{OnProgress, Progress, unwatched};
@@ -163,3 +163,6 @@ pub use crate::runtime::{Runtime, RuntimeOptions, SyncStats};
 pub use crate::scrub::{Scrub, ScrubStep};
 pub use crate::sst_writer::{SstWriter, WrittenTable};
 pub use crate::verify::Report;
+
+/// The number of levels that tables are arranged in. The last one holds most of the data.
+pub const LEVELS: usize = version::LEVELS;

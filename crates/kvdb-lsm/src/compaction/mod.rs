@@ -22,6 +22,7 @@ pub(crate) use self::cuts::{Cuts, Grouping};
 pub(crate) use self::range::{choose_all, choose_down, choose_rewrite, deepest, in_range, inside};
 pub(crate) use self::sieve::{Fate, Sieve};
 pub(crate) use self::targets::Targets;
+use crate::db::LevelOptions;
 use crate::filter::Judge;
 use crate::version::{BlobStates, FileMeta, LAST_LEVEL, LEVELS, LevelMetas, sublevels};
 
@@ -46,8 +47,8 @@ pub(crate) struct Config {
     pub(crate) blob_age_cutoff: f64,
     /// Tables are compressed, except on level 0 and the one it is compacted into.
     pub(crate) compressed: bool,
-    /// Tables of the last level are compressed in another way than those above.
-    pub(crate) last_level_differs: bool,
+    /// What the tables of each level have otherwise.
+    pub(crate) levels: [LevelOptions; LEVELS],
 }
 
 /// What is to be done with the tables of a compaction.
@@ -140,10 +141,9 @@ impl Picture<'_> {
     /// Whether tables of two levels are stored in the same way, so that one can move.
     fn is_stored_alike(&self, from: usize, to: usize) -> bool {
         let base = self.targets.base;
-        if self.config.last_level_differs && (from == LAST_LEVEL) != (to == LAST_LEVEL) {
-            return false;
-        }
-        !self.config.compressed || is_compressed(from, base) == is_compressed(to, base)
+        let (own, other) = (self.config.levels[from], self.config.levels[to]);
+        let is_chosen = own.compression.is_some() || !self.config.compressed;
+        own == other && (is_chosen || is_compressed(from, base) == is_compressed(to, base))
     }
 }
 
@@ -262,7 +262,7 @@ mod tests {
         blob_garbage_ratio: 0.5,
         blob_age_cutoff: 0.25,
         compressed: false,
-        last_level_differs: false,
+        levels: [LevelOptions { compression: None, block_bytes: None, bloom_bits_per_key: None }; LEVELS],
     };
 
     /// Levels for a test.
@@ -292,9 +292,10 @@ mod tests {
             Self { config: Config { compressed: true, ..self.config }, ..self }
         }
 
-        /// The same, in a database that compresses the last level in another way.
-        pub(super) fn last_level_differs(self) -> Self {
-            Self { config: Config { last_level_differs: true, ..self.config }, ..self }
+        /// The same, in a database whose last level has larger blocks.
+        pub(super) fn last_level_differs(mut self) -> Self {
+            self.config.levels[LAST_LEVEL].block_bytes = Some(64 << 10);
+            self
         }
 
         /// The same over a large last level, so that the one above need not be empty.

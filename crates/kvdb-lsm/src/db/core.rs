@@ -162,32 +162,29 @@ impl Core {
         self.compacting.lock()
     }
 
-    /// How tables of the last level are compressed.
-    const fn last_level_compression(&self) -> Compression {
-        match self.options.last_level_compression {
-            Some(compression) => compression,
-            None => self.options.compression,
-        }
+    /// The size of the data blocks of a level.
+    fn block_bytes(&self, level: usize) -> usize {
+        self.options.levels[level].block_bytes.unwrap_or(self.options.block_bytes)
     }
 
     /// How the tables of a level are built, given the level that level 0 is compacted into.
     pub(crate) fn table_options(&self, level: usize, base: usize) -> TableOptions {
-        let is_last = level == LAST_LEVEL;
-        let compression = match (is_last, compaction::is_compressed(level, base)) {
-            (true, _) => self.last_level_compression(),
-            (false, true) => self.options.compression,
+        let own = self.options.levels[level];
+        let compression = match (own.compression, compaction::is_compressed(level, base)) {
+            (Some(own), _) => own,
+            (None, true) => self.options.compression,
             // What is soon rewritten is not worth the work.
-            (false, false) => Compression::None,
+            (None, false) => Compression::None,
         };
         let limits = PartitionLimits::whole_up_to(self.options.whole_index_bytes);
         TableOptions {
-            block_bytes: self.options.block_bytes,
+            block_bytes: self.block_bytes(level),
             restart_interval: self.options.restart_interval,
             // The filters of the last level pay as well: they spare the read for keys that are not
             // there.
-            bloom_bits_per_key: self.options.bloom_bits_per_key,
+            bloom_bits_per_key: own.bloom_bits_per_key.unwrap_or(self.options.bloom_bits_per_key),
             compression,
-            drop_seqs: is_last,
+            drop_seqs: level == LAST_LEVEL,
             partitions: if self.cache.is_pinned_out() { limits.without_room() } else { limits },
         }
     }
@@ -196,7 +193,7 @@ impl Core {
     /// dragged along, and twice that on each level below, so that they do not become too many.
     pub(crate) fn table_bytes(&self, level: usize, base: usize) -> u64 {
         let largest = self.options.table_bytes;
-        let least = largest.min(16 * self.options.block_bytes as u64);
+        let least = largest.min(16 * self.block_bytes(level) as u64);
         let smaller = 3u32.saturating_sub(u32::try_from(level.saturating_sub(base)).unwrap_or(3));
         (largest >> smaller).max(least)
     }
@@ -210,7 +207,7 @@ impl Core {
             blob_garbage_ratio: f64::from(self.options.blob_garbage_ratio),
             blob_age_cutoff: f64::from(self.options.blob_age_cutoff),
             compressed: self.options.compression != Compression::None,
-            last_level_differs: self.last_level_compression() != self.options.compression,
+            levels: self.options.levels,
         }
     }
 

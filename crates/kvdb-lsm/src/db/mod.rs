@@ -31,7 +31,7 @@ use std::sync::Arc;
 use self::core::{Core, LEVEL0_HARD};
 pub use self::iter::{Descending, Iter, Keys, Row};
 use self::open::Lock;
-pub use self::options::Options;
+pub use self::options::{LevelOptions, Options};
 pub use self::pressure::Pressure;
 use self::pressure::Shares;
 pub use self::read_only::ReadOnlyDb;

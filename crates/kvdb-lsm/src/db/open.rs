@@ -92,7 +92,8 @@ pub(super) fn open(options: Options, runtime: &Runtime) -> Result<(Core, Recover
 
 pub(super) fn check_options(options: &Options) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::Invalid(why.to_owned()));
-    if options.block_bytes < 64 || options.block_bytes > 16 << 20 {
+    let of_levels = options.levels.iter().filter_map(|level| level.block_bytes);
+    if of_levels.chain([options.block_bytes]).any(|bytes| !(64..=16 << 20).contains(&bytes)) {
         return refuse("a data block must have between 64 bytes and 16 MiB");
     }
     if options.restart_interval == 0 || options.restart_interval > 1 << 10 {

@@ -9,7 +9,20 @@ use crate::filter::CompactionFilter;
 use crate::log::SyncPolicy;
 use crate::memtable::Partitioning;
 use crate::runtime::Runtime;
+use crate::version::LEVELS;
 use crate::vfs::{OsVfs, Vfs};
+
+/// What the tables of one level have otherwise than the options of the database say. What is `None` is
+/// as it is everywhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LevelOptions {
+    /// How they are compressed; said for level 0 and the level it is compacted into as well.
+    pub compression: Option<Compression>,
+    /// The size of a data block before compression, in bytes.
+    pub block_bytes: Option<usize>,
+    /// Bits of filter per key; 0 for none.
+    pub bloom_bits_per_key: Option<usize>,
+}
 
 /// The options of a [`Db`](super::Db). All but the directory can change between two openings.
 #[derive(Clone)]
@@ -47,9 +60,10 @@ pub struct Options {
     /// How tables and blob files are compressed. Tables of level 0 and of the level it is
     /// compacted into, which are soon rewritten, are not, unless that is the last level.
     pub compression: Compression,
-    /// How tables of the last level are compressed, if not like the others: nearly everything is
-    /// there, and nothing is rewritten less often.
-    pub last_level_compression: Option<Compression>,
+    /// What the tables of a level have otherwise. On the last one there is nearly everything, and nothing
+    /// is rewritten less often; on the first two nothing lasts. What is there already stays as it is
+    /// until it is compacted.
+    pub levels: [LevelOptions; LEVELS],
     /// Every so many entries of a data block, a key is stored whole: fewer make a block smaller and
     /// point reads slower.
     pub restart_interval: usize,
@@ -118,7 +132,7 @@ impl Options {
             bloom_bits_per_key: 10,
             whole_index_bytes: 2 << 20,
             compression: Compression::Lz4,
-            last_level_compression: None,
+            levels: [LevelOptions::default(); LEVELS],
             restart_interval: 16,
             table_bytes: 64 << 20,
             level0_depth: 4,

@@ -105,10 +105,13 @@ fn random_options(rng: &mut Rng, vfs: &SimVfs, runtime: &Runtime) -> Options {
     options.blob_age_cutoff = [0.0, 0.25, 1.0][one_of(&[0, 1, 2])];
     options.min_tombstones = one_of(&[1, 20, 1000]) as u64;
     options.restart_interval = one_of(&[1, 4, 16, 100]);
-    options.last_level_compression = match one_of(&[0, 1, 2]) {
-        0 => None,
-        _ => Some(one_of_compressions(&mut one_of)),
-    };
+    for level in &mut options.levels {
+        if one_of(&[0, 1, 2]) == 0 {
+            level.compression = [None, Some(one_of_compressions(&mut one_of))][one_of(&[0, 1])];
+            level.block_bytes = [None, Some(64), Some(2 << 10)][one_of(&[0, 1, 2])];
+            level.bloom_bits_per_key = [None, Some(0), Some(16)][one_of(&[0, 1, 2])];
+        }
+    }
     options.whole_index_bytes = one_of(&[0, 300, 2 << 20]);
     options.bloom_bits_per_key = one_of(&[0, 1, 10, 20]);
     options.block_cache_bytes = one_of(&[0, 1 << 10, 16 << 10, 8 << 20]) as u64;
@@ -352,7 +355,7 @@ impl std::fmt::Debug for Shown<'_> {
             .field("blob_garbage_ratio", &options.blob_garbage_ratio)
             .field("blob_age_cutoff", &options.blob_age_cutoff)
             .field("restart_interval", &options.restart_interval)
-            .field("last_level_compression", &options.last_level_compression)
+            .field("levels", &options.levels)
             .field("whole_index_bytes", &options.whole_index_bytes)
             .field("bloom_bits_per_key", &options.bloom_bits_per_key)
             .field("block_cache_bytes", &options.block_cache_bytes)

@@ -15,6 +15,7 @@ mod db_hostile;
 mod db_ingest;
 #[cfg(kvdb_shuttle)]
 mod db_interleavings;
+mod db_levels;
 mod db_lies;
 mod db_metamorphic;
 mod db_model;
