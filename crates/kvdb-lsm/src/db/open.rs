@@ -102,8 +102,8 @@ pub(super) fn check_options(options: &Options) -> Result<(), Error> {
     if options.table_bytes > 2 << 30 {
         return refuse("a table must not have more than 2 GiB");
     }
-    if options.partitioning.count == 0 || options.partitioning.count > 1 << 16 {
-        return refuse("a memtable must have between 1 and 65536 partitions");
+    if options.partitioning.count == 0 || options.partitioning.count > 1 << 12 {
+        return refuse("a memtable must have between 1 and 4096 partitions");
     }
     if !(options.blob_garbage_ratio > 0.0 && options.blob_garbage_ratio <= 1.0) {
         return refuse("the share of garbage at which a blob file is due must be above 0 and at most 1");

@@ -33,7 +33,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 /// How keys are spread over the partitions of a memtable.
 #[derive(Debug, Clone, Copy)]
 pub struct Partitioning {
-    /// The number of partitions, at least one.
+    /// The number of partitions, from 1 to 4096.
     pub count: usize,
     /// The partition of a key; monotone in key order. Results beyond the last count as the last.
     pub of: fn(&[u8]) -> usize,
@@ -64,7 +64,7 @@ impl Memtable {
     pub(crate) fn new(partitioning: Partitioning) -> Self {
         let count = partitioning.count.max(1);
         Self {
-            partitions: (0..count).map(|_| Apart::default()).collect(),
+            partitions: (0..count).map(|_| Apart::new(RwLock::new(Partition::of(count)))).collect(),
             occupied: (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             partition_of: partitioning.of,
             allocated: AtomicUsize::new(0),
@@ -384,6 +384,22 @@ mod tests {
         assert!(memtable.allocated() >= before + 4000 * size_of::<u32>());
         let exact: usize = memtable.partitions.iter().map(|p| p.read().allocated()).sum();
         assert_eq!(memtable.allocated(), exact);
+    }
+
+    #[test]
+    fn what_waits_to_be_filed_is_little_however_many_partitions_there_are() {
+        let of = |key: &[u8]| usize::from(u16::from_be_bytes([key[0], key[1]]));
+        for count in [256, 4096] {
+            let memtable = Memtable::new(Partitioning { count, of });
+            let mut written = 0usize;
+            for (seq, partition) in (1..).zip((0..count).cycle().take(3 * count)) {
+                let key = (partition as u16).to_be_bytes();
+                insert(&memtable, seq, &[&key[..], &seq.to_be_bytes()].concat(), Some(&[7; 1000]), 0);
+                written += 1010;
+            }
+            let waiting = written.saturating_sub(memtable.allocated());
+            assert!(waiting < 5 << 20, "{waiting} of {written} bytes in {count} partitions");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ const SAMPLES: usize = 64;
 /// footprint of the records no slot leads to. If `order` exists it names every filed key once.
 /// `changes` rises with every change of the keys, their records or `order`: with whatever makes an
 /// order outdated that a scan is making.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Partition {
     tail: Tail,
     arena: Arena,
@@ -60,6 +60,19 @@ enum Ordered {
 }
 
 impl Partition {
+    /// One of so many.
+    pub(super) fn of(partitions: usize) -> Self {
+        Self {
+            tail: Tail::of(partitions),
+            arena: Arena::default(),
+            index: Index::default(),
+            dead: 0,
+            order: None,
+            changes: 0,
+            parts: AtomicUsize::new(0),
+        }
+    }
+
     /// The bytes allocated for what is filed, for the memory accounting. What is lined up is little,
     /// and not counted so that lining up looks at nothing else.
     pub(super) fn allocated(&self) -> usize {
@@ -94,7 +107,7 @@ impl Partition {
     /// Files the writes that are lined up. A version that is not the newest any more is kept if a
     /// view can see it that lies before one of the writes.
     pub(super) fn file_all(&mut self) {
-        let tail = std::mem::take(&mut self.tail);
+        let tail = std::mem::replace(&mut self.tail, Tail::of(1));
         let newest_view = tail.newest_view();
         self.fetch(&tail);
         for write in tail.writes() {
@@ -385,7 +398,7 @@ mod tests {
         let from = key(0);
         let behind = Bounds { lower: Bound::Included(&from), ..Bounds::ALL };
         for ranges in [[Bounds::ALL, behind], [behind, Bounds::ALL]] {
-            let mut partition = Partition::default();
+            let mut partition = Partition::of(1);
             file(&mut partition, 0..64);
             let order = scan(&partition, Bounds::ALL);
             partition.keep(order);

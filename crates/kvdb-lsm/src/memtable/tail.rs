@@ -13,6 +13,9 @@ const WRITES: usize = 16;
 /// Bytes of keys and values after which they are filed, however few they are: copying long values
 /// twice costs more than waiting.
 const BYTES: usize = 4 << 10;
+/// The bytes that the lines of all partitions of a memtable have together, at most, roughly: no account
+/// is kept of them.
+const BYTES_OF_ALL: usize = 4 << 20;
 
 /// A write in the line.
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +32,22 @@ pub(super) struct Write {
 /// # Invariants
 /// The writes are in the order in which they came, which for one key may differ from that of their
 /// sequences. Every live view that lies before one of them is at most `newest_view`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tail {
     writes: Vec<Write>,
     bytes: Vec<u8>,
     newest_view: Seq,
+    /// Bytes after which the writes are filed.
+    limit: usize,
 }
 
 impl Tail {
+    /// The line of one of so many partitions.
+    pub(super) fn of(partitions: usize) -> Self {
+        let limit = BYTES.min(BYTES_OF_ALL / partitions.max(1));
+        Self { writes: Vec::new(), bytes: Vec::new(), newest_view: 0, limit }
+    }
+
     /// Lines a write up; returns whether it is time to file. `newest_view` is the newest view that
     /// lies before it, 0 for none.
     #[inline]
@@ -55,7 +66,7 @@ impl Tail {
         self.bytes.extend_from_slice(value.unwrap_or_default());
         self.writes.push(Write { hash, seq, start, key_len, value_len });
         self.newest_view = self.newest_view.max(newest_view);
-        self.writes.len() >= WRITES || self.bytes.len() >= BYTES
+        self.writes.len() >= WRITES || self.bytes.len() >= self.limit
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -94,7 +105,7 @@ impl Tail {
     pub(super) fn clear(&mut self) {
         self.writes.clear();
         self.bytes.clear();
-        self.bytes.shrink_to(2 * BYTES);
+        self.bytes.shrink_to(2 * self.limit);
         self.newest_view = 0;
     }
 }
