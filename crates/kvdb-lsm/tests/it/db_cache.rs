@@ -3,7 +3,61 @@
 use crate::db_support::small;
 use kvdb_lsm::batch::WriteBatch;
 use kvdb_lsm::vfs::SimVfs;
-use kvdb_lsm::{Db, Options, Runtime, RuntimeOptions};
+use kvdb_lsm::{Compression, Db, Options, Runtime, RuntimeOptions};
+
+const ROWS: u32 = 20_000;
+/// Rows that are in use, side by side.
+const HOT: std::ops::Range<u32> = 9000..10_000;
+
+fn key(n: u32) -> Vec<u8> {
+    format!("k{n:06}").into_bytes()
+}
+
+/// Four megabytes of rows in tables, over a cache of an eighth of that.
+fn database() -> Db {
+    let options = Options {
+        block_bytes: 4 << 10,
+        block_cache_bytes: 512 << 10,
+        table_bytes: 1 << 20,
+        write_buffer_bytes: 8 << 20,
+        segment_bytes: 1 << 20,
+        compression: Compression::None,
+        blob_threshold: 0,
+        ..small(&SimVfs::new())
+    };
+    let db = Db::open(options).expect("open");
+    let mut batch = WriteBatch::new();
+    (0..ROWS).for_each(|n| batch.put(&key(n), &[n as u8; 200]));
+    db.append(&batch).expect("append");
+    db.compact().expect("compact");
+    db
+}
+
+/// Reads all hot rows; returns how many lookups of blocks missed the cache.
+fn read_hot(db: &Db) -> u64 {
+    let before = db.stats().block_cache_misses;
+    for n in HOT {
+        assert_eq!(db.get(&key(n)).expect("get"), Some(vec![n as u8; 200]));
+    }
+    db.stats().block_cache_misses - before
+}
+
+#[test]
+fn what_is_hot_stays_in_the_cache_after_a_scan_of_everything() {
+    let db = database();
+    let blocks = read_hot(&db);
+    assert!((40..70).contains(&blocks), "{blocks} blocks were read for the hot rows");
+    for _ in 0..3 {
+        assert_eq!(read_hot(&db), 0, "the hot rows fit");
+    }
+    let before = db.stats();
+    assert_eq!(db.iter_all(&db.view()).count(), ROWS as usize);
+    let after = db.stats();
+    assert!(after.block_cache_misses > before.block_cache_misses + 500, "the scan read everything");
+    assert!(after.block_cache_bytes <= 512 << 10);
+    let lost = read_hot(&db);
+    assert!(lost <= blocks / 10, "{lost} of {blocks} hot blocks were pushed out by one scan");
+}
 
 /// Tables of many small rows, whose filters take a large part of their size.
 fn small_rows(db: &Db, tables: u32) {
