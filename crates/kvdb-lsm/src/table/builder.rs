@@ -5,7 +5,7 @@ use std::io;
 use super::block::{BlockBuilder, common_prefix};
 use super::footer::{self, Footer};
 use super::index_builder::{IndexBuilder, PartitionLimits};
-use super::properties::{MAX_USER_BYTES, Properties};
+use super::properties::Properties;
 use super::{DATA_START, Format, envelope};
 use crate::batch::Seq;
 use crate::compression::{Compression, Compressor};
@@ -63,7 +63,6 @@ pub(crate) struct TableBuilder {
     low: Vec<u8>,
     index: IndexBuilder,
     properties: Properties,
-    user_bytes: usize,
 }
 
 impl TableBuilder {
@@ -82,19 +81,12 @@ impl TableBuilder {
             low: Vec::new(),
             index: IndexBuilder::new(options.partitions, options.bloom_bits_per_key),
             properties: Properties { writer: env!("CARGO_PKG_VERSION").to_owned(), ..Properties::default() },
-            user_bytes: 0,
         }
     }
 
     /// Adds an entry. Keys ascend strictly: one that does not is refused, since this is the last
     /// look at it before it is durable, and a table out of order would lose keys silently.
     pub(crate) fn add(&mut self, entry: Entry<'_>) -> io::Result<()> {
-        self.add_with_deadline(entry, None)
-    }
-
-    /// Adds an entry that its owner takes for dead after `deadline`. What a deadline counts is the
-    /// owner's business; the smallest and the largest are noted in the properties.
-    pub(crate) fn add_with_deadline(&mut self, entry: Entry<'_>, deadline: Option<u64>) -> io::Result<()> {
         if self.properties.entries > 0 && self.block.last_key() >= entry.key {
             let why = "the keys of the table do not ascend, which is a fault of this program";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -105,7 +97,7 @@ impl TableBuilder {
             self.low.clear();
             self.low.extend_from_slice(&entry.key[..shared + 1]);
         }
-        self.properties.count(entry, deadline);
+        self.properties.count(entry);
         let hash = key_hash(entry.key);
         self.index.add_key(hash);
         let seq = if self.options.drop_seqs { 0 } else { entry.seq };
@@ -119,20 +111,6 @@ impl TableBuilder {
     /// Notes that entries without a sequence come from writes with sequences from `min` to `max`.
     pub(crate) fn cover_seqs(&mut self, min: Seq, max: Seq) {
         self.properties.cover_seqs(min, max);
-    }
-
-    /// Notes something about the table that only its owner understands; whether it is taken, of
-    /// which there is a limit of 64 KiB for all together.
-    #[allow(dead_code, reason = "for the owner of a compaction filter, which is not there yet")]
-    pub(crate) fn set_user_property(&mut self, name: &[u8], value: &[u8]) -> bool {
-        let replaced = self.properties.user.get(name).map_or(0, |old| name.len() + old.len());
-        let bytes = self.user_bytes - replaced + name.len() + value.len();
-        if bytes > MAX_USER_BYTES {
-            return false;
-        }
-        self.user_bytes = bytes;
-        self.properties.user.insert(name.to_vec(), value.to_vec());
-        true
     }
 
     /// The bytes of the file so far, roughly, filter and index included: with long keys they can
@@ -153,7 +131,6 @@ impl TableBuilder {
     fn cut_block(&mut self) -> io::Result<()> {
         let (offset, number) = (self.offset(), self.file_number);
         self.properties.data_blocks += 1;
-        self.properties.dense_blocks += u64::from(self.block.is_dense_in_tombstones());
         let (compressor, pending) = (&mut self.compressor, &mut self.pending);
         let handle =
             self.block.finish(|payload| envelope::seal(payload, compressor, number, offset, pending));

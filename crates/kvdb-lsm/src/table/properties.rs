@@ -12,12 +12,8 @@ use crate::blob::BlobUse;
 use crate::entry::{Content, Entry};
 use crate::varint;
 
-/// What the owner's properties may take in a table, names and values together, in bytes.
-pub(crate) const MAX_USER_BYTES: usize = 64 << 10;
-
 /// # Invariants
-/// `smallest <= largest`, `min_seq <= max_seq`, `tombstones <= entries`, `entries > 0`, and
-/// `min_deadline <= max_deadline` if `with_deadline > 0`.
+/// `smallest <= largest`, `min_seq <= max_seq`, `tombstones <= entries`, and `entries > 0`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Properties {
     /// Entries, tombstones included.
@@ -39,37 +35,26 @@ pub(crate) struct Properties {
     pub(crate) largest: Vec<u8>,
     /// Data blocks.
     pub(crate) data_blocks: u64,
-    /// Data blocks of which at least half of the entries are tombstones.
-    pub(crate) dense_blocks: u64,
     /// The stored bytes of the data blocks, with envelopes.
     pub(crate) data_bytes: u64,
     /// The stored bytes of the index, all partitions and the top together.
     pub(crate) index_bytes: u64,
     /// The stored bytes of the filter, all partitions together.
     pub(crate) filter_bytes: u64,
-    /// Entries with a deadline.
-    pub(crate) with_deadline: u64,
-    /// The smallest deadline, if any entry has one.
-    pub(crate) min_deadline: u64,
-    /// The largest deadline, if any entry has one.
-    pub(crate) max_deadline: u64,
     /// The version of the engine that wrote the table.
     pub(crate) writer: String,
     /// What the entries refer to, by blob file.
     pub(crate) blobs: BTreeMap<u64, BlobUse>,
-    /// What the owner says about the table, by name.
-    pub(crate) user: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 const SMALLEST: u64 = 6;
 const LARGEST: u64 = 7;
 const WRITER: u64 = 17;
-const USER: u64 = 18;
 const BLOBS: u64 = 19;
 
 impl Properties {
     /// Counts an entry in.
-    pub(super) fn count(&mut self, entry: Entry<'_>, deadline: Option<u64>) {
+    pub(super) fn count(&mut self, entry: Entry<'_>) {
         let Entry { key, seq, content } = entry;
         if self.entries == 0 {
             self.smallest = key.to_vec();
@@ -84,12 +69,6 @@ impl Properties {
             Content::Tombstone => {}
         }
         self.cover_seqs(seq, seq);
-        if let Some(deadline) = deadline {
-            let is_first = self.with_deadline == 0;
-            self.min_deadline = if is_first { deadline } else { self.min_deadline.min(deadline) };
-            self.max_deadline = self.max_deadline.max(deadline);
-            self.with_deadline += 1;
-        }
     }
 
     /// Counts in that the table holds writes with sequences from `min` to `max`. 0 is no sequence:
@@ -102,14 +81,8 @@ impl Properties {
         self.max_seq = self.max_seq.max(max);
     }
 
-    /// The deadline after which no entry of the table is alive; `None` if some entry has none.
-    #[allow(dead_code, reason = "for picking tables that are dead as a whole, which nobody does yet")]
-    pub(crate) const fn dead_after(&self) -> Option<u64> {
-        if self.with_deadline == self.entries { Some(self.max_deadline) } else { None }
-    }
-
     /// The numbers with their tags.
-    fn numbers(&mut self) -> [(u64, &mut u64); 14] {
+    fn numbers(&mut self) -> [(u64, &mut u64); 10] {
         [
             (1, &mut self.entries),
             (2, &mut self.tombstones),
@@ -118,13 +91,9 @@ impl Properties {
             (5, &mut self.max_seq),
             (8, &mut self.raw_key_bytes),
             (9, &mut self.data_blocks),
-            (10, &mut self.dense_blocks),
             (11, &mut self.data_bytes),
             (12, &mut self.index_bytes),
             (13, &mut self.filter_bytes),
-            (14, &mut self.with_deadline),
-            (15, &mut self.min_deadline),
-            (16, &mut self.max_deadline),
         ]
     }
 
@@ -147,13 +116,6 @@ impl Properties {
             [number, used.records, used.bytes].iter().for_each(|&n| varint::write(&mut body, n));
             field(BLOBS, &body);
         }
-        for (name, value) in &self.user {
-            let mut body = Vec::with_capacity(varint::MAX_LEN + name.len() + value.len());
-            varint::write(&mut body, name.len() as u64);
-            body.extend_from_slice(name);
-            body.extend_from_slice(value);
-            field(USER, &body);
-        }
         out
     }
 
@@ -172,12 +134,6 @@ impl Properties {
                 SMALLEST => properties.smallest = body.to_vec(),
                 LARGEST => properties.largest = body.to_vec(),
                 WRITER => properties.writer = String::from_utf8_lossy(body).into_owned(),
-                USER => {
-                    let (len, used) = varint::read(body).ok_or(CUT)?;
-                    let len = usize::try_from(len).map_err(|_| CUT)?;
-                    let (name, value) = body[used..].split_at_checked(len).ok_or(CUT)?;
-                    properties.user.insert(name.to_vec(), value.to_vec());
-                }
                 BLOBS => {
                     let mut rest = body;
                     let mut number = || {
@@ -198,8 +154,6 @@ impl Properties {
         }
         let sound = properties.entries > 0
             && properties.tombstones <= properties.entries
-            && properties.with_deadline <= properties.entries
-            && properties.min_deadline <= properties.max_deadline
             && properties.min_seq <= properties.max_seq
             && properties.smallest <= properties.largest;
         if sound { Ok(properties) } else { Err("the properties contradict each other") }
@@ -210,29 +164,26 @@ impl Properties {
 mod tests {
     use super::*;
 
-    fn count(to: &mut Properties, key: &[u8], seq: Seq, value: Option<&[u8]>, deadline: Option<u64>) {
-        to.count(Entry { key, seq, content: Content::of(value) }, deadline);
+    fn count(to: &mut Properties, key: &[u8], seq: Seq, value: Option<&[u8]>) {
+        to.count(Entry { key, seq, content: Content::of(value) });
     }
 
     #[test]
     fn properties_come_back_and_unknown_ones_are_skipped() {
         let mut properties = Properties { writer: "1.2.3".to_owned(), ..Properties::default() };
-        count(&mut properties, b"a", 7, Some(b"value"), Some(90));
-        count(&mut properties, b"bc", 3, None, None);
-        count(&mut properties, b"d", 5, Some(b""), Some(20));
+        count(&mut properties, b"a", 7, Some(b"value"));
+        count(&mut properties, b"bc", 3, None);
+        count(&mut properties, b"d", 5, Some(b""));
         properties.blobs = BTreeMap::from([3, 700].map(|n| (n, BlobUse { records: n, bytes: n << 40 })));
         properties.largest = b"d".to_vec();
-        properties.dense_blocks = 1;
-        properties.user.insert(b"name".to_vec(), b"content".to_vec());
-        properties.user.insert(b"".to_vec(), b"".to_vec());
         assert_eq!((properties.min_seq, properties.max_seq), (3, 7));
         assert_eq!((properties.raw_key_bytes, properties.raw_bytes), (4, 9));
-        assert_eq!((properties.min_deadline, properties.max_deadline), (20, 90));
-        assert_eq!(properties.dead_after(), None);
         let mut stored = properties.encode();
         assert_eq!(Properties::decode(&stored), Ok(properties));
         let known = Properties::decode(&stored);
         stored.extend_from_slice(&[0x80, 0x10, 3, 1, 2, 3]);
+        // Those that earlier versions wrote and nobody read.
+        stored.extend_from_slice(&[18, 5, 4, b'n', b'a', b'm', b'e', 10, 1, 7]);
         assert_eq!(Properties::decode(&stored), known);
         for at in 1..stored.len() {
             // Cut within a property, it is refused; between two, what is missing is 0.
@@ -245,23 +196,13 @@ mod tests {
     #[test]
     fn entries_without_a_sequence_leave_the_span_to_what_covers_them() {
         let mut properties = Properties::default();
-        count(&mut properties, b"a", 0, None, None);
+        count(&mut properties, b"a", 0, None);
         assert_eq!((properties.min_seq, properties.max_seq), (0, 0));
-        count(&mut properties, b"b", 7, None, None);
-        count(&mut properties, b"c", 0, None, None);
+        count(&mut properties, b"b", 7, None);
+        count(&mut properties, b"c", 0, None);
         assert_eq!((properties.min_seq, properties.max_seq), (7, 7));
         properties.cover_seqs(0, 0);
         properties.cover_seqs(3, 5);
         assert_eq!((properties.min_seq, properties.max_seq), (3, 7));
-    }
-
-    #[test]
-    fn a_table_is_dead_after_its_last_deadline_if_every_entry_has_one() {
-        let mut properties = Properties::default();
-        count(&mut properties, b"a", 1, Some(b"x"), Some(5));
-        count(&mut properties, b"b", 2, Some(b"x"), Some(4));
-        assert_eq!(properties.dead_after(), Some(5));
-        count(&mut properties, b"c", 3, None, None);
-        assert_eq!(properties.dead_after(), None);
     }
 }

@@ -230,7 +230,7 @@ fn a_table_in_quarantine_answers_nothing_and_says_why() {
 }
 
 #[test]
-fn properties_tell_of_tombstones_deadlines_and_sizes() {
+fn properties_tell_of_tombstones_and_sizes() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("table");
     let file = OsVfs.create(&path).expect("create");
@@ -240,24 +240,16 @@ fn properties_tell_of_tombstones_deadlines_and_sizes() {
         // The second half is nothing but tombstones.
         let value = (n < 200).then_some(&b"some value"[..]);
         let entry = Entry { key: &key, seq: 1000 - u64::from(n), content: Content::of(value) };
-        builder.add_with_deadline(entry, value.map(|_| u64::from(n) + 50)).expect("add");
+        builder.add(entry).expect("add");
     }
-    assert!(builder.set_user_property(b"owner", b"says so"));
-    assert!(builder.set_user_property(b"owner", &[7; 60 << 10]));
-    assert!(!builder.set_user_property(b"more", &[7; 5 << 10]));
     let built = builder.finish().expect("finish");
     let table = open(&path, built.size).expect("open");
     let properties = table.properties();
     assert_eq!((properties.entries, properties.tombstones), (400, 200));
     assert_eq!((properties.min_seq, properties.max_seq), (601, 1000));
-    assert_eq!((properties.min_deadline, properties.max_deadline), (50, 249));
-    assert_eq!((properties.with_deadline, properties.dead_after()), (200, None));
     assert_eq!((properties.raw_key_bytes, properties.raw_bytes), (400 * 7, 400 * 7 + 200 * 10));
-    let dense = properties.dense_blocks as f64 / properties.data_blocks as f64;
-    assert!((0.3..0.6).contains(&dense), "{dense}");
     let parts = properties.data_bytes + properties.index_bytes + properties.filter_bytes;
     assert!(parts < built.size && parts > built.size / 20, "{parts} of {}", built.size);
-    assert_eq!(properties.user[&b"owner"[..]].len(), 60 << 10);
     assert_eq!(properties.writer, env!("CARGO_PKG_VERSION"));
 }
 

@@ -19,7 +19,6 @@ pub(in crate::table) struct BlockBuilder {
     restarts: Vec<u32>,
     hashes: Vec<u32>,
     entries: usize,
-    tombstones: usize,
     base_seq: Seq,
     last_key: Vec<u8>,
 }
@@ -33,7 +32,6 @@ impl BlockBuilder {
             restarts: Vec::new(),
             hashes: Vec::new(),
             entries: 0,
-            tombstones: 0,
             base_seq: 0,
             last_key: Vec::new(),
         }
@@ -64,7 +62,6 @@ impl BlockBuilder {
             }
             Content::Tombstone => (Kind::Tombstone, &[][..]),
         };
-        self.tombstones += usize::from(kind == Kind::Tombstone);
         let suffix = &key[shared..];
         let mut head = [0; 4 * varint::MAX_LEN];
         let mut len = varint::write_to(&mut head, shared as u64);
@@ -94,11 +91,6 @@ impl BlockBuilder {
         &self.last_key
     }
 
-    /// Whether at least half of the entries are tombstones.
-    pub(in crate::table) const fn is_dense_in_tombstones(&self) -> bool {
-        self.tombstones > 0 && self.tombstones * 2 >= self.entries
-    }
-
     /// Completes the payload and hands it to `seal`; the builder is empty afterwards.
     pub(in crate::table) fn finish<R>(&mut self, seal: impl FnOnce(&[u8]) -> R) -> R {
         for restart in &self.restarts {
@@ -114,7 +106,7 @@ impl BlockBuilder {
         self.payload.clear();
         self.restarts.clear();
         self.hashes.clear();
-        (self.entries, self.tombstones) = (0, 0);
+        self.entries = 0;
         result
     }
 }
