@@ -19,12 +19,14 @@ mod load;
 mod markdown;
 mod memory_limit;
 mod miri;
+mod nightly;
 mod powerloss;
 mod process;
 mod rigs;
 mod rng;
 mod server;
 mod setup;
+mod steps;
 mod suites;
 mod test;
 mod tidy;
@@ -50,7 +52,9 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Runs the tests of the unsafe code under Miri; needs a nightly toolchain.
     Miri(miri::Options),
-    /// Runs the model, metamorphic and crash tests of the storage engine over many seeds.
+    /// Runs what takes hours: all long forms, the campaigns, the suites of others.
+    Nightly(nightly::Options),
+    /// Runs the tests of the storage engine that have seeds or samples over many more of them.
     Rigs(rigs::Options),
     /// Runs the tests of the storage engine's threads in many orders of their steps.
     Shuttle(rigs::Shuttle),
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Command::Coverage(options) => coverage::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Miri(options) => miri::run(&options),
+        Command::Nightly(options) => nightly::run(&options),
         Command::Rigs(options) => rigs::rigs(&options),
         Command::Shuttle(options) => rigs::shuttle(&options),
         Command::Broken(options) => rigs::broken(&options),

@@ -1,17 +1,17 @@
 //! `cargo xtask test`: every check, in one command, the same here and in CI.
 //!
-//! A step that fails does not hide the later ones: all run, and the last line counts them. A test that cannot prove
-//! anything where it runs, for want of rights or of a tool, passes and says so; the summary counts these too.
+//! A test that cannot prove anything where it runs, for want of rights or of a tool, passes and says so; the summary counts
+//! these too.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::setup::{self, Part};
+use crate::steps::{self, Done, Step};
 use crate::{clients, crash, differential, process, tidy, workspace};
 
 /// How long one run of cargo may take: a cold build of everything on two slow cores, and its tests.
@@ -29,18 +29,6 @@ const CLI: &str = "kvdb-lsm/cli";
 /// With it, the codec of the storage engine that needs a C library. Nothing else is built with that, so its tests are a
 /// step of their own.
 const ALL: &str = "kvdb-lsm/cli,kvdb-lsm/zstd";
-
-struct Step {
-    name: &'static str,
-    run: fn() -> Outcome<Done>,
-}
-
-enum Done {
-    Passed,
-    /// Passed, but not all of it was run.
-    Partly(String),
-    Skipped(&'static str),
-}
 
 const STEPS: &[Step] = &[
     Step { name: "setup", run: install },
@@ -64,40 +52,11 @@ const STEPS: &[Step] = &[
 ];
 
 fn step_names() -> Vec<&'static str> {
-    STEPS.iter().map(|step| step.name).collect()
+    steps::names(STEPS)
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    let chosen = |step: &&Step| options.only.is_empty() || options.only.iter().any(|name| name == step.name);
-    let mut summary = String::new();
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for step in STEPS.iter().filter(chosen) {
-        println!("==> {}", step.name);
-        let start = Instant::now();
-        let done = (step.run)();
-        let seconds = start.elapsed().as_secs_f64();
-        let (mark, detail) = match &done {
-            Ok(Done::Passed) => ("pass", String::new()),
-            Ok(Done::Partly(what)) => ("pass", what.clone()),
-            Ok(Done::Skipped(reason)) => ("skip", (*reason).to_owned()),
-            Err(failure) => ("FAIL", failure.to_string()),
-        };
-        match done {
-            Ok(Done::Passed | Done::Partly(_)) => passed += 1,
-            Ok(Done::Skipped(_)) => skipped += 1,
-            Err(_) => failed += 1,
-        }
-        let line = format!("{mark}  {:<12} {seconds:>7.1} s  {detail}", step.name);
-        println!("{}", line.trim_end());
-        writeln!(summary, "{}", line.trim_end())?;
-    }
-    println!("\n{summary}");
-    let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-    println!("{passed} passed, {failed} failed{skipped}");
-    if failed > 0 {
-        return Err(Failure::told());
-    }
-    Ok(())
+    steps::run(STEPS, &options.only)
 }
 
 fn install() -> Outcome<Done> {
