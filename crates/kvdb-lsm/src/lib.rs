@@ -166,3 +166,8 @@ pub use crate::verify::Report;
 
 /// The number of levels that tables are arranged in. The last one holds most of the data.
 pub const LEVELS: usize = version::LEVELS;
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
