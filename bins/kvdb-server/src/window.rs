@@ -70,7 +70,11 @@ const LOOK_EVERY: u8 = 16;
 fn first_key(name: &[u8]) -> usize {
     let is_script = |word: &[u8]| word.eq_ignore_ascii_case(b"EVAL") || word.eq_ignore_ascii_case(b"FCAL");
     // Behind a script and the number of keys.
-    if matches!(name.first(), Some(b'E' | b'e' | b'F' | b'f')) && name.get(..4).is_some_and(is_script) { 3 } else { 1 }
+    if matches!(name.first(), Some(b'E' | b'e' | b'F' | b'f')) && name.get(..4).is_some_and(is_script) {
+        3
+    } else {
+        1
+    }
 }
 
 impl Window {

@@ -96,7 +96,10 @@ const LOOKED_UP: &[(&str, &str)] = &[
         "crates/kvdb-store/src/sleepers.rs",
         "who waits for a key; where all are gone over, their places are sorted",
     ),
-    ("crates/kvdb-store/src/types/hash.rs", "the deadline of a field; which is next is in a BTreeSet"),
+    (
+        "crates/kvdb-store/src/types/hash/deadlines.rs",
+        "the deadline of a field; which is next is in a BTreeSet",
+    ),
     ("crates/kvdb-store/src/types/set.rs", "asked whether an element was drawn already"),
     ("crates/kvdb-store/src/types/sorted_set/mod.rs", "asked whether an element was drawn already"),
     (
