@@ -20,11 +20,15 @@ impl Selector {
         selector
     }
 
-    /// The selector of a rule in parentheses.
+    /// The selector of a rule in parentheses. A word in it must not end with one: in a file of users, and in what ACL LIST
+    /// says, it would be taken for the end of the selector.
     pub(super) fn parse(rule: &[u8], all_channels: bool) -> Result<Self, RuleError> {
         let inner = &rule[1..rule.len() - 1];
         let mut selector = Self::new(all_channels);
         for word in inner.split(|&byte| is_space(byte)).filter(|word| !word.is_empty()) {
+            if word.last() == Some(&b')') {
+                return Err(RuleError::Syntax);
+            }
             selector.apply(word)?;
         }
         Ok(selector)

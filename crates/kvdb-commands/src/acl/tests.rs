@@ -45,6 +45,16 @@ fn denied(rules: &str, line: &str) -> (Reason, usize) {
 }
 
 #[test]
+fn a_selector_that_could_not_be_read_again_is_refused() {
+    let (mut user, defaults) = (User::new(Defaults::default()), Defaults::default());
+    for rule in [&b"(~a))"[..], b"( &\xff) )", b"(%R~x) +get)"] {
+        assert_eq!(user.apply(rule, defaults), Err(RuleError::Syntax), "{}", rule.escape_ascii());
+    }
+    assert_eq!(user, User::new(defaults));
+    user.apply(b"(~a)b +get)", defaults).expect("within a word it is like any other");
+}
+
+#[test]
 fn users_are_described_as_redis_does() {
     assert_eq!(described(""), "off sanitize-payload resetchannels -@all");
     assert_eq!(text(User::unrestricted().describe()), "on nopass sanitize-payload ~* &* +@all");
