@@ -164,6 +164,8 @@ const ENCODINGS: &[(&str, &str, &str)] = &[
     ("string", "embstr", "raw"),
     ("list", "listpack", "quicklist"),
     ("set", "listpack", "hashtable"),
+    ("set", "listpack", "intset"),
+    ("set", "hashtable", "intset"),
     ("zset", "skiplist", "listpack"),
     // SORT leaves a sorted set of Redis in another form than it found it in.
     ("zset", "listpack", "skiplist"),
@@ -269,7 +271,7 @@ pub(super) fn normal(rule: Rule, reply: &Reply) -> Reply {
         Rule::Numbers => reply.map_leaves(&number),
         Rule::StreamInfo => without(reply, OWN_OF_STREAMS).map_leaves(&without_moment),
         Rule::PendingEntries => without_times(reply),
-        Rule::Account => without(reply, &["commands"]),
+        Rule::Account => without_flag(without(reply, &["commands"])),
         Rule::Denial => reply.map_leaves(&without_subject),
         Rule::Length => match reply.elements() {
             Some(elements) => Reply::Integer(elements.len() as i64),
@@ -301,7 +303,24 @@ fn number(leaf: Reply) -> Reply {
             Some(text) => Reply::Bulk(text.into_bytes()),
             None => leaf,
         },
+        Reply::Double(text) if text == "-0.0" => Reply::Double("0.0".to_owned()),
         _ => leaf,
+    }
+}
+
+/// A user without a flag that Redis 7.0 does not show.
+fn without_flag(reply: Reply) -> Reply {
+    let all = |elements: Vec<Reply>| -> Vec<Reply> {
+        let kept = elements.into_iter().filter(|element| element.bytes() != Some(b"sanitize-payload"));
+        kept.map(without_flag).collect()
+    };
+    match reply {
+        Reply::Array(elements) => Reply::Array(all(elements)),
+        Reply::Set(elements) => Reply::Set(all(elements)),
+        Reply::Map(pairs) => {
+            Reply::Map(pairs.into_iter().map(|(name, value)| (name, without_flag(value))).collect())
+        }
+        other => other,
     }
 }
 
