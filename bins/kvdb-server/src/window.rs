@@ -180,3 +180,18 @@ impl Window {
         self.end
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_key_of_a_script_stands_behind_it_and_the_number_of_keys() {
+        for name in [&b"EVAL"[..], b"evalsha", b"EVAL_RO", b"FCALL", b"fcall_ro"] {
+            assert_eq!(first_key(name), 3, "{}", name.escape_ascii());
+        }
+        for name in [&b"GET"[..], b"EXISTS", b"EXPIRE", b"FLUSHDB", b"ECHO", b"E", b""] {
+            assert_eq!(first_key(name), 1, "{}", name.escape_ascii());
+        }
+    }
+}
