@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use crate::connection::Connection;
 use crate::gate::Gate;
 use crate::node::Node;
-use crate::serve::{self, Accepted};
+use crate::serve::{self, Arrival};
 use crate::worker::Worker;
 
 /// The least time between two rounds. A round also rests for four times as long as it took.
@@ -42,7 +42,7 @@ pub struct Attendant {
     index: usize,
     worker: Rc<RefCell<Worker>>,
     gate: Rc<Gate>,
-    accepted: RefCell<mpsc::UnboundedReceiver<Accepted>>,
+    accepted: RefCell<mpsc::UnboundedReceiver<Arrival>>,
     connections: RefCell<HashMap<u64, Weak<Connection>>>,
     /// The buffers of turns that run inside a script.
     inner: OnceCell<RefCell<Worker>>,
@@ -56,7 +56,7 @@ impl Attendant {
         index: usize,
         worker: Rc<RefCell<Worker>>,
         gate: Rc<Gate>,
-        accepted: mpsc::UnboundedReceiver<Accepted>,
+        accepted: mpsc::UnboundedReceiver<Arrival>,
     ) -> Rc<Self> {
         let attendant = Rc::new(Self {
             node,
@@ -72,14 +72,14 @@ impl Attendant {
         attendant
     }
 
-    /// Ready with the next client that has been accepted for this worker, or with `None` when there will be no more.
-    pub fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<Option<Accepted>> {
+    /// Ready with the next connection for this worker, or with `None` when there will be no more.
+    pub fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<Option<Arrival>> {
         self.accepted.borrow_mut().poll_recv(cx)
     }
 
-    /// Begins to serve a client. Runs on the worker's runtime.
-    pub fn welcome(self: &Rc<Self>, client: Accepted) {
-        match serve::adopt(&self.node, client) {
+    /// Begins to serve a connection. Runs on the worker's runtime.
+    pub fn welcome(self: &Rc<Self>, arrival: Arrival) {
+        match serve::adopt(&self.node, arrival) {
             Ok(connection) => {
                 let id = connection.info().id;
                 self.connections.borrow_mut().insert(id, Rc::downgrade(&connection));
@@ -101,9 +101,8 @@ impl Attendant {
             self.welcome(client);
         }
         let inner = self.inner.get_or_init(|| {
-            let stats = self.node.workers[self.index].clone();
             let seed = self.index as u64 ^ 0x9e37_79b9_7f4a_7c15;
-            let mut worker = Worker::new(self.node.clone(), stats, seed);
+            let mut worker = Worker::new(self.node.clone(), self.index, seed);
             worker.is_inside = true;
             RefCell::new(worker)
         });

@@ -134,15 +134,16 @@ impl Server {
         watch_log(&node);
         crate::herald::listen(&node);
 
-        let mut senders = Vec::with_capacity(worker_count);
+        let mut doors = Vec::with_capacity(worker_count);
         let mut workers = Vec::with_capacity(worker_count);
         for index in 0..worker_count {
-            let (sender, accepted) = mpsc::unbounded_channel();
-            senders.push(sender);
+            let (door, accepted) = mpsc::unbounded_channel();
+            doors.push(door);
             let seed = random[index % random.len()].rotate_left(index as u32) | 1;
             let start = WorkerStart { node: node.clone(), index, seed, accepted };
             workers.push(spawn(format!("kvdb-worker-{index}"), move || serve::run(start))?);
         }
+        node.placement.open(doors);
         let stopper = Arc::new(Stopper::default());
         let maintenance = {
             let (node, stopper) = (node.clone(), stopper.clone());
@@ -153,7 +154,7 @@ impl Server {
             .build()
             .map_err(|e| format!("cannot start the accepting runtime: {e}"))?;
         let accepting = runtime
-            .block_on(listeners.serve(node.clone(), senders))
+            .block_on(listeners.serve(node.clone()))
             .map_err(|e| format!("cannot accept connections: {e}"))?;
         start_warm_up(&node, &settings)?;
         info!(

@@ -75,7 +75,8 @@ pub struct ClientInfo {
     over_soft_limit: AtomicU64,
     names: OnceLock<Box<Mutex<Names>>>,
     killed: AtomicBool,
-    waker: OnceLock<Waker>,
+    /// Of the task that serves it.
+    waker: Mutex<Option<Waker>>,
     mailbox: OnceLock<Box<Mutex<Mailbox>>>,
     unblock: OnceLock<Arc<Unblock>>,
     /// Subscriptions to channels, patterns and shard channels.
@@ -118,7 +119,7 @@ impl ClientInfo {
             over_soft_limit: AtomicU64::new(0),
             names: OnceLock::new(),
             killed: AtomicBool::new(false),
-            waker: OnceLock::new(),
+            waker: Mutex::new(None),
             mailbox: OnceLock::new(),
             unblock: OnceLock::new(),
             subscriptions: Default::default(),
@@ -257,14 +258,15 @@ impl ClientInfo {
         self.last_seen.load(Ordering::Relaxed)
     }
 
-    /// Gives the task that serves the connection, so that it can be woken.
+    /// Gives the task that serves the connection from now on, so that it can be woken. Whatever the connection was to be
+    /// told before is to be looked for after this.
     pub fn set_waker(&self, waker: &Waker) {
-        self.waker.get_or_init(|| waker.clone());
+        *self.waker.lock() = Some(waker.clone());
     }
 
     /// Wakes the task that serves the connection.
     pub fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
+        if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
         }
     }

@@ -21,6 +21,8 @@ pub use self::stream::Stream;
 
 use self::outbox::Outbox;
 use crate::gate::Gate;
+use crate::node::Node;
+use crate::serve::{Moved, farewell};
 use crate::turn::{Conn, Park, Turn, turn};
 use crate::worker::{READ_BUFFER, Worker};
 
@@ -40,6 +42,8 @@ pub enum Step {
     Park(Park),
     /// Lets others run first.
     Yield,
+    /// Goes to this worker.
+    Move(usize),
     /// Ends.
     Closed,
 }
@@ -67,15 +71,19 @@ pub struct Connection {
     state: RefCell<State>,
     /// Whether the gate knows that this connection waits.
     pub gated: Cell<bool>,
+    /// Whether others know how to wake the task that serves this.
+    is_known: Cell<bool>,
+    /// The last plan that this has followed.
+    plan: Cell<u64>,
 }
 
 impl Connection {
-    /// A connection that has just been accepted.
-    pub fn new(conn: Conn, stream: Stream) -> Self {
+    /// A connection of this worker, of which so much of a command has been received; it follows a plan from now on.
+    pub fn new(conn: Conn, stream: Stream, partial: Vec<u8>, plan: u64) -> Self {
         let state = State {
             conn,
             stream,
-            partial: Vec::new(),
+            partial,
             outbox: Outbox::default(),
             blocked: 0,
             closing: false,
@@ -83,7 +91,35 @@ impl Connection {
             parked: false,
             park: None,
         };
-        Self { state: RefCell::new(state), gated: Cell::new(false) }
+        Self {
+            state: RefCell::new(state),
+            gated: Cell::new(false),
+            is_known: Cell::new(false),
+            plan: Cell::new(plan),
+        }
+    }
+
+    /// What is left of the connection when it leaves its worker, at rest.
+    ///
+    /// # Errors
+    /// With the connection, which is lost, when the runtime does not let go of the socket.
+    pub fn depart(self) -> Result<Moved, Conn> {
+        let State { conn, stream, partial, .. } = self.state.into_inner();
+        match stream.deregister() {
+            Ok(socket) => Ok(Moved { conn, socket, partial, plan: self.plan.get() }),
+            Err(_) => Err(conn),
+        }
+    }
+
+    /// Where the connection goes, if it is at rest and there is a plan that it has not followed.
+    #[inline]
+    fn moves(&self, state: &State, worker: &mut Worker) -> Option<usize> {
+        let plan = worker.node.placement.plan();
+        if plan == self.plan.get() || self.gated.get() || !state.is_at_rest() {
+            return None;
+        }
+        self.plan.set(plan);
+        worker.follow(plan)
     }
 
     /// Receives, runs turns and sends until there is something to wait for.
@@ -91,10 +127,15 @@ impl Connection {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let worker = &mut *worker.borrow_mut();
-        state.conn.info.set_waker(cx.waker());
+        if !self.is_known.replace(true) {
+            state.conn.info.set_waker(cx.waker());
+        }
         state.parked = state.park.is_some();
         if let Some(park) = state.park.take() {
             return Poll::Ready(Step::Park(park));
+        }
+        if let Some(to) = self.moves(state, worker) {
+            return Poll::Ready(Step::Move(to));
         }
         let mut turns = 0;
         loop {
@@ -239,10 +280,10 @@ impl Connection {
 
     /// Forgets what was not sent, and ends what others know of the connection: the gate may hold an ended one for as long
     /// as the log stalls.
-    pub fn forget_output(&self) {
+    pub fn end(&self, node: &Node) {
         let state = &mut *self.state.borrow_mut();
         (state.outbox, state.blocked) = (Outbox::default(), 0);
-        state.conn.session.end();
+        farewell(node, &mut state.conn);
     }
 
     /// Has the connection end when everything it was told has left.
@@ -292,6 +333,13 @@ impl Connection {
 }
 
 impl State {
+    /// Whether nothing is under way: everything that was received has been run or is a part of a command, and everything
+    /// that was replied has been sent.
+    fn is_at_rest(&self) -> bool {
+        let busy = self.parked || self.park.is_some() || self.resume || self.closing || self.blocked > 0;
+        !busy && self.outbox.is_empty() && !self.conn.info.is_killed()
+    }
+
     /// Receives bytes, unless there are some left from before, and runs a turn on them. `None` at the end of the stream.
     fn receive_and_run(
         &mut self,

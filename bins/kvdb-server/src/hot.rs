@@ -51,6 +51,8 @@ pub struct HotSettings {
     pub samples: AtomicUsize,
     /// Whether a reply waits for fdatasync (`appendfsync always`) and not only for write.
     pub fsync_always: AtomicBool,
+    /// `active-workers`: how many workers serve; 0 where that follows the load.
+    pub active_workers: AtomicUsize,
 }
 
 impl HotSettings {
@@ -74,6 +76,7 @@ impl HotSettings {
             policy: AtomicU8::new(MemoryPolicy::Tiered as u8),
             samples: AtomicUsize::new(5),
             fsync_always: AtomicBool::new(true),
+            active_workers: AtomicUsize::new(0),
         };
         hot.refresh(config);
         hot
@@ -106,6 +109,7 @@ impl HotSettings {
         self.policy.store(settings.maxmemory_policy as u8, Ordering::Relaxed);
         self.samples.store(settings.maxmemory_samples as usize, Ordering::Relaxed);
         self.fsync_always.store(settings.appendfsync == Fsync::Always, Ordering::Relaxed);
+        self.active_workers.store(settings.active_workers.unwrap_or(0), Ordering::Relaxed);
         self.version.fetch_add(1, Ordering::Release);
     }
 

@@ -3,7 +3,7 @@
 //! # The life of a request
 //!
 //! A client's bytes arrive at one worker ([`serve`]), the thread that has served it since it was accepted ([`listener`])
-//! and always will. The connection ([`connection`]) receives them into the worker's buffer and hands them to a turn
+//! or since the number of workers was last changed ([`placement`]). The connection ([`connection`]) receives them into the worker's buffer and hands them to a turn
 //! ([`turn`]): every whole command in them is found in the table, latched, run and answered, one after the other. What
 //! the commands changed is in the log's buffer by then, in order, and readable by everybody, but no reply that depends on
 //! it has left. The worker goes on with the other connections that are ready; when it has run out of them, its gate
@@ -15,7 +15,8 @@
 //!
 //! # Vocabulary
 //!
-//! * A *worker* is a thread with a runtime, buffers and counters of its own. Connections do not move between workers.
+//! * A *worker* is a thread with a runtime, buffers and counters of its own. A connection may move to another one, but only
+//!   while nothing of it is under way.
 //! * A *turn* is one batch of input of one connection. It knows no socket.
 //! * *Settled* is the sequence up to which the log is as safe as the settings ask for.
 //! * The *node* ([`node`]) is what all workers share.
@@ -43,6 +44,7 @@ pub mod maintenance;
 pub mod memory;
 pub mod node;
 pub mod pause;
+pub mod placement;
 pub mod publish;
 pub mod rates;
 pub mod redact;

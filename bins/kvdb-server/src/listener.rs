@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::UnixListener;
-use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::host::is_loopback;
 use crate::listening::{self, Bound, Listening};
 use crate::node::Node;
-use crate::serve::{Accepted, Socket};
+use crate::serve::{Accepted, Arrival, Socket};
 use crate::settings::Settings;
 
 /// How long accepting rests after the system had no descriptor or memory for a client: nothing tells when it has again.
@@ -45,12 +44,8 @@ impl Listeners {
     ///
     /// # Errors
     /// When a listener cannot be registered with the runtime.
-    pub async fn serve(
-        self,
-        node: Arc<Node>,
-        workers: Vec<mpsc::UnboundedSender<Accepted>>,
-    ) -> io::Result<Arc<Dispatch>> {
-        let dispatch = Arc::new(Dispatch { node, workers });
+    pub async fn serve(self, node: Arc<Node>) -> io::Result<Arc<Dispatch>> {
+        let dispatch = Arc::new(Dispatch { node });
         let listening = Listening::begin(self.tcp, &dispatch)?;
         // Nobody else sets it.
         let _ = dispatch.node.listening.set(listening);
@@ -136,7 +131,6 @@ fn bind_unix(path: &Path, mode: Option<u32>) -> Result<std::os::unix::net::UnixL
 /// Decides who serves a client, or why nobody does.
 pub struct Dispatch {
     node: Arc<Node>,
-    workers: Vec<mpsc::UnboundedSender<Accepted>>,
 }
 
 impl Dispatch {
@@ -172,15 +166,11 @@ impl Dispatch {
 
     fn hand_over(&self, client: Accepted) {
         let limit = self.node.hot.maxclients.load(Ordering::Relaxed);
-        let counts = self.node.workers.iter().map(|w| w.connections.load(Ordering::Relaxed));
-        if counts.clone().sum::<usize>() >= limit {
+        if self.node.placement.connections() >= limit {
             return self.refuse(&client.socket, b"-ERR max number of clients reached\r\n");
         }
-        let Some((least, _)) = counts.enumerate().min_by_key(|(_, n)| *n) else { return };
         self.node.accepted.fetch_add(1, Ordering::Relaxed);
-        self.node.workers[least].connections.fetch_add(1, Ordering::Relaxed);
-        // A worker that is gone means that the server is stopping.
-        let _ = self.workers[least].send(client);
+        self.node.placement.place(Arrival::Accepted(client));
     }
 
     /// Tells a client why it is not served; whether it hears it does not matter.

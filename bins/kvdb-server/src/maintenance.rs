@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::unix_millis;
 use crate::memory::Room;
 use crate::node::Node;
+use crate::placement::Meter;
 use crate::scrubbing::Scrubbing;
 use crate::stats::totals;
 
@@ -81,6 +82,8 @@ struct Rounds {
     flushed_seq: u64,
     cold: Arc<Cold>,
     scrubbing: Arc<Scrubbing>,
+    meter: Meter,
+    processed: u64,
 }
 
 /// What an I/O thread does with keys on disk: deletes those whose time has come, and loads those of a cache.
@@ -110,6 +113,8 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
         flushed_seq: node.store.appended(),
         cold: Arc::default(),
         scrubbing: Arc::default(),
+        meter: Meter::default(),
+        processed: 0,
         node,
     };
     let mut next_round = Instant::now();
@@ -148,6 +153,16 @@ impl Rounds {
         self.scrubbing.tend(&self.node, self.random);
         let sums = totals(self.node.workers.iter().map(|w| &**w));
         self.node.rates.sample(now, sums.processed, sums.net_in, sums.net_out);
+        self.place(sums.processed);
+    }
+
+    /// Looks at which workers serve, where anything has been done since the last round.
+    fn place(&mut self, processed: u64) {
+        if std::mem::replace(&mut self.processed, processed) == processed {
+            return;
+        }
+        let fixed = self.node.hot.active_workers.load(Ordering::Relaxed);
+        self.node.placement.tend(&mut self.meter, (fixed != 0).then_some(fixed));
     }
 
     /// Lets those try again who wait for keys that have been deleted: who reads for a group is told that it is gone.

@@ -16,10 +16,12 @@ use tracing::{error, warn};
 
 use crate::clients::{ClientInfo, Clients};
 use crate::clock::unix_millis;
+use crate::gate::Progress;
 use crate::hot::HotSettings;
 use crate::latency::Latency;
 use crate::listening::Listening;
 use crate::pause::Pause;
+use crate::placement::Placement;
 use crate::scripting::Scripting;
 use crate::settings::Config;
 use crate::slowlog::SlowLog;
@@ -63,7 +65,9 @@ pub struct Node {
     /// The counters of each worker.
     pub workers: Vec<Arc<WorkerStats>>,
     /// Told when the log gets further, one for each worker.
-    pub progress: Vec<Arc<Notify>>,
+    pub progress: Vec<Arc<Progress>>,
+    /// Which of the workers serve, and whom.
+    pub placement: Placement,
     /// Commands that took long.
     pub slowlog: SlowLog,
     /// Times of commands and spikes.
@@ -150,6 +154,7 @@ impl Node {
     /// A node that nobody is connected to.
     pub fn new(parts: Parts) -> Self {
         let hot = Arc::new(HotSettings::new(&parts.config));
+        let workers: Vec<_> = (0..parts.workers).map(|_| Arc::new(WorkerStats::new())).collect();
         Self {
             accounts: Arc::new(parts.accounts),
             store: parts.store,
@@ -159,8 +164,9 @@ impl Node {
             scripting: Scripting::new(),
             registry: Arc::new(Registry::new(parts.secret)),
             tracking: TrackingClients::default(),
-            workers: (0..parts.workers).map(|_| Arc::new(WorkerStats::new())).collect(),
-            progress: (0..parts.workers).map(|_| Arc::new(Notify::new())).collect(),
+            progress: workers.iter().map(|_| Arc::default()).collect(),
+            placement: Placement::new(workers.clone()),
+            workers,
             slowlog: SlowLog::new(hot.clone()),
             latency: Latency::new(hot.clone()),
             hot,
@@ -229,10 +235,10 @@ impl Node {
         self.expiry_micros.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
     }
 
-    /// Tells every gate that the log may have got further.
+    /// Tells every gate that waits for it that the log may have got further.
     pub fn log_progressed(&self) {
         for progress in &self.progress {
-            progress.notify_one();
+            progress.tell();
         }
         self.log_moved.notify_waiters();
     }

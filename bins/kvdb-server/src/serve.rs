@@ -1,4 +1,5 @@
-//! Worker threads: each runs its connections on a runtime of its own, and they never move.
+//! Worker threads: each runs its connections on a runtime of its own. A connection may move from one to another
+//! ([`crate::placement`]) while nothing of it is under way.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -14,7 +15,7 @@ use kvdb_commands::session::Offload;
 use kvdb_commands::{Handler, KeyspaceCx, KeyspaceOutcome, Session};
 use kvdb_resp::{Decoder, Protocol, Reply};
 use kvdb_store::{Env, Waiter};
-use tokio::net::{TcpStream, UnixStream};
+use rustix::thread::gettid;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -38,7 +39,27 @@ pub struct Accepted {
     pub laddr: String,
 }
 
-/// A socket that belongs to no runtime yet.
+/// A connection on its way to a worker.
+pub enum Arrival {
+    /// A client that has been accepted.
+    Accepted(Accepted),
+    /// A connection that another worker has served.
+    Moved(Box<Moved>),
+}
+
+/// A connection that no worker serves for the moment, with nothing under way.
+pub struct Moved {
+    /// The connection.
+    pub conn: Conn,
+    /// Its socket.
+    pub socket: Socket,
+    /// Bytes received that are not a whole command.
+    pub partial: Vec<u8>,
+    /// The plan that it follows with this.
+    pub plan: u64,
+}
+
+/// A socket that belongs to no runtime.
 pub enum Socket {
     /// TCP.
     Tcp(std::net::TcpStream),
@@ -64,7 +85,7 @@ pub struct WorkerStart {
     /// Makes its random numbers its own.
     pub seed: u64,
     /// Where its connections come from.
-    pub accepted: mpsc::UnboundedReceiver<Accepted>,
+    pub accepted: mpsc::UnboundedReceiver<Arrival>,
 }
 
 /// Runs a worker until the server stops.
@@ -85,9 +106,9 @@ pub fn run(start: WorkerStart) -> io::Result<()> {
 
 async fn work(start: WorkerStart) {
     let WorkerStart { node, index, seed, accepted } = start;
-    let stats = node.workers[index].clone();
+    node.workers[index].task.store(gettid().as_raw_nonzero().get(), Ordering::Relaxed);
     let gate = Rc::new(Gate::new(node.progress[index].clone()));
-    let worker = Rc::new(RefCell::new(Worker::new(node.clone(), stats, seed)));
+    let worker = Rc::new(RefCell::new(Worker::new(node.clone(), index, seed)));
     let serving = {
         let (gate, worker) = (gate.clone(), worker.clone());
         tokio::task::spawn_local(async move { gate.serve(&worker).await })
@@ -110,25 +131,45 @@ async fn work(start: WorkerStart) {
     serving.abort();
 }
 
-/// Registers a client with this worker's runtime and with the list of clients.
+/// Registers a connection with this worker's runtime, and with the list of clients if it is a new one.
 ///
 /// # Errors
-/// When the runtime does not take the socket.
-pub fn adopt(node: &Node, client: Accepted) -> io::Result<Rc<Connection>> {
-    let fd = client.socket.as_raw_fd();
-    let (stream, unix) = match client.socket {
-        Socket::Tcp(socket) => (Stream::Tcp(TcpStream::from_std(socket)?), false),
-        Socket::Unix(socket) => (Stream::Unix(UnixStream::from_std(socket)?), true),
+/// When the runtime does not take the socket. Then nobody knows of the connection any more.
+pub fn adopt(node: &Node, arrival: Arrival) -> io::Result<Rc<Connection>> {
+    let (mut conn, socket, partial, plan) = match arrival {
+        Arrival::Accepted(client) => {
+            let plan = node.placement.plan();
+            let id = node.clients.next_id();
+            let unix = matches!(client.socket, Socket::Unix(_));
+            let info = ClientInfo::new(id, client.addr, client.laddr, unix, unix_millis())
+                .over(client.socket.as_raw_fd());
+            let info = Arc::new(info);
+            node.clients.add(info.clone());
+            let conn = Conn { session: Session::new(id, &node.accounts), decoder: Decoder::default(), info };
+            (conn, client.socket, Vec::new(), plan)
+        }
+        Arrival::Moved(moved) => (moved.conn, moved.socket, moved.partial, moved.plan),
     };
-    let id = node.clients.next_id();
-    let info = Arc::new(ClientInfo::new(id, client.addr, client.laddr, unix, unix_millis()).over(fd));
-    node.clients.add(info.clone());
-    let conn = Conn { session: Session::new(id, &node.accounts), decoder: Decoder::default(), info };
-    Ok(Rc::new(Connection::new(conn, stream)))
+    match Stream::register(socket) {
+        Ok(stream) => Ok(Rc::new(Connection::new(conn, stream, partial, plan))),
+        Err(error) => {
+            farewell(node, &mut conn);
+            Err(error)
+        }
+    }
+}
+
+/// Ends what others know of a connection.
+pub fn farewell(node: &Node, conn: &mut Conn) {
+    conn.session.end();
+    let id = conn.info.id;
+    node.clients.remove(id);
+    node.tracking.end(id, &node.store);
+    node.count_monitors_if_needed();
 }
 
 /// Serves one connection to its end.
-pub async fn serve(connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate: Rc<Gate>) {
+pub async fn serve(mut connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate: Rc<Gate>) {
     loop {
         match poll_fn(|cx| connection.poll(cx, &worker, &gate)).await {
             Step::Yield => tokio::task::yield_now().await,
@@ -143,16 +184,30 @@ pub async fn serve(connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, gate
                     () = poll_fn(|cx| connection.poll_parked(cx, &worker, &gate, reads)) => {}
                 }
             }
+            Step::Move(to) => match Rc::try_unwrap(connection) {
+                Ok(connection) => return depart(connection, to, &worker.borrow()),
+                // Somebody holds it for a moment. It stays until the next plan.
+                Err(held) => connection = held,
+            },
             Step::Closed => break,
         }
     }
-    connection.forget_output();
-    let info = connection.info();
     let worker = worker.borrow();
-    worker.node.clients.remove(info.id);
-    worker.node.tracking.end(info.id, &worker.node.store);
-    worker.node.count_monitors_if_needed();
+    connection.end(&worker.node);
     worker.stats.connections.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Sends a connection to another worker.
+fn depart(connection: Connection, to: usize, worker: &Worker) {
+    let node = &worker.node;
+    worker.stats.connections.fetch_sub(1, Ordering::Relaxed);
+    let refused = match connection.depart() {
+        Ok(moved) => node.placement.relocate(to, Arrival::Moved(Box::new(moved))),
+        Err(mut conn) => return farewell(node, &mut conn),
+    };
+    if let Err(Arrival::Moved(mut moved)) = refused {
+        farewell(node, &mut moved.conn);
+    }
 }
 
 /// Waits for what a turn stopped for; where that makes a reply, delivers it.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kvdb_commands::{CommandSpec, table};
@@ -71,6 +71,8 @@ pub struct WorkerStats {
     pub writes: AtomicU64,
     /// Connections that the worker serves.
     pub connections: AtomicUsize,
+    /// The system's number of the worker's thread; 0 before it has begun.
+    pub task: AtomicI32,
     errors: Mutex<BTreeMap<String, u64>>,
 }
 

@@ -19,10 +19,14 @@ use crate::window::Window;
 /// Bytes that are received at a time.
 pub const READ_BUFFER: usize = 64 * 1024;
 
-/// The state of one worker thread. Connections never move between workers, so nothing here is shared.
+/// The state of one worker thread. Nothing here is shared: what a connection keeps is its own and moves with it.
 pub struct Worker {
     /// The server.
     pub node: Arc<Node>,
+    /// Which worker this is.
+    pub index: usize,
+    /// Connections that have followed a change of the number of workers here.
+    followed: usize,
     /// Where bytes are received; every connection uses it for as long as a turn takes.
     pub read_buffer: Box<[u8]>,
     /// Replies of the turn under way.
@@ -59,11 +63,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker; `seed` makes its random numbers its own.
-    pub fn new(node: Arc<Node>, stats: Arc<WorkerStats>, seed: u64) -> Self {
-        let (index, spec) = table::find(b"ping").expect("PING is in the table");
+    /// The worker with this number; `seed` makes its random numbers its own.
+    pub fn new(node: Arc<Node>, index: usize, seed: u64) -> Self {
+        let stats = node.workers[index].clone();
+        let (ping, spec) = table::find(b"ping").expect("PING is in the table");
         let mut worker = Self {
             node,
+            index,
+            followed: 0,
             read_buffer: vec![0; READ_BUFFER].into(),
             out: Vec::with_capacity(READ_BUFFER),
             window: Window::default(),
@@ -76,7 +83,7 @@ impl Worker {
             tracking: true,
             values: ValueLimits::default(),
             random: seed | 1,
-            last: (spec.name.as_bytes(), index, spec),
+            last: (spec.name.as_bytes(), ping, spec),
             settings_seen: u64::MAX,
             calls: Vec::new(),
             aftermath: Aftermath::default(),
@@ -112,6 +119,14 @@ impl Worker {
     pub fn env(&mut self, no_touch: bool) -> Env {
         self.refresh_settings();
         Env { random: self.draw(), touch: !no_touch, limits: self.values, ..Env::at(unix_millis()) }
+    }
+
+    /// Where a connection goes that follows this plan, if it does not stay here.
+    #[cold]
+    pub fn follow(&mut self, plan: u64) -> Option<usize> {
+        let to = self.node.placement.destination(plan, self.index, self.followed);
+        self.followed = self.followed.wrapping_add(1);
+        to
     }
 
     /// Random bits.

@@ -80,9 +80,7 @@ impl Bench {
             run_id: "0".repeat(40),
             secret: 1,
         });
-        let node = Arc::new(node);
-        let stats = node.workers[0].clone();
-        let worker = Worker::new(node, stats, 1);
+        let worker = Worker::new(Arc::new(node), 0, 1);
         let info = Arc::new(ClientInfo::new(1, "127.0.0.1:1".into(), "127.0.0.1:2".into(), false, 0));
         Self {
             worker,

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::attendant::{receive_now, send_now};
+use crate::serve::Socket;
 
 /// The socket of a client.
 pub enum Stream {
@@ -18,6 +19,25 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Registers a socket with the runtime of this thread.
+    ///
+    /// # Errors
+    /// When the runtime does not take it.
+    pub fn register(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(socket) => Self::Tcp(TcpStream::from_std(socket)?),
+            Socket::Unix(socket) => Self::Unix(UnixStream::from_std(socket)?),
+        })
+    }
+
+    /// Takes the socket away from its runtime.
+    pub(super) fn deregister(self) -> io::Result<Socket> {
+        Ok(match self {
+            Self::Tcp(stream) => Socket::Tcp(stream.into_std()?),
+            Self::Unix(stream) => Socket::Unix(stream.into_std()?),
+        })
+    }
+
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),

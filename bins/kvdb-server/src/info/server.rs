@@ -19,6 +19,7 @@ pub(super) struct Server {
     executable: String,
     config_file: String,
     workers: usize,
+    active_workers: usize,
 }
 
 impl Server {
@@ -38,6 +39,7 @@ impl Server {
             executable: executable.display().to_string(),
             config_file,
             workers: node.workers.len(),
+            active_workers: node.placement.serving(),
         }
     }
 
@@ -72,6 +74,7 @@ impl Server {
         // Redis' I/O threads help one that runs all commands; here every worker does both, which is not the same.
         text.field("io_threads_active", 0);
         text.field("kvdb_workers", self.workers);
+        text.field("kvdb_active_workers", self.active_workers);
         text.field("availability_zone", "");
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Stats {
     expired: u64,
     evicted: u64,
     evicted_clients: u64,
+    moved: u64,
     expiry_cut_short: u64,
     expiry_micros: u64,
     closed_for_input: u64,
@@ -58,6 +59,7 @@ impl Stats {
             expired: stats.expired.load(Ordering::Relaxed),
             evicted: stats.evicted.load(Ordering::Relaxed),
             evicted_clients: node.evicted_clients.load(Ordering::Relaxed),
+            moved: node.placement.moved(),
             expiry_cut_short: stats.expiry_cut_short.load(Ordering::Relaxed),
             expiry_micros: node.expiry_micros.load(Ordering::Relaxed),
             closed_for_input: node.closed_for_input.load(Ordering::Relaxed),
@@ -132,6 +134,7 @@ impl Stats {
         text.field("instantaneous_input_repl_kbps", "0.00");
         text.field("instantaneous_output_repl_kbps", "0.00");
         text.field("rejected_connections", self.rejected);
+        text.field("kvdb_moved_connections", self.moved);
         text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     }
 

@@ -254,6 +254,8 @@ pub struct Settings {
 
     /// `workers`; `None` is one for each core.
     pub workers: Option<usize>,
+    /// `active-workers`; `None` follows the load.
+    pub active_workers: Option<usize>,
     /// `hz`: how often each second background work runs.
     pub hz: u32,
     /// `active-expire-effort`, of 1 to 10.
@@ -346,6 +348,7 @@ impl Settings {
             appendfsync: if read.flag("appendonly") { read.word("appendfsync") } else { Fsync::No },
             save: values::parse_save(&read.words("save")).expect(CANONICAL),
             workers: read.automatic("workers"),
+            active_workers: read.automatic("active-workers"),
             hz: read.number("hz"),
             active_expire_effort: read.number("active-expire-effort"),
             shutdown_timeout: Duration::from_secs(read.number("shutdown-timeout")),

@@ -19,6 +19,7 @@ mod handshakes;
 mod harness;
 mod idle_clients;
 mod limits;
+mod placement;
 mod protocol;
 mod publishing;
 mod pubsub;

@@ -9,6 +9,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("workers", number(0, 1024), "0", "Threads that serve clients; 0 is one for each core.")
         .fixed(),
     Setting::new(
+        "active-workers",
+        number(0, 1024),
+        "0",
+        "Workers that serve at a time; 0 follows the load: fewer where others need their cores, all where cores are free.",
+    ),
+    Setting::new(
         "hz",
         Kind::Clamped { min: 1, max: 500 },
         "10",
