@@ -12,7 +12,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "active-workers",
         number(0, 1024),
         "0",
-        "Workers that serve at a time; 0 follows the load: fewer where others need their cores, all where cores are free.",
+        "How many workers serve at a time; 0 follows the load: fewer where others need their cores, all where cores are free.",
     ),
     Setting::new(
         "hz",
