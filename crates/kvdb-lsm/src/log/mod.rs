@@ -275,7 +275,7 @@ impl Log {
     /// Asks the log's thread to write and sync everything appended so far; returns at once.
     /// Listeners hear of the result.
     pub fn request_sync(&self) {
-        self.shared.wake.request_sync();
+        self.shared.wake.request_sync(self.appended());
     }
 
     /// Writes and syncs everything appended before the call; returns its last sequence number.
@@ -334,7 +334,8 @@ impl Log {
     /// Changes the policy from now on.
     pub fn set_policy(&self, policy: SyncPolicy) {
         self.shared.policy.store(policy.to_u8(), Ordering::Release);
-        self.request_sync();
+        // Whatever the thread waits for: under another policy it may not sync what it was asked to.
+        self.shared.wake.request_sync(Seq::MAX);
     }
 
     /// The policy.

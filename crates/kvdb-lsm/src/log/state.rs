@@ -119,6 +119,8 @@ impl Counters {
 pub(super) struct Wake {
     poked: AtomicBool,
     sync: AtomicBool,
+    /// The sequence number before which a request need not wake the thread, which is about to sync anyway; 0 for none.
+    gathers: AtomicU64,
     stop: Mutex<bool>,
     changed: Condvar,
 }
@@ -133,21 +135,27 @@ impl Wake {
         }
     }
 
-    /// Asks for a sync.
-    pub(super) fn request_sync(&self) {
-        if !self.sync.swap(true, Ordering::AcqRel) {
+    /// Asks for a sync of what has been appended, up to this number.
+    pub(super) fn request_sync(&self, appended: Seq) {
+        // Not a mere load: the thread, which exchanges this when it has gathered enough, then sees what was appended before.
+        let enough = self.gathers.fetch_or(0, Ordering::AcqRel);
+        if appended < enough {
+            return;
+        }
+        if !self.sync.swap(true, Ordering::AcqRel) || enough > 0 {
             self.poke();
         }
+    }
+
+    /// From the thread itself: it is going to sync what is there by the time that it has been appended up to this number, or
+    /// has waited for long enough. With 0 it begins.
+    pub(super) fn gather(&self, enough: Seq) {
+        self.gathers.swap(enough, Ordering::AcqRel);
     }
 
     /// Whether a sync was asked for since the last call.
     pub(super) fn take_sync(&self) -> bool {
         self.sync.swap(false, Ordering::AcqRel)
-    }
-
-    /// Takes back a [`Wake::take_sync`] of the thread itself, which is awake.
-    pub(super) fn return_sync(&self) {
-        self.sync.store(true, Ordering::Release);
     }
 
     /// Tells the thread to end.
@@ -170,5 +178,36 @@ impl Wake {
         // Not a mere store: what came before a poke that found the flag set must be seen after this.
         self.poked.swap(false, Ordering::AcqRel);
         !*stop
+    }
+}
+
+#[cfg(all(test, not(kvdb_shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_gathers_is_woken_by_the_last_and_not_by_each() {
+        let wake = Wake::default();
+        wake.gather(10);
+        wake.request_sync(5);
+        wake.request_sync(9);
+        assert!(!wake.poked.load(Ordering::Acquire) && !wake.take_sync());
+        wake.request_sync(10);
+        assert!(wake.poked.load(Ordering::Acquire) && wake.take_sync());
+        assert!(wake.wait(None), "it does not wait");
+        wake.gather(0);
+        wake.request_sync(1);
+        assert!(wake.poked.load(Ordering::Acquire) && wake.take_sync());
+    }
+
+    #[test]
+    fn one_that_gathers_is_woken_though_an_earlier_request_is_not_taken() {
+        let wake = Wake::default();
+        wake.request_sync(1);
+        assert!(wake.wait(None));
+        wake.gather(2);
+        wake.request_sync(2);
+        assert!(wake.wait(None), "it does not wait");
+        assert!(wake.take_sync());
     }
 }

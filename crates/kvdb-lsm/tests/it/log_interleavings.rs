@@ -231,11 +231,14 @@ fn whoever_waits_for_the_thread_of_the_log_hears_when_it_is_durable() {
         let writers = [1, 2].map(|name| {
             let heard = Arc::clone(&heard);
             spawn(&run, move |run| {
-                let seq = run.append(name, 10).expect("append");
-                run.log.request_sync();
-                assert!(heard.wait(|_, durable| durable >= seq), "the log has stopped");
-                run.judge_durable(seq);
-                run.log.durable() - seq
+                // Before the second sync the thread waits for as many as were in the first.
+                [(); 2].map(|()| {
+                    let seq = run.append(name, 10).expect("append");
+                    run.log.request_sync();
+                    assert!(heard.wait(|_, durable| durable >= seq), "the log has stopped");
+                    run.judge_durable(seq);
+                    run.log.durable() - seq
+                })
             })
         });
         let ahead = writers.map(|writer| writer.join().expect("the writer ended well"));
