@@ -97,8 +97,10 @@ impl Attendant {
     }
 
     fn round(self: &Rc<Self>) {
-        while let Ok(client) = self.accepted.borrow_mut().try_recv() {
-            self.welcome(client);
+        loop {
+            // Not in the head of the loop, where the borrow would last.
+            let Ok(arrival) = self.accepted.borrow_mut().try_recv() else { break };
+            self.welcome(arrival);
         }
         let inner = self.inner.get_or_init(|| {
             let seed = self.index as u64 ^ 0x9e37_79b9_7f4a_7c15;

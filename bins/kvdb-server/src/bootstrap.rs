@@ -144,6 +144,9 @@ impl Server {
             workers.push(spawn(format!("kvdb-worker-{index}"), move || serve::run(start))?);
         }
         node.placement.open(doors);
+        if let Some(serving) = settings.active_workers {
+            node.placement.set_serving(serving);
+        }
         let stopper = Arc::new(Stopper::default());
         let maintenance = {
             let (node, stopper) = (node.clone(), stopper.clone());

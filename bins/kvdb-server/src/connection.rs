@@ -118,8 +118,7 @@ impl Connection {
         if plan == self.plan.get() || self.gated.get() || !state.is_at_rest() {
             return None;
         }
-        self.plan.set(plan);
-        worker.follow(plan)
+        worker.follow(plan, self.plan.replace(plan))
     }
 
     /// Receives, runs turns and sends until there is something to wait for.

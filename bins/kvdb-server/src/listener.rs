@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::host::is_loopback;
 use crate::listening::{self, Bound, Listening};
 use crate::node::Node;
-use crate::serve::{Accepted, Arrival, Socket};
+use crate::serve::{Accepted, Socket};
 use crate::settings::Settings;
 
 /// How long accepting rests after the system had no descriptor or memory for a client: nothing tells when it has again.
@@ -156,12 +156,17 @@ impl Dispatch {
             let probes = TcpKeepalive::new().with_time(period).with_interval(period / 3);
             let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
         }
-        self.hand_over(Accepted { socket: Socket::Tcp(stream), addr, laddr });
+        self.hand_over(Accepted { socket: Socket::Tcp(stream), addr, laddr, plan: 0 });
     }
 
     fn unix(&self, stream: tokio::net::UnixStream, name: &str) {
         let Ok(stream) = stream.into_std() else { return };
-        self.hand_over(Accepted { socket: Socket::Unix(stream), addr: name.into(), laddr: name.into() });
+        self.hand_over(Accepted {
+            socket: Socket::Unix(stream),
+            addr: name.into(),
+            laddr: name.into(),
+            plan: 0,
+        });
     }
 
     fn hand_over(&self, client: Accepted) {
@@ -170,7 +175,7 @@ impl Dispatch {
             return self.refuse(&client.socket, b"-ERR max number of clients reached\r\n");
         }
         self.node.accepted.fetch_add(1, Ordering::Relaxed);
-        self.node.placement.place(Arrival::Accepted(client));
+        self.node.placement.place(client);
     }
 
     /// Tells a client why it is not served; whether it hears it does not matter.

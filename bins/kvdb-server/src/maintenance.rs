@@ -162,7 +162,7 @@ impl Rounds {
             return;
         }
         let fixed = self.node.hot.active_workers.load(Ordering::Relaxed);
-        self.node.placement.tend(&mut self.meter, (fixed != 0).then_some(fixed));
+        self.node.placement.tend(&mut self.meter, processed, (fixed != 0).then_some(fixed));
     }
 
     /// Lets those try again who wait for keys that have been deleted: who reads for a group is told that it is gone.

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 pub use self::meter::Meter;
 use self::sizing::Sizing;
-use crate::serve::Arrival;
+use crate::serve::{Accepted, Arrival};
 use crate::stats::WorkerStats;
 
 /// Who serves, as it was last decided.
@@ -44,12 +44,22 @@ impl Plan {
         Self { epoch: (bits >> 32) as u32, before: (bits >> 16) as u16, serving: bits as u16 }
     }
 
-    /// Where the `n`-th connection goes that follows this plan at a worker; `fewest` tells which of the first so many
-    /// workers has the fewest connections.
-    fn destination(self, worker: usize, n: usize, fewest: impl Fn(usize) -> usize) -> Option<usize> {
+    /// Where the `n`-th connection goes that follows this plan at a worker, when it has followed another one before;
+    /// `fewest` tells which of the first so many workers has the fewest connections.
+    fn destination(
+        self,
+        worker: usize,
+        n: usize,
+        followed: Self,
+        fewest: impl Fn(usize) -> usize,
+    ) -> Option<usize> {
         let (before, serving) = (usize::from(self.before), usize::from(self.serving));
         if worker >= serving {
             return Some(fewest(serving));
+        }
+        if self.epoch != followed.epoch.wrapping_add(1) {
+            // It was silent while others moved.
+            return Some(fewest(serving)).filter(|to| *to != worker);
         }
         if worker >= before || serving <= before {
             return None;
@@ -126,23 +136,24 @@ impl Placement {
     }
 
     /// Takes a look at what the workers and the machine have done since the last one, and changes how many serve if that
-    /// is better; `fixed` is the number that the settings ask for.
-    pub fn tend(&self, meter: &mut Meter, fixed: Option<usize>) {
+    /// is better; `done` is the number of commands that were run, `fixed` the number of workers that the settings ask for.
+    pub fn tend(&self, meter: &mut Meter, done: u64, fixed: Option<usize>) {
         if let Some(fixed) = fixed {
             return self.set_serving(fixed);
         }
         let tasks = self.stats.iter().map(|worker| worker.task.load(Ordering::Relaxed));
         if self.stats.len() > 1
-            && let Some(look) = meter.look(tasks)
+            && let Some(look) = meter.look(tasks, done)
             && let Some(serving) = self.sizing.lock().judge(look, self.serving(), self.stats.len())
         {
             self.set_serving(serving);
         }
     }
 
-    /// Where the `n`-th connection goes that follows this plan at a worker, if it does not stay.
-    pub fn destination(&self, plan: u64, worker: usize, n: usize) -> Option<usize> {
-        Plan::unpack(plan).destination(worker, n, |serving| self.fewest(serving))
+    /// Where the `n`-th connection goes that follows this plan at a worker, if it does not stay; `followed` is the plan that
+    /// it has followed before.
+    pub fn destination(&self, plan: u64, worker: usize, n: usize, followed: u64) -> Option<usize> {
+        Plan::unpack(plan).destination(worker, n, Plan::unpack(followed), |serving| self.fewest(serving))
     }
 
     /// The worker with the fewest connections among the first so many.
@@ -151,10 +162,13 @@ impl Placement {
         counts.enumerate().min_by_key(|(_, count)| *count).map_or(0, |(index, _)| index)
     }
 
-    /// Gives a client that has been accepted to the worker with the fewest.
-    pub fn place(&self, arrival: Arrival) {
+    /// Gives a client that has been accepted to the worker with the fewest. The plan that this goes by is the one that the
+    /// connection has followed.
+    pub fn place(&self, mut client: Accepted) {
+        client.plan = self.plan();
+        let serving = usize::from(Plan::unpack(client.plan).serving);
         // A worker that is gone means that the server is stopping.
-        let _ = self.send(self.fewest(self.serving()), arrival);
+        let _ = self.send(self.fewest(serving), Arrival::Accepted(client));
     }
 
     /// Gives a connection that leaves its worker to another one.
@@ -186,6 +200,9 @@ mod tests {
         Plan { epoch: 7, before, serving }
     }
 
+    /// The plan before those.
+    const LAST: Plan = Plan { epoch: 6, before: 1, serving: 1 };
+
     #[test]
     fn a_plan_survives_being_packed() {
         for plan in [plan(1, 2), plan(u16::MAX, 1), Plan { epoch: u32::MAX, before: 0, serving: u16::MAX }] {
@@ -196,10 +213,10 @@ mod tests {
     #[test]
     fn connections_of_a_worker_that_serves_no_more_go_to_the_one_with_the_fewest() {
         let fewest = |serving| serving - 1;
-        assert_eq!(plan(4, 2).destination(3, 0, fewest), Some(1));
-        assert_eq!(plan(4, 2).destination(2, 9, fewest), Some(1));
-        assert_eq!(plan(4, 2).destination(1, 0, fewest), None);
-        assert_eq!(plan(2, 4).destination(5, 0, fewest), Some(3), "it has missed a plan");
+        assert_eq!(plan(4, 2).destination(3, 0, LAST, fewest), Some(1));
+        assert_eq!(plan(4, 2).destination(2, 9, LAST, fewest), Some(1));
+        assert_eq!(plan(4, 2).destination(1, 0, LAST, fewest), None);
+        assert_eq!(plan(2, 4).destination(5, 0, LAST, fewest), Some(3), "it has missed a plan");
     }
 
     #[test]
@@ -209,7 +226,8 @@ mod tests {
             let each = 1680;
             for worker in 0..before {
                 for n in 0..each {
-                    let to = plan(before as u16, serving as u16).destination(worker, n, |_| unreachable!());
+                    let to =
+                        plan(before as u16, serving as u16).destination(worker, n, LAST, |_| unreachable!());
                     got[to.unwrap_or(worker)] += 1;
                 }
             }
@@ -221,8 +239,16 @@ mod tests {
     }
 
     #[test]
+    fn those_that_have_missed_a_plan_go_where_there_are_fewest() {
+        let earlier = Plan { epoch: 5, ..LAST };
+        assert_eq!(plan(4, 8).destination(0, 0, earlier, |_| 3), Some(3));
+        assert_eq!(plan(4, 8).destination(3, 1, earlier, |_| 3), None);
+        assert_eq!(plan(8, 4).destination(0, 0, earlier, |_| 1), Some(1));
+    }
+
+    #[test]
     fn those_on_new_workers_stay() {
-        assert_eq!(plan(1, 2).destination(1, 1, |_| unreachable!()), None);
+        assert_eq!(plan(1, 2).destination(1, 1, LAST, |_| unreachable!()), None);
     }
 
     #[test]
@@ -239,7 +265,7 @@ mod tests {
     #[test]
     fn the_settings_have_the_last_word() {
         let placement = Placement::new((0..3).map(|_| Arc::default()).collect());
-        placement.tend(&mut Meter::default(), Some(2));
+        placement.tend(&mut Meter::default(), 0, Some(2));
         assert_eq!(placement.serving(), 2);
     }
 }

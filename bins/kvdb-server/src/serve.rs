@@ -37,6 +37,8 @@ pub struct Accepted {
     pub addr: String,
     /// The address it connected to.
     pub laddr: String,
+    /// The plan by which its worker was chosen.
+    pub plan: u64,
 }
 
 /// A connection on its way to a worker.
@@ -138,7 +140,6 @@ async fn work(start: WorkerStart) {
 pub fn adopt(node: &Node, arrival: Arrival) -> io::Result<Rc<Connection>> {
     let (mut conn, socket, partial, plan) = match arrival {
         Arrival::Accepted(client) => {
-            let plan = node.placement.plan();
             let id = node.clients.next_id();
             let unix = matches!(client.socket, Socket::Unix(_));
             let info = ClientInfo::new(id, client.addr, client.laddr, unix, unix_millis())
@@ -146,7 +147,7 @@ pub fn adopt(node: &Node, arrival: Arrival) -> io::Result<Rc<Connection>> {
             let info = Arc::new(info);
             node.clients.add(info.clone());
             let conn = Conn { session: Session::new(id, &node.accounts), decoder: Decoder::default(), info };
-            (conn, client.socket, Vec::new(), plan)
+            (conn, client.socket, Vec::new(), client.plan)
         }
         Arrival::Moved(moved) => (moved.conn, moved.socket, moved.partial, moved.plan),
     };
@@ -200,14 +201,17 @@ pub async fn serve(mut connection: Rc<Connection>, worker: Rc<RefCell<Worker>>, 
 /// Sends a connection to another worker.
 fn depart(connection: Connection, to: usize, worker: &Worker) {
     let node = &worker.node;
-    worker.stats.connections.fetch_sub(1, Ordering::Relaxed);
-    let refused = match connection.depart() {
-        Ok(moved) => node.placement.relocate(to, Arrival::Moved(Box::new(moved))),
-        Err(mut conn) => return farewell(node, &mut conn),
-    };
-    if let Err(Arrival::Moved(mut moved)) = refused {
-        farewell(node, &mut moved.conn);
+    match connection.depart() {
+        Ok(moved) => {
+            let refused = node.placement.relocate(to, Arrival::Moved(Box::new(moved)));
+            if let Err(Arrival::Moved(mut moved)) = refused {
+                farewell(node, &mut moved.conn);
+            }
+        }
+        Err(mut conn) => farewell(node, &mut conn),
     }
+    // Not before the other worker counts it: at no moment are there fewer than there are.
+    worker.stats.connections.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// Waits for what a turn stopped for; where that makes a reply, delivers it.

@@ -121,10 +121,10 @@ impl Worker {
         Env { random: self.draw(), touch: !no_touch, limits: self.values, ..Env::at(unix_millis()) }
     }
 
-    /// Where a connection goes that follows this plan, if it does not stay here.
+    /// Where a connection goes that follows this plan and has followed the other before, if it does not stay here.
     #[cold]
-    pub fn follow(&mut self, plan: u64) -> Option<usize> {
-        let to = self.node.placement.destination(plan, self.index, self.followed);
+    pub fn follow(&mut self, plan: u64, before: u64) -> Option<usize> {
+        let to = self.node.placement.destination(plan, self.index, self.followed, before);
         self.followed = self.followed.wrapping_add(1);
         to
     }

@@ -1,12 +1,21 @@
 //! How many workers should serve. Nothing here measures, so it is tested apart from machines.
+//!
+//! Fewer serve where others want the cores and fewer can do the work. Whether they can is not known before it is tried, so
+//! that is a trial, and it is undone if less is done than before. More serve where cores are free, whether for what the
+//! workers cannot do or for a while anyway. And where workers have been at their limit for long, more are tried whoever
+//! has the cores: the system may give them some of those all the same.
 
 /// What has happened in a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Look {
     /// Cores' worth of time that the workers have used.
     pub(super) busy: f64,
-    /// Cores' worth of time that nobody has used, of the cores that the process may run on.
+    /// The same with the time for which they could have used a core and got none.
+    pub(super) wanted: f64,
+    /// Cores' worth of time that nobody has used, of the cores that the process may run on, or nobody of any importance.
     pub(super) idle: f64,
+    /// Commands a second.
+    pub(super) done: f64,
 }
 
 /// Cores that are this idle leave no room for another thread.
@@ -17,11 +26,18 @@ const ROOM: f64 = 0.5;
 const WORTHWHILE: f64 = 0.4;
 /// The use that a worker may come to when it takes over what others did. It gets by with less than they needed.
 const FULL: f64 = 1.05;
-/// Use of each worker above which more of them would help.
+/// What each worker wants above which more of them would help.
 const STRAINED: f64 = 0.85;
+/// What must still be done, of what was done before, when fewer serve.
+const ENOUGH: f64 = 0.93;
 /// How often in a row the same must have been seen, to have fewer workers serve and to have more.
 const LOOKS_FOR_FEWER: u32 = 3;
 const LOOKS_FOR_MORE: u32 = 2;
+/// How often in a row most of the cores must have been free, to have all workers serve.
+const LOOKS_FOR_ALL: u32 = 25;
+/// Looks of a trial before those that count, and those.
+const LOOKS_TO_SETTLE: u32 = 2;
+const LOOKS_OF_TRIAL: u32 = 3;
 /// Looks without a change after one, at first. Each change doubles it, up to the most, so that a load on the border does
 /// not go to and fro.
 const REST: u32 = 5;
@@ -29,40 +45,126 @@ const LONGEST_REST: u32 = 300;
 /// Looks without a change after which the next one is as the first.
 const FORGOTTEN: u32 = 2 * LONGEST_REST;
 
+/// The same seen several times in a row.
+#[derive(Debug, Default)]
+struct Series {
+    looks: u32,
+    /// The number of workers that the most cautious of the looks asks for.
+    workers: usize,
+    done: f64,
+}
+
+impl Series {
+    fn see(&mut self, workers: Option<usize>, cautious: fn(usize, usize) -> usize, done: f64) {
+        match workers {
+            None => *self = Self::default(),
+            Some(workers) => {
+                self.workers = if self.looks == 0 { workers } else { cautious(self.workers, workers) };
+                self.looks += 1;
+                self.done += done;
+            }
+        }
+    }
+
+    /// The number that is asked for after so many looks.
+    fn after(&self, looks: u32) -> Option<usize> {
+        (self.looks >= looks).then_some(self.workers)
+    }
+
+    /// Commands a second.
+    fn done(&self) -> f64 {
+        self.done / f64::from(self.looks)
+    }
+}
+
+/// Fewer workers, to see whether they do as much.
+#[derive(Debug)]
+struct Trial {
+    before: usize,
+    serving: usize,
+    done_before: f64,
+    looks: u32,
+    done: f64,
+}
+
 /// What has been seen so far.
 #[derive(Debug)]
 pub(super) struct Sizing {
-    crowded: u32,
+    fewer: Series,
+    more: Series,
     strained: u32,
+    free: u32,
+    trial: Option<Trial>,
     since_change: u32,
     rest: u32,
 }
 
 impl Default for Sizing {
     fn default() -> Self {
-        Self { crowded: 0, strained: 0, since_change: FORGOTTEN, rest: REST }
+        Self {
+            fewer: Series::default(),
+            more: Series::default(),
+            strained: 0,
+            free: 0,
+            trial: None,
+            since_change: FORGOTTEN,
+            rest: REST,
+        }
     }
 }
 
 impl Sizing {
     /// Takes a look into account; returns how many workers should serve if that is another number than do.
     pub(super) fn judge(&mut self, look: Look, serving: usize, all: usize) -> Option<usize> {
-        let fewer = fewer(look, serving);
-        let more = more(look, serving, all);
-        self.crowded = if fewer.is_some() { self.crowded + 1 } else { 0 };
-        self.strained = if more.is_some() { self.strained + 1 } else { 0 };
+        let is_strained = look.wanted >= STRAINED * serving as f64 && serving < all;
+        self.fewer.see(fewer(look, serving), usize::max, look.done);
+        self.more.see(more(look, serving, all).filter(|_| is_strained), usize::min, look.done);
+        self.strained = if is_strained { self.strained + 1 } else { 0 };
+        let is_free = look.idle >= (all as f64 / 2.0).max(1.0) && serving < all;
+        self.free = if is_free { self.free + 1 } else { 0 };
         self.since_change = self.since_change.saturating_add(1);
         if self.since_change > FORGOTTEN {
             self.rest = REST;
         }
+        if let Some(before) = self.undo(look, serving) {
+            self.change();
+            self.rest = LONGEST_REST;
+            return Some(before);
+        }
         if self.since_change <= self.rest {
             return None;
         }
-        let fewer = fewer.filter(|_| self.crowded >= LOOKS_FOR_FEWER);
-        let decided = fewer.or(more.filter(|_| self.strained >= LOOKS_FOR_MORE))?;
+        if let Some(workers) = self.fewer.after(LOOKS_FOR_FEWER) {
+            let done_before = self.fewer.done();
+            self.trial = Some(Trial { before: serving, serving: workers, done_before, looks: 0, done: 0.0 });
+            self.change();
+            return Some(workers);
+        }
+        let all_of_them = (self.free >= LOOKS_FOR_ALL).then_some(all);
+        let in_spite = (self.strained >= LONGEST_REST).then_some((2 * serving).min(all));
+        let workers = all_of_them.or(self.more.after(LOOKS_FOR_MORE)).or(in_spite)?;
+        self.change();
+        Some(workers)
+    }
+
+    fn change(&mut self) {
+        (self.fewer, self.more) = Default::default();
+        (self.strained, self.free, self.since_change) = (0, 0, 0);
         self.rest = (2 * self.rest).min(LONGEST_REST);
-        (self.since_change, self.crowded, self.strained) = (0, 0, 0);
-        Some(decided)
+    }
+
+    /// The number of workers from before a trial that is over and has failed.
+    fn undo(&mut self, look: Look, serving: usize) -> Option<usize> {
+        let trial = self.trial.take_if(|trial| trial.serving == serving)?;
+        let looks = trial.looks + 1;
+        let done = if looks > LOOKS_TO_SETTLE { trial.done + look.done } else { 0.0 };
+        if looks < LOOKS_TO_SETTLE + LOOKS_OF_TRIAL {
+            self.trial = Some(Trial { looks, done, ..trial });
+            return None;
+        }
+        let has_failed = done / f64::from(LOOKS_OF_TRIAL) < ENOUGH * trial.done_before;
+        // What does less since there is less to do has not failed.
+        (has_failed && look.wanted >= STRAINED * serving as f64).then_some(trial.before)
     }
 }
 
@@ -72,16 +174,19 @@ fn fewer(look: Look, serving: usize) -> Option<usize> {
     (look.idle < CROWDED && look.busy >= WORTHWHILE && needed < serving).then_some(needed)
 }
 
-/// The number to serve where each of them is at its limit and cores are free.
+/// The number to serve where cores are free for what those that serve cannot do.
 fn more(look: Look, serving: usize, all: usize) -> Option<usize> {
-    let is_strained = look.busy >= STRAINED * serving as f64 && look.idle >= ROOM && serving < all;
     let free = (look.idle as usize).clamp(1, serving);
-    is_strained.then(|| (serving + free).min(all))
+    (look.idle >= ROOM).then(|| (serving + free).min(all))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn look(busy: f64, idle: f64) -> Look {
+        Look { busy, wanted: busy, idle, done: 1000.0 }
+    }
 
     /// What is decided at each of so many equal looks.
     fn decisions(sizing: &mut Sizing, looks: u32, look: Look, serving: usize, all: usize) -> Vec<usize> {
@@ -90,20 +195,13 @@ mod tests {
 
     #[test]
     fn workers_without_cores_of_their_own_become_fewer() {
-        let look = Look { busy: 0.97, idle: 0.05 };
-        assert_eq!(decisions(&mut Sizing::default(), 3, look, 2, 2), [1]);
-        let look = Look { busy: 3.1, idle: 0.2 };
-        assert_eq!(decisions(&mut Sizing::default(), 3, look, 8, 8), [3]);
+        assert_eq!(decisions(&mut Sizing::default(), 3, look(0.97, 0.05), 2, 2), [1]);
+        assert_eq!(decisions(&mut Sizing::default(), 3, look(3.1, 0.2), 8, 8), [3]);
     }
 
     #[test]
     fn they_stay_where_cores_are_free_or_little_is_done_or_all_are_needed() {
-        for look in [
-            Look { busy: 0.9, idle: 1.0 },
-            Look { busy: 0.2, idle: 0.0 },
-            Look { busy: 1.2, idle: 0.0 },
-            Look { busy: 1.9, idle: 0.1 },
-        ] {
+        for look in [look(0.9, 1.0), look(0.2, 0.0), look(1.2, 0.0), look(1.9, 0.1)] {
             assert!(decisions(&mut Sizing::default(), 50, look, 2, 2).is_empty(), "{look:?}");
         }
     }
@@ -111,22 +209,68 @@ mod tests {
     #[test]
     fn strained_workers_become_more_where_cores_are_free_but_not_more_than_there_are() {
         let decide = |look, serving, all| decisions(&mut Sizing::default(), 2, look, serving, all);
-        assert_eq!(decide(Look { busy: 0.9, idle: 0.9 }, 1, 8), [2]);
-        assert_eq!(decide(Look { busy: 3.9, idle: 12.0 }, 4, 16), [8], "at most twice as many");
-        assert_eq!(decide(Look { busy: 3.9, idle: 3.5 }, 4, 16), [7]);
-        assert_eq!(decide(Look { busy: 3.9, idle: 3.5 }, 4, 5), [5]);
-        assert!(decide(Look { busy: 0.9, idle: 0.3 }, 1, 8).is_empty());
-        assert!(decide(Look { busy: 1.0, idle: 9.0 }, 1, 1).is_empty());
-        assert!(decide(Look { busy: 0.7, idle: 9.0 }, 1, 8).is_empty());
+        assert_eq!(decide(look(0.9, 0.9), 1, 8), [2]);
+        assert_eq!(decide(look(3.9, 12.0), 4, 16), [8], "at most twice as many");
+        assert_eq!(decide(look(3.9, 3.5), 4, 16), [7]);
+        assert_eq!(decide(look(3.9, 3.5), 4, 5), [5]);
+        assert_eq!(decide(Look { wanted: 0.9, ..look(0.3, 0.6) }, 1, 2), [2], "it waits for a core");
+        assert!(decide(look(0.9, 0.3), 1, 8).is_empty());
+        assert!(decide(look(1.0, 9.0), 1, 1).is_empty());
+        assert!(decide(look(0.7, 9.0), 1, 8).is_empty());
+    }
+
+    #[test]
+    fn all_serve_when_most_cores_have_been_free_for_a_while() {
+        let decide = |idle, all| decisions(&mut Sizing::default(), LOOKS_FOR_ALL, look(0.3, idle), 1, all);
+        assert_eq!(decide(1.2, 2), [2]);
+        assert_eq!(decide(4.0, 8), [8]);
+        assert!(decide(0.9, 2).is_empty());
+        assert!(decide(3.9, 8).is_empty());
     }
 
     #[test]
     fn one_look_alone_decides_nothing() {
         let mut sizing = Sizing::default();
-        let (crowded, free) = (Look { busy: 0.9, idle: 0.0 }, Look { busy: 0.9, idle: 1.0 });
+        let (crowded, free) = (look(0.9, 0.0), look(0.9, 1.0));
         for look in [crowded, crowded, free, crowded, crowded, free] {
             assert_eq!(sizing.judge(look, 2, 2), None);
         }
+    }
+
+    #[test]
+    fn the_most_cautious_look_counts() {
+        let mut sizing = Sizing::default();
+        assert_eq!(sizing.judge(look(4.0, 0.1), 8, 8), None);
+        assert_eq!(sizing.judge(look(5.1, 0.1), 8, 8), None);
+        assert_eq!(sizing.judge(look(0.5, 0.1), 8, 8), Some(5), "and not 1");
+        let mut sizing = Sizing::default();
+        assert_eq!(sizing.judge(look(3.9, 2.0), 4, 8), None);
+        assert_eq!(sizing.judge(look(3.9, 4.0), 4, 8), Some(6));
+    }
+
+    #[test]
+    fn fewer_that_do_less_are_given_up_for_a_while() {
+        let mut sizing = Sizing::default();
+        assert_eq!(decisions(&mut sizing, 3, look(1.0, 0.0), 2, 2), [1]);
+        let slower = Look { wanted: 1.0, done: 900.0, ..look(0.67, 0.0) };
+        assert_eq!(decisions(&mut sizing, LOOKS_TO_SETTLE + LOOKS_OF_TRIAL, slower, 1, 2), [2]);
+        assert!(decisions(&mut sizing, LONGEST_REST, look(1.0, 0.0), 2, 2).is_empty());
+        assert_eq!(decisions(&mut sizing, 1, look(1.0, 0.0), 2, 2), [1], "then it is tried again");
+    }
+
+    #[test]
+    fn fewer_stay_that_do_as_much_or_have_less_to_do() {
+        for after in [look(0.9, 0.1), Look { done: 100.0, ..look(0.2, 0.1) }] {
+            let mut sizing = Sizing::default();
+            assert_eq!(decisions(&mut sizing, 3, look(1.0, 0.0), 2, 2), [1]);
+            assert!(decisions(&mut sizing, 100, after, 1, 2).is_empty(), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn workers_that_are_strained_for_long_become_more_whoever_has_the_cores() {
+        let strained = Look { wanted: 1.0, ..look(0.6, 0.0) };
+        assert_eq!(decisions(&mut Sizing::default(), LONGEST_REST, strained, 1, 8), [2]);
     }
 
     #[test]
@@ -134,12 +278,11 @@ mod tests {
         let mut sizing = Sizing::default();
         let mut serving = 2;
         let mut changes = Vec::new();
-        for look in 0..10_000 {
-            let seen =
-                if serving == 2 { Look { busy: 1.0, idle: 0.1 } } else { Look { busy: 0.95, idle: 0.6 } };
+        for n in 0..10_000 {
+            let seen = if serving == 2 { look(1.0, 0.1) } else { look(0.95, 0.6) };
             if let Some(next) = sizing.judge(seen, serving, 2) {
                 serving = next;
-                changes.push(look);
+                changes.push(n);
             }
         }
         let gaps: Vec<_> = changes.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -150,11 +293,10 @@ mod tests {
     #[test]
     fn after_a_long_quiet_time_it_is_quick_again() {
         let mut sizing = Sizing::default();
-        let crowded = Look { busy: 0.9, idle: 0.0 };
+        let crowded = look(0.9, 0.0);
         decisions(&mut sizing, 10 * LONGEST_REST, crowded, 2, 2);
         assert!(decisions(&mut sizing, LONGEST_REST + 1, crowded, 2, 2).len() <= 1);
-        let quiet = Look { busy: 0.0, idle: 2.0 };
-        assert!(decisions(&mut sizing, FORGOTTEN, quiet, 2, 2).is_empty());
+        assert!(decisions(&mut sizing, FORGOTTEN, look(0.0, 2.0), 2, 2).is_empty());
         assert_eq!(decisions(&mut sizing, LOOKS_FOR_FEWER, crowded, 2, 2), [1]);
         assert_eq!(decisions(&mut sizing, 2 * REST + 1, crowded, 2, 2), [1]);
     }
