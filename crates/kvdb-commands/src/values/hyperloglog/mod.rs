@@ -211,18 +211,15 @@ pub fn make_dense(sketch: &mut Vec<u8>) -> Result<bool, HllError> {
 }
 
 /// The runs of a sparse sketch as `PFDEBUG DECODE` replies them, or `None` for a dense one, which
-/// stands for the error "HLL encoding is not sparse".
+/// stands for the error "HLL encoding is not sparse". Runs that are too many or too few are replied as well, so that one
+/// sees what is wrong with them.
 ///
 /// # Errors
-/// The string is not a sketch, or is corrupted.
+/// The string is not a sketch.
 pub fn describe_sparse(sketch: &[u8]) -> Result<Option<String>, HllError> {
     match check(sketch)? {
         Encoding::Dense => Ok(None),
-        Encoding::Sparse => {
-            let runs = sparse::whole(&sketch[HEADER_BYTES..])?;
-            let words: Vec<_> = runs.map(|run| run.to_string()).collect();
-            Ok(Some(words.join(" ")))
-        }
+        Encoding::Sparse => Ok(Some(sparse::describe(&sketch[HEADER_BYTES..]))),
     }
 }
 

@@ -80,6 +80,15 @@ pub(super) fn whole(runs: &[u8]) -> Result<impl Iterator<Item = Run>, HllError> 
     Ok(iterate(runs))
 }
 
+/// The runs in words, also where they are not those of a sketch. Half a run at the end counts as one with a zero byte
+/// behind it, which is what Redis finds there.
+pub(super) fn describe(runs: &[u8]) -> String {
+    let end: usize = iterate(runs).map(|run| run.bytes).sum();
+    let half = runs.get(end).and_then(|&high| first(&[high, 0]));
+    let words: Vec<_> = iterate(runs).chain(half).map(|run| run.to_string()).collect();
+    words.join(" ")
+}
+
 fn iterate(mut runs: &[u8]) -> impl Iterator<Item = Run> {
     std::iter::from_fn(move || {
         let run = first(runs)?;

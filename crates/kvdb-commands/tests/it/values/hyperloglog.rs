@@ -118,6 +118,9 @@ fn strings_that_are_no_sketches() {
     assert_eq!(estimate(&longer), Err(HllError::Corrupted));
     assert_eq!(make_dense(&mut longer.clone()), Err(HllError::Corrupted));
     assert_eq!(registers_of(&sparse).union(&longer), Err(HllError::Corrupted));
+    // As in Redis, which sees a zero byte behind the last half of a run.
+    let shown = describe_sparse(&longer).unwrap().unwrap();
+    assert!(shown.ends_with(" Z:10342 Z:11373 Z:12033"), "{shown}");
     let no_runs = &sparse[..16];
     assert_eq!(add(&mut no_runs.to_vec(), b"a", SPARSE_MAX_BYTES), Err(HllError::Corrupted));
     assert_eq!(HllError::NotASketch.to_string(), "WRONGTYPE Key is not a valid HyperLogLog string value.");
