@@ -17,6 +17,7 @@ mod pair;
 mod reply;
 mod rules;
 mod script;
+mod settle;
 mod shrink;
 mod state;
 mod template;

@@ -2,9 +2,10 @@
 //!
 //! Options that a command refuses together are put together too. Some things are left out because their outcome is not
 //! defined closely enough to be compared: trimming with `~`, SORT BY nosort and by texts that may be missing, ranges by name
-//! over members of different scores (hence `lexkey`), bytes of a HyperLogLog (hence `sketch`), and the idle time of small
-//! integers, which Redis shares between keys. Some limits were tightened after 7.0 (the least RANK of LPOS, the longest
-//! timeouts): nothing goes beyond them.
+//! over members of different scores (hence `lexkey`, whose scores nothing bends), bytes of a HyperLogLog (hence `sketch`),
+//! the idle time of small integers, which Redis shares between keys, and selectors of users that begin in others (see
+//! [`is_read_in_two_ways`](super::settle::is_read_in_two_ways)). Some limits were tightened after 7.0 (the least RANK of
+//! LPOS, the longest timeouts): nothing goes beyond them.
 
 use super::more_families::MORE;
 
@@ -279,7 +280,7 @@ const FAMILIES: &[Family] = &[
         templates: &[
             "ZADD key [ NX|XX ] [ GT|LT ] [ CH ] { score member }",
             "ZADD key [ NX|XX ] [ GT|LT ] INCR score member",
-            "ZADD lexkey { 0 member }",
+            "!ZADD lexkey { 0 member }",
             "ZCARD key",
             "ZCOUNT key scorebound scorebound",
             "ZINCRBY key score member",

@@ -30,7 +30,7 @@ pub(super) const MORE: &[Family] = &[
         home: "string",
         templates: &[
             "!EVAL script 1 key value",
-            "!EVAL script 1 anykey member",
+            "!EVAL script 1 key|key|sketch|text member",
             "!EVAL_RO script 1 key value",
             "!EVALSHA|EVALSHA_RO sha 1 key value",
             "!SCRIPT LOAD script",

@@ -114,6 +114,9 @@ impl Pair {
                 }
             }
             Rule::Dump => self.dump(client, command),
+            Rule::Ties => self.ties(client, command),
+            Rule::CountOfKeys => self.count_of_keys(client, command),
+            Rule::SetId => self.set_id(client, command),
             rule => {
                 let (ours, theirs) = self.both(client, command)?;
                 Ok(differ(rule, command, &ours, &theirs))
@@ -337,7 +340,7 @@ pub(super) fn differ(rule: Rule, command: &[Word], ours: &Reply, theirs: &Reply)
     (!agree(rule, ours, theirs)).then(|| mismatch(command, ours, theirs))
 }
 
-fn mismatch(command: &[Word], ours: &Reply, theirs: &Reply) -> Mismatch {
+pub(super) fn mismatch(command: &[Word], ours: &Reply, theirs: &Reply) -> Mismatch {
     let about = String::from_utf8_lossy(&command[0]).to_ascii_uppercase();
     Mismatch { about, question: shown(command), ours: ours.to_string(), theirs: theirs.to_string() }
 }

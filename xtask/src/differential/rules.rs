@@ -48,6 +48,12 @@ pub(super) enum Rule {
     Denial,
     /// As many as that.
     Length,
+    /// Members that are equally far away may stand for each other.
+    Ties,
+    /// Keys that have expired may count.
+    CountOfKeys,
+    /// Refused by KVDB alone where Redis 7.2 refuses it too.
+    SetId,
 }
 
 impl Rule {
@@ -63,6 +69,9 @@ impl Rule {
                 | Self::Listener
                 | Self::Heard
                 | Self::Dump
+                | Self::Ties
+                | Self::CountOfKeys
+                | Self::SetId
         )
     }
 }
@@ -150,6 +159,17 @@ pub(super) const EXCEPTIONS: &[(&[&str], Rule, &str)] = &[
     ),
     (&["ACL DRYRUN"], Rule::Denial, "KVDB names the user as Redis 7.2 does; 7.0 says this user"),
     (&["CONFIG GET"], Rule::UnorderedPairs, "as with HGETALL"),
+    (
+        &["DBSIZE"],
+        Rule::CountOfKeys,
+        "keys past their deadline count until they are deleted, which each server does when it likes",
+    ),
+    (
+        &["XSETID"],
+        Rule::SetId,
+        "KVDB refuses IDs below one that has been deleted, as Redis 7.2 does; 7.0 takes them where the stream has no entries \
+         above",
+    ),
     (&["DUMP"], Rule::Dump, "the same value has many dumps"),
     (
         &["ACL GETUSER"],
@@ -196,6 +216,9 @@ pub(super) fn rule_of(command: &[Word]) -> Rule {
     if is_unsorted(command) {
         return Rule::Length;
     }
+    if is_cut_by_distance(command) {
+        return Rule::Ties;
+    }
     let found = EXCEPTIONS
         .iter()
         .find(|(names, ..)| names.iter().any(|listed| *listed == name || *listed == with_first));
@@ -210,6 +233,15 @@ fn is_unsorted(command: &[Word]) -> bool {
     command.first().is_some_and(sorts)
         && command.windows(2).any(by_nothing)
         && !command[1].starts_with(b"lex")
+}
+
+/// Whether a geo command replies or stores the nearest: Redis sorts just so far, by an algorithm that turns round what is
+/// equal, and which of the equal ones have room is left to it. With ANY, and where there is room for all, the order is that
+/// in which they were found.
+fn is_cut_by_distance(command: &[Word]) -> bool {
+    let has = |option: &str| command.iter().any(|word| word.eq_ignore_ascii_case(option.as_bytes()));
+    let is_geo = command.first().is_some_and(|name| name.to_ascii_uppercase().starts_with(b"GEO"));
+    is_geo && has("COUNT") && !has("ANY")
 }
 
 /// Whether the replies are equal by the rule; those of rules that need more than replies are compared as they are.
@@ -407,6 +439,9 @@ mod tests {
         assert_eq!(rule_of(&words("OBJECT HELP")), Rule::Exact);
         assert_eq!(rule_of(&words("XADD k * f v")), Rule::ChosenId);
         assert_eq!(rule_of(&words("XADD k 1-1 f v")), Rule::Exact);
+        assert_eq!(rule_of(&words("georadius k 1 1 9 m count 2")), Rule::Ties);
+        assert_eq!(rule_of(&words("GEORADIUS k 1 1 9 m COUNT 2 ANY")), Rule::Exact);
+        assert_eq!(rule_of(&words("GEORADIUS k 1 1 9 m ASC")), Rule::Exact);
         assert_eq!(rule_of(&[]), Rule::Exact);
     }
 

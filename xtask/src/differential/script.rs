@@ -6,6 +6,7 @@ use super::families::{Repertoire, TRANSACTIONS};
 use super::more_families::WAKE_UPS;
 use super::reply::quoted;
 use super::rules::rule_of;
+use super::settle::is_read_in_two_ways;
 use super::template::{self, Word};
 use super::words;
 use crate::rng::Rng;
@@ -105,6 +106,9 @@ fn command(family: &Repertoire, rng: &mut Rng) -> Vec<Word> {
     let templates = if !family.rare.is_empty() && rng.one_in(50) { &family.rare } else { &family.templates };
     let template = templates[rng.below(templates.len() as u64) as usize];
     let mut command = template::expand(template, family.home, rng);
+    while is_read_in_two_ways(&command) {
+        command = template::expand(template, family.home, rng);
+    }
     if template::may_be_bent(template) && rng.one_in(10) {
         bend(template, &mut command, rng);
     }

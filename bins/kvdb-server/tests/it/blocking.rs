@@ -126,6 +126,23 @@ fn a_value_of_another_type_wakes_nobody_and_a_cold_list_serves() {
 }
 
 #[test]
+fn what_is_stored_in_place_of_another_value_is_served() {
+    let server = Setup::new().start();
+    let mut client = server.client();
+    assert_eq!(client.pipeline(&["RPUSH l b a", "ZADD z 1 m"]), [int(2), int(1)]);
+    let mut for_list = blocked(&server, "BLPOP k 0", 0);
+    assert_eq!(
+        client.pipeline(&["SET k x", "SORT l ALPHA STORE k", "LRANGE k 0 -1"])[1..],
+        [int(2), array(&["b"])]
+    );
+    assert_eq!(for_list.reply(), array(&["k", "a"]));
+    let mut for_set = blocked(&server, "BZPOPMIN s 0", 0);
+    assert_eq!(client.pipeline(&["SET s x", "ZRANGESTORE s z 0 -1", "EXISTS s"])[1..], [int(1), int(0)]);
+    assert_eq!(for_set.reply(), array(&["s", "m", "1"]));
+    wait_for_blocked(&server, 0);
+}
+
+#[test]
 fn a_key_that_has_become_something_else_is_passed_over() {
     let server = Setup::new().start();
     let mut client = server.client();
