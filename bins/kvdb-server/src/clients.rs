@@ -39,7 +39,12 @@ pub struct Mailbox {
     pub text: Vec<u8>,
     /// The sequence that must be safe before they may leave.
     pub depends_on: u64,
+    /// How much there was when it was taken last: there may be as much again.
+    taken: usize,
 }
+
+/// Room for so much is made in a mailbox before it is there.
+const EXPECTED_MAX: usize = 64 * 1024;
 
 /// One connection as others see it. Its worker writes most of it once a turn, anybody reads it.
 #[derive(Debug)]
@@ -310,10 +315,18 @@ impl ClientInfo {
             self.kill();
             return !was_killed;
         }
+        // Whoever put the first text there wakes the task, which takes all that there is.
+        let is_first = mailbox.text.is_empty();
+        if is_first {
+            let expected = mailbox.taken.min(EXPECTED_MAX);
+            mailbox.text.reserve(expected.max(text.len()));
+        }
         mailbox.text.extend_from_slice(text);
         mailbox.depends_on = mailbox.depends_on.max(depends_on);
         drop(mailbox);
-        self.wake();
+        if is_first {
+            self.wake();
+        }
         false
     }
 
@@ -321,7 +334,11 @@ impl ClientInfo {
     #[inline]
     pub fn take_pushed(&self) -> Option<Mailbox> {
         let mut mailbox = self.mailbox.get()?.lock();
-        (!mailbox.text.is_empty()).then(|| std::mem::take(&mut *mailbox))
+        if mailbox.text.is_empty() {
+            return None;
+        }
+        let next = Mailbox { taken: mailbox.text.len(), ..Mailbox::default() };
+        Some(std::mem::replace(&mut *mailbox, next))
     }
 
     /// Whether a filter means it. One that is killed is gone for everybody, though its worker may not have closed it yet.
@@ -466,5 +483,32 @@ mod tests {
         assert!(!client.is_behind(100, 1000, 2000));
         assert!(!client.is_behind(100, 1000, 3000));
         assert!(client.is_behind(100, 1000, 3001));
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_first_text_of_several_wakes_whoever_takes_them() {
+        let client = ClientInfo::new(1, String::new(), String::new(), false, 0);
+        let woken = Arc::new(Woken::default());
+        client.set_waker(&Waker::from(woken.clone()));
+        for round in 1..=2 {
+            assert!(!client.push(b"one ", 7, 100) && !client.push(b"two", 5, 100));
+            assert_eq!(woken.0.load(Ordering::Relaxed), round);
+            let pushed = client.take_pushed().expect("something was pushed");
+            assert_eq!((&pushed.text[..], pushed.depends_on), (&b"one two"[..], 7));
+            assert!(client.take_pushed().is_none());
+        }
+        assert!(!client.push(&[b'x'; 60], 0, 100));
+        assert!(client.push(&[b'x'; 60], 0, 100) && client.is_killed(), "that was too much");
+        assert_eq!(woken.0.load(Ordering::Relaxed), 4);
+        assert!(client.take_pushed().is_none());
     }
 }

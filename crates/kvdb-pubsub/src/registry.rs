@@ -1,5 +1,7 @@
 //! Who listens to what: the state that all workers share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -11,6 +13,9 @@ use crate::subscriber::Kind;
 use crate::subscribers::Ticket;
 use crate::topics::Joined;
 
+/// Where the versions of the next registry begin: no two in a process have one in common.
+static NEXT_VERSIONS: AtomicU64 = AtomicU64::new(1 << 40);
+
 /// All subscriptions of a server. Any thread may use it at any time.
 ///
 /// A publisher reaches everybody whose subscription was made before it began to publish, and nobody whose subscription
@@ -21,6 +26,8 @@ pub struct Registry {
     channels: Channels,
     shard_channels: Channels,
     patterns: Patterns,
+    /// Rises behind every change, before whoever made it is told.
+    version: AtomicU64,
 }
 
 impl Registry {
@@ -32,6 +39,7 @@ impl Registry {
             channels: Channels::default(),
             shard_channels: Channels::default(),
             patterns: Patterns::new(seed),
+            version: AtomicU64::new(NEXT_VERSIONS.fetch_add(1 << 40, Ordering::Relaxed)),
         }
     }
 
@@ -39,21 +47,29 @@ impl Registry {
         xxh3_64_with_seed(name, self.seed)
     }
 
-    /// Finds who gets a message that is published to `channel`, for PUBLISH. What `receivers` held is forgotten.
-    pub fn publish(&self, channel: &[u8], receivers: &mut Receivers) {
-        receivers.clear();
+    /// Finds who gets a message that is published to `channel`, for PUBLISH. What `receivers` held is forgotten, unless it
+    /// is just that: then it is left as it is, and the answer is true.
+    pub fn publish(&self, channel: &[u8], receivers: &mut Receivers) -> bool {
+        if receivers.begin(self.version.load(Ordering::Acquire), channel, false) {
+            return true;
+        }
         if self.channels.len() > 0 {
             receivers.add_direct(|clients| self.channels.collect(self.hash(channel), channel, clients));
         }
         self.patterns.collect(channel, receivers);
+        false
     }
 
     /// Finds who gets a message that is published to a shard channel, for SPUBLISH: patterns are not asked.
-    pub fn publish_to_shard(&self, channel: &[u8], receivers: &mut Receivers) {
-        receivers.clear();
+    /// Answers as [`Self::publish`] does.
+    pub fn publish_to_shard(&self, channel: &[u8], receivers: &mut Receivers) -> bool {
+        if receivers.begin(self.version.load(Ordering::Acquire), channel, true) {
+            return true;
+        }
         if self.shard_channels.len() > 0 {
             receivers.add_direct(|clients| self.shard_channels.collect(self.hash(channel), channel, clients));
         }
+        false
     }
 
     /// The channels that somebody listens to by name, for PUBSUB CHANNELS: those that match `pattern` if there is one.
@@ -99,11 +115,13 @@ impl Registry {
     }
 
     pub(crate) fn join(&self, kind: Kind, name: &[u8], client: ClientId) -> Joined {
-        match kind {
+        let joined = match kind {
             Kind::Channel => self.channels.join(self.hash(name), name, client),
             Kind::Pattern => self.patterns.join(name, client),
             Kind::ShardChannel => self.shard_channels.join(self.hash(name), name, client),
-        }
+        };
+        self.version.fetch_add(1, Ordering::Release);
+        joined
     }
 
     pub(crate) fn leave(&self, kind: Kind, name: &[u8], ticket: Ticket) {
@@ -112,5 +130,41 @@ impl Registry {
             Kind::Pattern => self.patterns.leave(name, ticket),
             Kind::ShardChannel => self.shard_channels.leave(self.hash(name), name, ticket),
         }
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Subscriber;
+
+    #[test]
+    fn receivers_are_looked_for_again_when_anything_has_changed() {
+        let registry = Arc::new(Registry::new(1));
+        let mut anna = Subscriber::new(registry.clone(), 1);
+        let mut bert = Subscriber::new(registry.clone(), 2);
+        anna.subscribe(Kind::Channel, b"a");
+        let mut receivers = Receivers::default();
+        assert!(!registry.publish(b"a", &mut receivers));
+        assert!(registry.publish(b"a", &mut receivers) && receivers.direct() == [1]);
+        bert.subscribe(Kind::Pattern, b"*");
+        assert!(!registry.publish(b"a", &mut receivers) && receivers.len() == 2);
+        assert!(registry.publish(b"a", &mut receivers) && receivers.len() == 2);
+        bert.unsubscribe(Kind::Pattern, b"*");
+        assert!(!registry.publish(b"a", &mut receivers) && receivers.len() == 1);
+        assert!(!registry.publish(b"b", &mut receivers) && receivers.is_empty());
+        assert!(!registry.publish(b"a", &mut receivers) && receivers.len() == 1);
+        assert!(!registry.publish_to_shard(b"a", &mut receivers) && receivers.is_empty());
+        assert!(registry.publish_to_shard(b"a", &mut receivers));
+        assert!(!Registry::new(1).publish_to_shard(b"a", &mut receivers), "it is another registry");
+        let long = vec![b'x'; 10_000];
+        anna.subscribe(Kind::Channel, &long);
+        for _ in 0..2 {
+            assert!(!registry.publish(&long, &mut receivers) && receivers.direct() == [1]);
+        }
+        assert!(!registry.publish(b"", &mut receivers) && receivers.is_empty());
     }
 }

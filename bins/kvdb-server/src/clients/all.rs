@@ -27,9 +27,12 @@ impl Clients {
         self.by_id.lock().insert(client.id, client);
     }
 
-    /// Forgets a connection.
+    /// Forgets a connection, and what it has not taken: who publishes may hold it for longer.
     pub fn remove(&self, id: u64) {
-        self.by_id.lock().remove(&id);
+        let removed = self.by_id.lock().remove(&id);
+        if let Some(client) = removed {
+            client.take_pushed();
+        }
     }
 
     /// How many there are.
@@ -50,6 +53,12 @@ impl Clients {
     /// Those that a filter means, in the order of their numbers.
     pub fn matching(&self, filter: &ClientFilter, now: u64) -> Vec<Arc<ClientInfo>> {
         self.by_id.lock().values().filter(|client| client.matches(filter, now)).cloned().collect()
+    }
+
+    /// Those with these numbers, as far as there are any.
+    pub fn those(&self, ids: &[u64]) -> Vec<Arc<ClientInfo>> {
+        let by_id = self.by_id.lock();
+        ids.iter().filter_map(|id| by_id.get(id)).cloned().collect()
     }
 
     /// Shows those with these numbers, as far as there are any.

@@ -83,3 +83,23 @@ fn a_message_waits_for_what_its_publisher_has_seen() {
         assert!(written > last && message == written, "{publishes:?}");
     }
 }
+
+#[test]
+fn every_message_of_a_row_goes_to_those_who_listen_then() {
+    let mut pair = Pair::new();
+    let mut late = connect(&pair.worker.node, 3);
+    let publish: &[&[&str]] = &[&["PUBLISH", "c", "x"], &["PUBLISH", "c", "x"], &["PUBLISH", "c", "x"]];
+    let messages = |conn: &Conn| {
+        let text = conn.info.take_pushed().map_or(Vec::new(), |pushed| pushed.text);
+        text.split(|byte| *byte == b'*').count() - 1
+    };
+    run(&mut pair.worker, &mut pair.publisher, publish);
+    assert_eq!((messages(&pair.listener), messages(&late)), (3, 0));
+    run(&mut pair.worker, &mut late, &[&["PSUBSCRIBE", "?"], &["SUBSCRIBE", "c"]]);
+    run(&mut pair.worker, &mut pair.publisher, publish);
+    assert_eq!((messages(&pair.listener), messages(&late)), (3, 6));
+    run(&mut pair.worker, &mut pair.listener, &[&["UNSUBSCRIBE"]]);
+    late.session.end();
+    run(&mut pair.worker, &mut pair.publisher, publish);
+    assert_eq!((messages(&pair.listener), messages(&late)), (0, 0));
+}

@@ -255,7 +255,7 @@ fn spublish(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Cm
 }
 
 /// Writes a message as a subscriber receives it; `pattern` is the one by which it was reached, if it was by one.
-pub fn write_message(reply: &mut Reply<'_>, message: &Message, pattern: Option<&[u8]>, shard: bool) {
+pub fn write_message(reply: &mut Reply<'_>, message: Message<'_>, pattern: Option<&[u8]>, shard: bool) {
     reply.push(if pattern.is_some() { 4 } else { 3 });
     reply.bulk(match (pattern, shard) {
         (Some(_), _) => b"pmessage",
@@ -265,8 +265,8 @@ pub fn write_message(reply: &mut Reply<'_>, message: &Message, pattern: Option<&
     if let Some(pattern) = pattern {
         reply.bulk(pattern);
     }
-    reply.bulk(&message.channel);
-    reply.bulk(&message.payload);
+    reply.bulk(message.channel);
+    reply.bulk(message.payload);
 }
 
 fn channels(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdResult {
