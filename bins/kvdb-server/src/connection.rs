@@ -103,11 +103,11 @@ impl Connection {
     ///
     /// # Errors
     /// With the connection, which is lost, when the runtime does not let go of the socket.
-    pub fn depart(self) -> Result<Moved, Conn> {
+    pub fn depart(self) -> Result<Moved, Box<Conn>> {
         let State { conn, stream, partial, .. } = self.state.into_inner();
         match stream.deregister() {
             Ok(socket) => Ok(Moved { conn, socket, partial, plan: self.plan.get() }),
-            Err(_) => Err(conn),
+            Err(_) => Err(Box::new(conn)),
         }
     }
 
