@@ -42,7 +42,7 @@ impl Pair {
         let node = Node::new(Parts { store, rows, config: *config, accounts, workers: 1, run_id, secret: 1 });
         let node = Arc::new(node);
         let (publisher, mut listener) = (connect(&node, 1), connect(&node, 2));
-        let mut worker = Worker::new(node.clone(), 0, 1);
+        let mut worker = Worker::new(node, 0, 1);
         run(&mut worker, &mut listener, &[&["SUBSCRIBE", "c"]]);
         Self { worker, publisher, listener, _home: home }
     }
