@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::reply::Reply;
 use super::rules::{Rule, agree, normal, rule_of};
 use super::script::{CLIENTS, Step, shown};
+use super::settle;
 use super::template::Word;
 
 /// The versions of the protocol of the clients of one conversation.
@@ -225,7 +226,7 @@ impl Pair {
     fn chosen_id(&mut self, client: usize, command: &[Word]) -> io::Result<Option<Mismatch>> {
         let ours = self.ours[client].call(command)?;
         let mut command = command.to_vec();
-        if let (Reply::Bulk(id), Some(at)) = (&ours, command.iter().position(|word| word == b"*")) {
+        if let (Reply::Bulk(id), Some(at)) = (&ours, settle::chosen_id(&command)) {
             command[at].clone_from(id);
         }
         let theirs = self.theirs[client].call(&command)?;

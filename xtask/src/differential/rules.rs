@@ -5,6 +5,7 @@
 //! KVDB shows as spaces.
 
 use super::reply::{Reply, number_text};
+use super::settle::chosen_id;
 use super::template::Word;
 
 /// How the replies to a command are compared.
@@ -210,7 +211,7 @@ fn names_of(command: &[Word]) -> (String, String) {
 
 pub(super) fn rule_of(command: &[Word]) -> Rule {
     let (name, with_first) = names_of(command);
-    if name == "XADD" && command.iter().any(|word| word == b"*") {
+    if name == "XADD" && chosen_id(command).is_some() {
         return Rule::ChosenId;
     }
     if is_unsorted(command) {

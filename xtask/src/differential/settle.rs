@@ -152,12 +152,43 @@ pub(super) fn is_read_in_two_ways(command: &[Word]) -> bool {
     is(0, "ACL") && is(1, "SETUSER") && command.iter().skip(3).any(&mut begins_within)
 }
 
+/// Where XADD has the `*` for which the server chooses an ID: behind the options, of which nothing else is read. A field or
+/// a value of that name is no ID.
+pub(super) fn chosen_id(command: &[Word]) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        at += match command.get(at)?.to_ascii_uppercase().as_slice() {
+            b"NOMKSTREAM" => 1,
+            b"LIMIT" => 2,
+            b"MAXLEN" | b"MINID" if matches!(command.get(at + 1)?.as_slice(), b"=" | b"~") => 3,
+            b"MAXLEN" | b"MINID" => 2,
+            b"*" => return Some(at),
+            _ => return None,
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn words(line: &str) -> Vec<Word> {
         line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn a_chosen_id_stands_behind_the_options_of_xadd() {
+        for (line, at) in [
+            ("XADD s * f v", Some(2)),
+            ("XADD s NOMKSTREAM MAXLEN ~ 5 LIMIT 2 * f v", Some(8)),
+            ("XADD s minid 5 * * *", Some(4)),
+            ("XADD s 19-1 * v", None),
+            ("XADD s MAXLEN = * 1-1 f *", None),
+            ("XADD s MAXLEN", None),
+            ("XADD s", None),
+        ] {
+            assert_eq!(chosen_id(&words(line)), at, "{line}");
+        }
     }
 
     fn bulk(text: &str) -> Reply {
