@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::unix_millis;
 use crate::memory::Room;
 use crate::node::Node;
-use crate::placement::Meter;
+use crate::placement::Watch;
 use crate::scrubbing::Scrubbing;
 use crate::stats::totals;
 
@@ -82,7 +82,7 @@ struct Rounds {
     flushed_seq: u64,
     cold: Arc<Cold>,
     scrubbing: Arc<Scrubbing>,
-    meter: Meter,
+    watch: Watch,
     processed: u64,
 }
 
@@ -113,7 +113,7 @@ pub fn run(node: Arc<Node>, stopper: &Stopper, seed: u64) {
         flushed_seq: node.store.appended(),
         cold: Arc::default(),
         scrubbing: Arc::default(),
-        meter: Meter::default(),
+        watch: Watch::default(),
         processed: 0,
         node,
     };
@@ -162,7 +162,7 @@ impl Rounds {
             return;
         }
         let fixed = self.node.hot.active_workers.load(Ordering::Relaxed);
-        self.node.placement.tend(&mut self.meter, processed, (fixed != 0).then_some(fixed));
+        self.node.placement.tend(&mut self.watch, processed, (fixed != 0).then_some(fixed));
     }
 
     /// Lets those try again who wait for keys that have been deleted: who reads for a group is told that it is gone.

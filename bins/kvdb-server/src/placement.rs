@@ -16,10 +16,9 @@ mod sizing;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub use self::meter::Meter;
+use self::meter::Meter;
 use self::sizing::Sizing;
 use crate::serve::{Accepted, Arrival};
 use crate::stats::WorkerStats;
@@ -73,6 +72,13 @@ impl Plan {
     }
 }
 
+/// What has been seen so far of the load, by the thread that looks after it.
+#[derive(Default)]
+pub struct Watch {
+    meter: Meter,
+    sizing: Sizing,
+}
+
 /// See the module's text.
 pub struct Placement {
     plan: AtomicU64,
@@ -80,7 +86,6 @@ pub struct Placement {
     /// Where workers hear of new connections.
     doors: OnceLock<Vec<mpsc::UnboundedSender<Arrival>>>,
     moved: AtomicU64,
-    sizing: Mutex<Sizing>,
 }
 
 impl Placement {
@@ -88,13 +93,7 @@ impl Placement {
     pub fn new(stats: Vec<Arc<WorkerStats>>) -> Self {
         let all = u16::try_from(stats.len()).unwrap_or(u16::MAX);
         let plan = Plan { epoch: 0, before: all, serving: all };
-        Self {
-            plan: AtomicU64::new(plan.pack()),
-            stats,
-            doors: OnceLock::new(),
-            moved: AtomicU64::new(0),
-            sizing: Mutex::default(),
-        }
+        Self { plan: AtomicU64::new(plan.pack()), stats, doors: OnceLock::new(), moved: AtomicU64::new(0) }
     }
 
     /// Tells where each worker takes connections from. What is set first stands.
@@ -126,8 +125,7 @@ impl Placement {
     /// Has this many workers serve from now on, as far as there are that many.
     pub fn set_serving(&self, serving: usize) {
         let serving = u16::try_from(serving.clamp(1, self.stats.len().max(1))).unwrap_or(u16::MAX);
-        // Only ever called by the thread that looks after such things and by CONFIG SET: whoever comes second sees the
-        // first.
+        // A plan is never lost between two that change it: each connection counts how many it has missed.
         let _ = self.plan.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
             let plan = Plan::unpack(bits);
             let next = Plan { epoch: plan.epoch.wrapping_add(1), before: plan.serving, serving };
@@ -137,14 +135,14 @@ impl Placement {
 
     /// Takes a look at what the workers and the machine have done since the last one, and changes how many serve if that
     /// is better; `done` is the number of commands that were run, `fixed` the number of workers that the settings ask for.
-    pub fn tend(&self, meter: &mut Meter, done: u64, fixed: Option<usize>) {
+    pub fn tend(&self, watch: &mut Watch, done: u64, fixed: Option<usize>) {
         if let Some(fixed) = fixed {
             return self.set_serving(fixed);
         }
         let tasks = self.stats.iter().map(|worker| worker.task.load(Ordering::Relaxed));
         if self.stats.len() > 1
-            && let Some(look) = meter.look(tasks, done)
-            && let Some(serving) = self.sizing.lock().judge(look, self.serving(), self.stats.len())
+            && let Some(look) = watch.meter.look(tasks, done)
+            && let Some(serving) = watch.sizing.judge(look, self.serving(), self.stats.len())
         {
             self.set_serving(serving);
         }
@@ -265,7 +263,7 @@ mod tests {
     #[test]
     fn the_settings_have_the_last_word() {
         let placement = Placement::new((0..3).map(|_| Arc::default()).collect());
-        placement.tend(&mut Meter::default(), 0, Some(2));
+        placement.tend(&mut Watch::default(), 0, Some(2));
         assert_eq!(placement.serving(), 2);
     }
 }

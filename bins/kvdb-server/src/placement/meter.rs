@@ -26,7 +26,7 @@ struct TaskTime {
 
 /// The last look.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub(super) struct Meter {
     last: Option<Counted>,
 }
 
