@@ -3,12 +3,12 @@
 //! A client that has been accepted goes to the worker that has the fewest, and stays there while every worker has a core
 //! of its own. Where the cores are wanted by others, often by the clients themselves, a second worker serves nobody better:
 //! each finds fewer requests when it wakes, and most of a small command is the price of waking. Then connections move to
-//! fewer workers, and back to more when cores are free ([`Sizing`] decides, from what [`Meter`] reads). The setting
+//! fewer workers, and back to more when cores are free (`Sizing` decides, from what `Meter` reads). The setting
 //! `active-workers` fixes the number.
 //!
 //! A connection moves when it is woken and has nothing under way: it has been answered, it waits for nothing, and its next
 //! bytes are still in its socket. Silent ones stay where they are and cost nothing there. What a change means for a
-//! connection is in the [`Plan`], which it compares with the last one that it has followed.
+//! connection is in the `Plan`, which it compares with the last one that it has followed.
 
 mod meter;
 mod sizing;
