@@ -5,6 +5,7 @@
 //! file replaced in place.
 
 use crate::db_crash::live_through_power_cuts;
+use crate::hooked::{Hooked, Hooks};
 use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFile, VfsFileExt};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,117 +23,40 @@ enum Lie {
     Rename,
 }
 
-struct Liar {
-    disk: SimVfs,
-    lie: Lie,
-}
-
-struct LiarFile {
-    file: Arc<dyn VfsFile>,
-    skips_sync: bool,
-}
-
-impl Liar {
-    fn file(&self, path: &Path, file: impl Into<Arc<dyn VfsFile>>) -> LiarFile {
+impl Lie {
+    fn skips_sync_of(self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let skips_sync = matches!(self.lie, Lie::Sync(part) if name.contains(part));
-        LiarFile { file: file.into(), skips_sync }
+        matches!(self, Self::Sync(part) if name.contains(part))
     }
 }
 
-impl Vfs for Liar {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(Box::new(self.file(path, self.disk.create(path)?)))
+impl Hooks for Lie {
+    fn sync_data(&self, path: &Path, file: &dyn VfsFile) -> io::Result<()> {
+        if self.skips_sync_of(path) { Ok(()) } else { file.sync_data() }
     }
 
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(Box::new(self.file(path, self.disk.open(path)?)))
+    fn sync_all(&self, path: &Path, file: &dyn VfsFile) -> io::Result<()> {
+        if self.skips_sync_of(path) { Ok(()) } else { file.sync_all() }
     }
 
-    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        Ok(Arc::new(self.file(path, self.disk.open_read(path)?)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.lie != Lie::Rename || !self.disk.exists(to)? {
-            return self.disk.rename(from, to);
+    fn sync_dir(&self, disk: &SimVfs, dir: &Path) -> io::Result<()> {
+        match self {
+            Self::SyncDir(end) if dir.ends_with(end) => Ok(()),
+            _ => disk.sync_dir(dir),
         }
-        let source = self.disk.open_read(from)?;
+    }
+
+    fn rename(&self, disk: &SimVfs, from: &Path, to: &Path) -> io::Result<()> {
+        if *self != Self::Rename || !disk.exists(to)? {
+            return disk.rename(from, to);
+        }
+        let source = disk.open_read(from)?;
         let mut content = vec![0; source.len()? as usize];
         source.read_exact_at(&mut content, 0)?;
-        let target = self.disk.open(to)?;
+        let target = disk.open(to)?;
         target.truncate(0)?;
         target.write_all_at(&content, 0)?;
-        self.disk.remove(from)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.hard_link(from, to)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(dir)
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.disk.exists(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        match self.lie {
-            Lie::SyncDir(end) if dir.ends_with(end) => Ok(()),
-            _ => self.disk.sync_dir(dir),
-        }
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        self.disk.lock(path)
-    }
-
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-        self.disk.free_bytes(dir)
-    }
-}
-
-impl VfsFile for LiarFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.file.write_at(buf, offset)
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.file.allocate(len)
-    }
-
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.file.truncate(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        if self.skips_sync { Ok(()) } else { self.file.sync_data() }
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        if self.skips_sync { Ok(()) } else { self.file.sync_all() }
-    }
-
-    fn start_writeback(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.file.start_writeback(offset, len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
+        disk.remove(from)
     }
 }
 
@@ -140,7 +64,7 @@ impl VfsFile for LiarFile {
 /// which one.
 fn is_found_out(lie: Lie) -> u64 {
     const LIVES: u64 = 60;
-    let disk = |vfs: &SimVfs| Arc::new(Liar { disk: vfs.clone(), lie }) as Arc<dyn Vfs>;
+    let disk = |vfs: &SimVfs| Arc::new(Hooked { disk: vfs.clone(), hooks: Arc::new(lie) }) as Arc<dyn Vfs>;
     let breaks =
         |seed: &u64| catch_unwind(AssertUnwindSafe(|| live_through_power_cuts(*seed, &disk))).is_err();
     (0..LIVES).find(breaks).unwrap_or_else(|| panic!("{LIVES} lives on a disk with {lie:?} did not notice"))

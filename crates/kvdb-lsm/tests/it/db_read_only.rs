@@ -1,12 +1,12 @@
 //! Reading without writing: what is seen, what is refused, and that no file changes.
 
 use crate::db_support::{DB, History, KEYS, files, key, random_batch, small};
+use crate::hooked::{Hooked, Hooks};
 use crate::support::Rng;
 use kvdb_lsm::error::Error;
-use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFile, VfsFileExt};
+use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFileExt};
 use kvdb_lsm::{Db, Options, ReadOnlyDb, unwatched};
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,108 +87,21 @@ fn a_directory_without_a_database_is_refused_and_stays_empty() {
     assert_eq!(vfs.list(Path::new(DB)).expect("list"), Vec::<String>::new());
 }
 
-/// A file system that returns one wrong byte in one read.
-struct FlakyVfs {
-    inner: SimVfs,
-    reads: Arc<Reads>,
-}
-
+/// A disk that returns one wrong byte in one read.
 #[derive(Default)]
 struct Reads {
     count: AtomicU64,
     bad: u64,
 }
 
-struct FlakyFile<F> {
-    inner: F,
-    reads: Arc<Reads>,
-}
-
-impl<F: std::ops::Deref<Target = dyn VfsFile> + Send + Sync> VfsFile for FlakyFile<F> {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let n = self.inner.read_at(buf, offset)?;
-        if n > 0 && self.reads.count.fetch_add(1, Ordering::Relaxed) + 1 == self.reads.bad {
-            buf[n / 2] ^= 0x40;
+impl Hooks for Reads {
+    fn after_read(&self, read: &mut [u8]) {
+        let middle = read.len() / 2;
+        if let Some(byte) = read.get_mut(middle)
+            && self.count.fetch_add(1, Ordering::Relaxed) + 1 == self.bad
+        {
+            *byte ^= 0x40;
         }
-        Ok(n)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.inner.write_at(buf, offset)
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.inner.allocate(len)
-    }
-
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.inner.truncate(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.inner.sync_all()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-}
-
-impl Vfs for FlakyVfs {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(Box::new(FlakyFile { inner: self.inner.create(path)?, reads: Arc::clone(&self.reads) }))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(Box::new(FlakyFile { inner: self.inner.open(path)?, reads: Arc::clone(&self.reads) }))
-    }
-
-    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        Ok(Arc::new(FlakyFile { inner: self.inner.open_read(path)?, reads: Arc::clone(&self.reads) }))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.hard_link(from, to)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.inner.list(dir)
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.inner.exists(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        self.inner.lock(path)
-    }
-
-    fn lock_shared(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        self.inner.lock_shared(path)
-    }
-
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-        self.inner.free_bytes(dir)
     }
 }
 
@@ -199,7 +112,7 @@ fn one_bad_transfer_changes_no_answer_and_is_no_damage() {
     loop {
         bad += 1;
         let reads = Arc::new(Reads { bad, ..Reads::default() });
-        let flaky = FlakyVfs { inner: vfs.process_crash(), reads: Arc::clone(&reads) };
+        let flaky = Hooked { disk: vfs.process_crash(), hooks: Arc::clone(&reads) };
         let options = Options { vfs: Arc::new(flaky), ..small(&vfs) };
         let reader = ReadOnlyDb::open(&options).unwrap_or_else(|e| panic!("read {bad}: {e}"));
         let mut kept = history.clone();

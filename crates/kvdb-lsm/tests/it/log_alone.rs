@@ -1,9 +1,10 @@
 //! The log by itself, without a database: as the only log of a state machine that says when it has
 //! made a prefix durable elsewhere.
 
+use crate::hooked::{Hooked, Hooks};
 use kvdb_lsm::batch::{Op, WriteBatch};
 use kvdb_lsm::log::{Log, LogOptions, SyncPolicy};
-use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFile};
+use kvdb_lsm::vfs::{SimVfs, Vfs as _};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,30 +87,14 @@ fn entries_are_durable_when_the_log_says_so_and_go_when_their_owner_does_not_nee
 }
 
 /// A disk on which the log's thread takes its turn just before a segment is removed.
+#[derive(Default)]
 struct Interrupted {
-    disk: SimVfs,
     log: Mutex<Option<Arc<Log>>>,
     removed: Mutex<Vec<PathBuf>>,
 }
 
-impl Vfs for Interrupted {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.disk.create(path)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.disk.open(path)
-    }
-
-    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.disk.open_read(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
+impl Hooks for Interrupted {
+    fn remove(&self, disk: &SimVfs, path: &Path) -> io::Result<()> {
         let log = self.log.lock().expect("nobody panics while holding it").take();
         if let Some(log) = log {
             log.tick(Duration::from_secs(2));
@@ -117,43 +102,15 @@ impl Vfs for Interrupted {
         if path.extension().is_some_and(|extension| extension == "wal") {
             self.removed.lock().expect("nobody panics while holding it").push(path.to_owned());
         }
-        self.disk.remove(path)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.hard_link(from, to)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(dir)
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.disk.exists(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        self.disk.lock(path)
-    }
-
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-        self.disk.free_bytes(dir)
+        disk.remove(path)
     }
 }
 
 #[test]
 fn segments_go_in_order_whoever_removes_them() {
-    let (disk, log, removed) = (SimVfs::new(), Mutex::new(None), Mutex::new(Vec::new()));
-    let disk = Arc::new(Interrupted { disk, log, removed });
-    let mut options = LogOptions::new(Arc::clone(&disk) as _, "/raft");
+    let disk = Arc::new(Interrupted::default());
+    let vfs = Hooked { disk: SimVfs::new(), hooks: Arc::clone(&disk) };
+    let mut options = LogOptions::new(Arc::new(vfs), "/raft");
     options.segment_bytes = 4096;
     options.manual = true;
     let (log, _) = Log::open(options, |_, _| Ok(())).expect("open");

@@ -1,11 +1,14 @@
 //! I/O faults: each call of a script fails once, or fails from then on; the disk fills up; a sync
 //! hangs.
 
+use crate::hooked::{Hooked, Hooks};
 use crate::support::{Rng, batch, cases, open, options};
 use kvdb_lsm::batch::{Seq, WriteBatch};
 use kvdb_lsm::log::{FullReason, Log, LogError, LogOptions, LogState, SyncPolicy};
-use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs};
-use std::sync::{Arc, Mutex, mpsc};
+use kvdb_lsm::vfs::{FaultKind, FaultPlan, SimVfs, VfsFile};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 const POLICIES: [SyncPolicy; 3] = [SyncPolicy::Always, SyncPolicy::EverySec, SyncPolicy::No];
@@ -284,123 +287,74 @@ fn a_log_opens_on_a_full_disk_and_takes_batches_once_there_is_space() {
     open(options(&vfs, SyncPolicy::No)).expect("opened").2.assert_prefix("after space returned");
 }
 
-mod hanging {
-    //! A file system whose syncs wait until they are let through.
+/// A disk whose syncs, or writes, wait until they are let through.
+#[derive(Default)]
+struct Hanging {
+    state: Mutex<(Option<Call>, bool)>,
+    changed: Condvar,
+}
 
-    use kvdb_lsm::vfs::{SimVfs, Vfs, VfsFile};
-    use std::io;
-    use std::path::Path;
-    use std::sync::{Arc, Condvar, Mutex};
+/// What waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Sync,
+    Write,
+}
 
-    #[derive(Default)]
-    pub(super) struct Gate {
-        state: Mutex<(bool, bool)>,
-        changed: Condvar,
+impl Hanging {
+    /// Makes the coming calls of a kind wait, or lets all through.
+    fn hold(&self, held: Option<Call>) {
+        self.state.lock().expect("no panic").0 = held;
+        self.changed.notify_all();
     }
 
-    impl Gate {
-        /// Makes the coming syncs wait, or lets all through.
-        pub(super) fn close(&self, closed: bool) {
-            self.state.lock().expect("no panic").0 = closed;
-            self.changed.notify_all();
-        }
-
-        /// Waits until a sync waits.
-        pub(super) fn wait_for_a_sync(&self) {
-            let state = self.state.lock().expect("no panic");
-            drop(self.changed.wait_while(state, |(_, waiting)| !*waiting).expect("no panic"));
-        }
-
-        fn pass(&self) {
-            let mut state = self.state.lock().expect("no panic");
-            state.1 = state.0;
-            self.changed.notify_all();
-            state = self.changed.wait_while(state, |(closed, _)| *closed).expect("no panic");
-            state.1 = false;
-        }
+    /// Waits until a call waits.
+    fn wait_for_a_call(&self) {
+        let state = self.state.lock().expect("no panic");
+        drop(self.changed.wait_while(state, |(_, waiting)| !*waiting).expect("no panic"));
     }
 
-    pub(super) struct HangingVfs(pub(super) SimVfs, pub(super) Arc<Gate>);
-    struct HangingFile(Box<dyn VfsFile>, Arc<Gate>);
+    fn pass(&self, call: Call) {
+        let mut state = self.state.lock().expect("no panic");
+        if state.0 != Some(call) {
+            return;
+        }
+        state.1 = true;
+        self.changed.notify_all();
+        state = self.changed.wait_while(state, |(held, _)| *held == Some(call)).expect("no panic");
+        state.1 = false;
+    }
+}
 
-    impl Vfs for HangingVfs {
-        fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-            Ok(Box::new(HangingFile(self.0.create(path)?, Arc::clone(&self.1))))
-        }
-        fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-            self.0.open(path)
-        }
-        fn open_read(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-            self.0.open_read(path)
-        }
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            self.0.rename(from, to)
-        }
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            self.0.remove(path)
-        }
-        fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-            self.0.hard_link(from, to)
-        }
-        fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-            self.0.create_dir_all(path)
-        }
-        fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-            self.0.list(dir)
-        }
-        fn exists(&self, path: &Path) -> io::Result<bool> {
-            self.0.exists(path)
-        }
-        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-            self.0.sync_dir(dir)
-        }
-        fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-            self.0.lock(path)
-        }
-        fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-            self.0.free_bytes(dir)
-        }
+impl Hooks for Hanging {
+    fn before_write(&self, _path: &Path) {
+        self.pass(Call::Write);
     }
 
-    impl VfsFile for HangingFile {
-        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-            self.0.read_at(buf, offset)
-        }
-        fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-            self.0.write_at(buf, offset)
-        }
-        fn allocate(&self, len: u64) -> io::Result<()> {
-            self.0.allocate(len)
-        }
-        fn truncate(&self, len: u64) -> io::Result<()> {
-            self.0.truncate(len)
-        }
-        fn sync_data(&self) -> io::Result<()> {
-            self.1.pass();
-            self.0.sync_data()
-        }
-        fn sync_all(&self) -> io::Result<()> {
-            self.0.sync_all()
-        }
-        fn len(&self) -> io::Result<u64> {
-            self.0.len()
-        }
+    fn sync_data(&self, _path: &Path, file: &dyn VfsFile) -> io::Result<()> {
+        self.pass(Call::Sync);
+        file.sync_data()
     }
+}
+
+/// A log on a disk that hangs when it is told to.
+fn open_hanging(options: LogOptions) -> (Arc<Hanging>, Log) {
+    let gate = Arc::new(Hanging::default());
+    let vfs = Arc::new(Hooked { disk: SimVfs::new(), hooks: Arc::clone(&gate) });
+    let (log, ..) = open(LogOptions { vfs, ..options }).expect("fresh");
+    (gate, log)
 }
 
 #[test]
 fn appends_and_writes_go_on_during_a_sync_and_are_refused_when_it_hangs() {
-    let gate = Arc::new(hanging::Gate::default());
-    let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
-    let options = LogOptions { vfs, ..options(&SimVfs::new(), SyncPolicy::EverySec) };
-    let (log, ..) = open(options).expect("fresh");
+    let (gate, log) = open_hanging(options(&SimVfs::new(), SyncPolicy::EverySec));
     let mut small = WriteBatch::new();
     small.put(b"key", b"value");
     let (first, ()) = log.append(&small, |_| ()).expect("appended");
-    gate.close(true);
+    gate.hold(Some(Call::Sync));
     std::thread::scope(|scope| {
         let syncing = scope.spawn(|| log.sync());
-        gate.wait_for_a_sync();
+        gate.wait_for_a_call();
         // The next group is appended and written while the first is on its way to the disk.
         let (second, ()) = log.append(&small, |_| ()).expect("appended");
         log.write_out(second).expect("written");
@@ -414,7 +368,7 @@ fn appends_and_writes_go_on_during_a_sync_and_are_refused_when_it_hangs() {
         assert_eq!(log.state(), LogState::Full(FullReason::SlowDisk));
         assert_eq!(log.append(&small, |_| ()), Err(LogError::Full(FullReason::SlowDisk)));
         assert_eq!(log.stats().delayed, 1);
-        gate.close(false);
+        gate.hold(None);
         assert_eq!(syncing.join().expect("no panic"), Ok(first));
     });
     log.append(&small, |_| ()).expect("appended");
@@ -425,16 +379,13 @@ fn appends_and_writes_go_on_during_a_sync_and_are_refused_when_it_hangs() {
 #[test]
 fn a_sync_that_hangs_is_counted_under_every_policy() {
     for policy in [SyncPolicy::Always, SyncPolicy::EverySec, SyncPolicy::No] {
-        let gate = Arc::new(hanging::Gate::default());
-        let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
-        let options = LogOptions { vfs, ..options(&SimVfs::new(), policy) };
-        let (log, ..) = open(options).expect("fresh");
+        let (gate, log) = open_hanging(options(&SimVfs::new(), policy));
         let (first, ()) = log.append(&batch(0), |_| ()).expect("appended");
         log.write_out(first).expect("written");
-        gate.close(true);
+        gate.hold(Some(Call::Sync));
         std::thread::scope(|scope| {
             let syncing = scope.spawn(|| log.sync());
-            gate.wait_for_a_sync();
+            gate.wait_for_a_call();
             scope.spawn(|| log.tick(Duration::from_secs(3)));
             while log.stats().delayed == 0 {
                 log.write_out(first).expect("nothing to write");
@@ -443,7 +394,7 @@ fn a_sync_that_hangs_is_counted_under_every_policy() {
             let refused = LogState::Full(FullReason::SlowDisk);
             let expected = if policy == SyncPolicy::EverySec { refused } else { LogState::Open };
             assert_eq!(log.state(), expected, "{policy:?}");
-            gate.close(false);
+            gate.hold(None);
             syncing.join().expect("no panic").expect("synced");
         });
         // Once, and the next ones are fast again.
@@ -454,26 +405,23 @@ fn a_sync_that_hangs_is_counted_under_every_policy() {
 
 #[test]
 fn who_may_not_wait_does_not_wait_for_one_who_goes_over_to_the_next_segment() {
-    let gate = Arc::new(hanging::Gate::default());
-    let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
-    let options = LogOptions { vfs, manual: false, ..options(&SimVfs::new(), SyncPolicy::No) };
-    let (log, ..) = open(options).expect("fresh");
+    let (gate, log) = open_hanging(LogOptions { manual: false, ..options(&SimVfs::new(), SyncPolicy::No) });
     let (tell, told) = mpsc::channel();
     log.add_listener(Box::new(move |progress| tell.send(progress.written).expect("the test listens")));
     let (first, ()) = log.append(&batch(0), |_| ()).expect("appended");
     log.rotate(|_| ()).expect("rotated");
     let (second, ()) = log.append(&batch(1), |_| ()).expect("appended");
-    gate.close(true);
+    gate.hold(Some(Call::Sync));
     let far = Duration::from_secs(20);
     std::thread::scope(|scope| {
         let syncing = scope.spawn(|| log.sync());
-        gate.wait_for_a_sync();
+        gate.wait_for_a_call();
         let (done, returned) = mpsc::channel();
         let log = &log;
         scope.spawn(move || done.send(log.write_soon(second)));
         let returned = returned.recv_timeout(far);
         let written = log.written();
-        gate.close(false);
+        gate.hold(None);
         assert_eq!(returned, Ok(Ok(())), "it waits for the disk");
         assert_eq!(written, first);
         assert_eq!(syncing.join().expect("no panic"), Ok(second));
@@ -484,21 +432,18 @@ fn who_may_not_wait_does_not_wait_for_one_who_goes_over_to_the_next_segment() {
 
 #[test]
 fn what_is_taken_and_not_written_is_a_backlog_as_well() {
-    let gate = Arc::new(hanging::Gate::default());
-    let vfs = Arc::new(hanging::HangingVfs(SimVfs::new(), Arc::clone(&gate)));
-    let options = LogOptions { vfs, ..options(&SimVfs::new(), SyncPolicy::No) };
-    let (log, ..) = open(options).expect("fresh");
+    let (gate, log) = open_hanging(options(&SimVfs::new(), SyncPolicy::No));
     log.append(&batch(0), |_| ()).expect("appended");
     log.rotate(|_| ()).expect("rotated");
     let mut large = WriteBatch::new();
     large.put(b"k", &[9; 300 << 10]);
     log.append(&large, |_| ()).expect("appended");
-    gate.close(true);
+    gate.hold(Some(Call::Sync));
     std::thread::scope(|scope| {
         let syncing = scope.spawn(|| log.sync());
-        gate.wait_for_a_sync();
+        gate.wait_for_a_call();
         let refused = log.append(&batch(1), |_| ());
-        gate.close(false);
+        gate.hold(None);
         assert_eq!(refused, Err(LogError::Full(FullReason::Backlog)));
         syncing.join().expect("no panic").expect("synced");
     });

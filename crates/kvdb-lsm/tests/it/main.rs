@@ -31,6 +31,7 @@ mod db_views;
 mod db_walks;
 #[cfg(feature = "zstd")]
 mod db_zstd;
+mod hooked;
 mod log_alone;
 mod log_basic;
 mod log_crash;
