@@ -143,9 +143,9 @@ impl Drain {
         Written { segment: Arc::clone(&self.segment), offset, position: self.written, ends: self.ends }
     }
 
-    /// The number of the segment that is being written, and its length.
-    pub(super) const fn segment(&self) -> (u64, u64) {
-        (self.framer.segment(), self.framer.offset())
+    /// The number of the segment that is being written.
+    pub(super) const fn segment(&self) -> u64 {
+        self.framer.segment()
     }
 
     /// Finishes the last segment of a log that is being closed; everything in it is durable.
@@ -210,6 +210,7 @@ impl Drain {
         }
         self.done = 0;
         self.out_start = self.framer.offset();
+        shared.counters.segment_bytes.store(self.out_start, Ordering::Relaxed);
         self.written = self.framed;
         shared.marks.written.raise(self.written);
         if group <= SMALL_GROUP && shared.policy() == SyncPolicy::Always {
@@ -293,8 +294,11 @@ impl Drain {
         if let Err(e) = begun.publish(&*options.vfs, &options.dir) {
             return Err(shared.poison("create", number, &e));
         }
-        let old = (self.framer.segment(), self.framer.offset());
-        shared.segments.lock().finished.insert(old.0, old.1);
+        {
+            let mut segments = shared.segments.lock();
+            segments.finished.insert(self.framer.segment(), self.framer.offset());
+            shared.counters.segment_bytes.store(begun.framer.offset(), Ordering::Relaxed);
+        }
         let synced = AtomicU64::new(begun.framer.offset());
         self.segment = Arc::new(Segment { number, file: begun.file, synced });
         self.framer = begun.framer;

@@ -118,6 +118,8 @@ impl Log {
         };
         let marks = || Mark::new(last_seq);
         let manual = options.manual;
+        let counters =
+            Counters { segment_bytes: AtomicU64::new(begun.framer.offset()), ..Counters::default() };
         let shared = Arc::new(Shared {
             order: Apart::new(Mutex::new(Order::new(number, next_seq, capacity, options.segment_bytes))),
             drain: Mutex::new(Drain::new(segment, begun.framer, last_seq, capacity == 0)),
@@ -130,7 +132,7 @@ impl Log {
             policy: AtomicU8::new(options.policy.to_u8()),
             sync_began: AtomicU64::new(0),
             slow_began: AtomicU64::new(0),
-            counters: Counters::default(),
+            counters,
             listeners: RwLock::new(Vec::new()),
             wake: Wake::default(),
             clock: if manual { Clock::manual() } else { Clock::monotonic() },
@@ -358,11 +360,11 @@ impl Log {
         self.shared.failure.get().filter(|_| is_poisoned)
     }
 
-    /// Statistics since the log was opened. Waits for a write in progress.
+    /// Statistics since the log was opened. Never waits for the disk.
     #[must_use]
     pub fn stats(&self) -> LogStats {
-        let (_, current) = self.shared.drain.lock().segment();
         let segments = self.shared.segments.lock();
+        let current = self.shared.counters.segment_bytes.load(Ordering::Relaxed);
         LogStats {
             appended_bytes: self.shared.marks.appended.bytes(),
             segments: segments.finished.len() as u64 + 1,

@@ -96,6 +96,9 @@ pub(super) struct Counters {
     pub(super) delayed: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) rotations: AtomicU64,
+    /// The length of the segment that is being written. It changes to that of the next one together with the list of
+    /// the finished ones.
+    pub(super) segment_bytes: AtomicU64,
 }
 
 impl Counters {

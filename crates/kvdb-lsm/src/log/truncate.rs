@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::state::Position;
 use crate::batch::{BatchView, Seq};
 use crate::error::Error;
-use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::vfs::{Vfs, VfsFile, VfsFileExt};
 use crate::wal::SegmentNumber;
 use crate::wal::format::segment_path;
@@ -60,7 +60,7 @@ impl Log {
         if first == 0 || first > order.next_seq() {
             return Err(Error::Invalid(format!("the log has no sequence number {first} to end before")));
         }
-        let (current, _) = drain.segment();
+        let current = drain.segment();
         let cut = shared.find(current, first)?;
         let (kept, len) = shared.write_kept(&cut, first)?;
         let begun = shared.begin_behind(cut.segment, first).inspect_err(|_| {
@@ -74,6 +74,7 @@ impl Log {
             let mut segments = shared.segments.lock();
             drop(segments.finished.split_off(&cut.segment));
             segments.finished.insert(cut.segment, len);
+            shared.counters.segment_bytes.store(begun.framer.offset(), Ordering::Relaxed);
         }
         order.restart(number, first, shared.options.segment_bytes);
         let end = Position { seq: first - 1, bytes: order.position() };

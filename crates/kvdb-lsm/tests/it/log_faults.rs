@@ -473,3 +473,23 @@ fn what_is_written_is_synced_by_the_second_on_a_full_disk_too() {
     log.tick(Duration::from_secs(5));
     assert_eq!((log.durable(), log.state()), (second, LogState::Open));
 }
+
+#[test]
+fn statistics_do_not_wait_for_a_write_that_hangs() {
+    let (gate, log) = open_hanging(options(&SimVfs::new(), SyncPolicy::No));
+    let (seq, ()) = log.append(&batch(0), |_| ()).expect("appended");
+    let before = log.stats();
+    gate.hold(Some(Call::Write));
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| log.write_out(seq));
+        gate.wait_for_a_call();
+        let (done, told) = mpsc::channel();
+        let log = &log;
+        scope.spawn(move || done.send(log.stats()));
+        let told = told.recv_timeout(Duration::from_secs(20));
+        gate.hold(None);
+        writing.join().expect("no panic").expect("written");
+        assert_eq!(told.expect("it waits for the disk").live_bytes, before.live_bytes);
+    });
+    assert!(log.stats().live_bytes > before.live_bytes);
+}
