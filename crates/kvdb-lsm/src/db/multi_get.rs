@@ -89,11 +89,14 @@ impl State {
             let mut take = |value: Option<&[u8]>| answers[place] = value.map(<[u8]>::to_vec);
             if passed {
                 let met = |content: Content<'_>| Met::of(content, &mut take);
-                if let Some(met) = lookups.get_with(lookup.hash, lookup.key, met)? {
+                let looked = lookups.get_with(lookup.hash, lookup.key, met)?;
+                if let Some(met) = looked.found {
                     self.follow(met, lookup.key, take)?;
                     continue;
                 }
-                self.note_vain_lookup(lookup, file);
+                if looked.has_read {
+                    self.note_detour(file);
+                }
             }
             unanswered.push(Open { lookup, place });
         }

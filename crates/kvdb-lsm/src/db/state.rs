@@ -12,7 +12,7 @@ use crate::entry::{Content, key_hash};
 use crate::error::Error;
 use crate::memtable::Memtable;
 use crate::table::{CacheOnly, Fill};
-use crate::version::{Version, VersionFile, note_vain_lookup};
+use crate::version::{Version, VersionFile};
 
 /// A memtable that takes no more writes.
 #[derive(Debug)]
@@ -129,11 +129,13 @@ impl State {
     ) -> Result<Option<R>, Error> {
         for file in self.version.candidates(lookup.key).skip(skip) {
             let met = |content: Content<'_>| Met::of(content, &mut take);
-            let found = file.table.get_with(lookup.hash, lookup.key, met);
-            if let Some(met) = self.noting(found)? {
+            let looked = self.noting(file.table.get_with(lookup.hash, lookup.key, met))?;
+            if let Some(met) = looked.found {
                 return self.noting(self.follow(met, lookup.key, take)).map(Some);
             }
-            self.note_vain_lookup(lookup, file);
+            if looked.has_read {
+                self.note_detour(file);
+            }
         }
         Ok(None)
     }
@@ -160,12 +162,10 @@ impl State {
         }
     }
 
-    /// A table did not have the key. If one was read for nothing too often, asks for a compaction.
-    pub(super) fn note_vain_lookup(&self, lookup: Lookup<'_>, file: &VersionFile) {
-        let Lookup { hash, key, .. } = lookup;
-        // Where its filter told, the detour was none.
-        if note_vain_lookup() && file.table.is_let_through(hash, key) && file.wear.add_sample(file.meta.size)
-        {
+    /// A lookup read from a table that did not have the key. If that has happened too often, asks for a
+    /// compaction.
+    pub(super) fn note_detour(&self, file: &VersionFile) {
+        if file.wear.add(file.meta.size) {
             self.signals.request_compaction();
         }
     }
@@ -182,7 +182,7 @@ impl State {
         for (n, file) in self.version.candidates(lookup.key).enumerate() {
             let met = |content: Content<'_>| Met::of(content, &mut take);
             match self.noting(file.table.get_cached(lookup.hash, lookup.key, met))? {
-                CacheOnly::Known(None) => self.note_vain_lookup(lookup, file),
+                CacheOnly::Known(None) => {}
                 CacheOnly::Known(Some(Met::Taken(taken))) => return Ok(FromMemory::Known(Some(taken))),
                 CacheOnly::Known(Some(Met::Elsewhere(reference))) => {
                     return Ok(match self.version.blobs().cached(&reference) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::block::Block;
-use super::reader::{Fill, Table};
+use super::reader::{Fill, Looked, Reach, Table};
 use crate::entry::Content;
 use crate::error::Error;
 
@@ -26,16 +26,20 @@ impl<'a> Lookups<'a> {
         hash: u64,
         key: &[u8],
         take: impl FnOnce(Content<'_>) -> R,
-    ) -> Result<Option<R>, Error> {
-        let Some(handle) = self.table.block_of(hash, key)? else {
-            return Ok(None);
+    ) -> Result<Looked<R>, Error> {
+        let mut reach = Reach::file(Fill::Cache);
+        let Some(handle) = self.table.block_of(hash, key, &mut reach)? else {
+            return Ok(Looked { found: None, has_read: reach.has_read });
         };
         let block = match self.block.take_if(|(held, _)| *held == handle.offset) {
             Some((_, block)) => block,
-            None => self.table.block(&handle, Fill::Cache)?,
+            None => {
+                let block = self.table.block_within(&handle, &mut reach)?;
+                block.expect("what may be read from the file is there")
+            }
         };
         let found = self.table.search(&block, &handle, hash, key, take);
         self.block = Some((handle.offset, block));
-        found
+        Ok(Looked { found: found?, has_read: reach.has_read })
     }
 }

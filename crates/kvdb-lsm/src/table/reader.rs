@@ -32,6 +32,15 @@ pub(crate) enum CacheOnly<R> {
     NeedIo,
 }
 
+/// The answer of a lookup that may read the file.
+#[derive(Debug)]
+pub(crate) struct Looked<R> {
+    /// What the table knows about the key.
+    pub(crate) found: Option<R>,
+    /// Whether something had to be read from the file for it.
+    pub(crate) has_read: bool,
+}
+
 /// Whether a block that had to be read stays in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fill {
@@ -213,7 +222,7 @@ impl Table {
         match &self.index {
             TableIndex::Whole { index, .. } => Ok(Arc::clone(index)),
             TableIndex::Partitioned(top) => {
-                let index = self.index_partition(top, partition, Reach::File(fill))?;
+                let index = self.index_partition(top, partition, &mut Reach::file(fill))?;
                 Ok(index.expect("what may be read from the file is there"))
             }
             TableIndex::Quarantined(why) => Err(self.refuse(why)),
@@ -222,7 +231,7 @@ impl Table {
 
     /// What the table knows about `key`.
     pub(crate) fn get(&self, hash: u64, key: &[u8]) -> Result<Option<Found>, Error> {
-        self.get_with(hash, key, Found::from_content)
+        self.get_with(hash, key, Found::from_content).map(|looked| looked.found)
     }
 
     /// As [`Table::get_with`], without ever touching the file.
@@ -232,7 +241,7 @@ impl Table {
         key: &[u8],
         found: impl FnOnce(Content<'_>) -> R,
     ) -> Result<CacheOnly<R>, Error> {
-        self.look_up(hash, key, Reach::Cache, found)
+        self.look_up(hash, key, &mut Reach::cache(), found)
     }
 
     /// Hands what the table knows about `key` to `found`, where it lies.
@@ -241,9 +250,10 @@ impl Table {
         hash: u64,
         key: &[u8],
         found: impl FnOnce(Content<'_>) -> R,
-    ) -> Result<Option<R>, Error> {
-        match self.look_up(hash, key, Reach::File(Fill::Cache), found)? {
-            CacheOnly::Known(found) => Ok(found),
+    ) -> Result<Looked<R>, Error> {
+        let mut reach = Reach::file(Fill::Cache);
+        match self.look_up(hash, key, &mut reach, found)? {
+            CacheOnly::Known(found) => Ok(Looked { found, has_read: reach.has_read }),
             CacheOnly::NeedIo => unreachable!("what may be read from the file is there"),
         }
     }
@@ -252,7 +262,7 @@ impl Table {
         &self,
         hash: u64,
         key: &[u8],
-        reach: Reach,
+        reach: &mut Reach,
         found: impl FnOnce(Content<'_>) -> R,
     ) -> Result<CacheOnly<R>, Error> {
         let handle = match self.locate(hash, key, reach)? {
@@ -267,7 +277,7 @@ impl Table {
     }
 
     /// The only block that can hold `key`, if the filter lets it pass.
-    fn locate(&self, hash: u64, key: &[u8], reach: Reach) -> Result<CacheOnly<Handle>, Error> {
+    fn locate(&self, hash: u64, key: &[u8], reach: &mut Reach) -> Result<CacheOnly<Handle>, Error> {
         let handle = match &self.index {
             TableIndex::Whole { index, bloom } => {
                 if !bloom.may_contain(hash) {
@@ -294,8 +304,8 @@ impl Table {
     }
 
     /// As [`Table::locate`], with what has to be read for it.
-    pub(super) fn block_of(&self, hash: u64, key: &[u8]) -> Result<Option<Handle>, Error> {
-        match self.locate(hash, key, Reach::File(Fill::Cache))? {
+    pub(super) fn block_of(&self, hash: u64, key: &[u8], reach: &mut Reach) -> Result<Option<Handle>, Error> {
+        match self.locate(hash, key, reach)? {
             CacheOnly::Known(handle) => Ok(handle),
             CacheOnly::NeedIo => unreachable!("what may be read from the file is there"),
         }
@@ -323,25 +333,12 @@ impl Table {
         }
     }
 
-    /// Whether a filter in memory lets a key through that may be in the table. Of what is not in
-    /// memory it says no.
-    pub(crate) fn is_let_through(&self, hash: u64, key: &[u8]) -> bool {
-        match &self.index {
-            TableIndex::Whole { bloom, .. } => bloom.may_contain(hash),
-            TableIndex::Partitioned(top) => {
-                let allows = self.filter_allows(top, top.find(key), hash, Reach::Cache);
-                allows.is_ok_and(|allows| allows == Some(true))
-            }
-            TableIndex::Quarantined(_) => false,
-        }
-    }
-
     /// Whether the filter lets a key of this hash through that is in `partition`.
     pub(super) fn filter_of_partition_allows(&self, partition: usize, hash: u64) -> Result<bool, Error> {
         match &self.index {
             TableIndex::Whole { bloom, .. } => Ok(bloom.may_contain(hash)),
             TableIndex::Partitioned(top) => {
-                let allows = self.filter_allows(top, partition, hash, Reach::File(Fill::Cache))?;
+                let allows = self.filter_allows(top, partition, hash, &mut Reach::file(Fill::Cache))?;
                 Ok(allows.expect("what may be read from the file is there"))
             }
             TableIndex::Quarantined(why) => Err(self.refuse(why)),
@@ -355,7 +352,7 @@ impl Table {
         top: &Top,
         partition: usize,
         hash: u64,
-        reach: Reach,
+        reach: &mut Reach,
     ) -> Result<Option<bool>, Error> {
         let handle = top.partition(partition).filter;
         if handle.len == 0 {
@@ -365,7 +362,7 @@ impl Table {
         {
             return Ok(Some(bloom.may_contain(hash)));
         }
-        let Reach::File(fill) = reach else {
+        let Some(fill) = reach.read() else {
             return Ok(None);
         };
         let bloom = Arc::new(self.read(&handle, |payload| Bloom::decode(&payload).map_err(str::to_owned))?);
@@ -377,14 +374,19 @@ impl Table {
     }
 
     /// The index of a partition; `None` if it is out of reach.
-    fn index_partition(&self, top: &Top, number: usize, reach: Reach) -> Result<Option<Arc<Index>>, Error> {
+    fn index_partition(
+        &self,
+        top: &Top,
+        number: usize,
+        reach: &mut Reach,
+    ) -> Result<Option<Arc<Index>>, Error> {
         let partition = top.partition(number);
         let handle = partition.index;
         if let Some(PartitionBlock::Index(index)) = self.cache.get_partition(self.file_number, handle.offset)
         {
             return Ok(Some(index));
         }
-        let Reach::File(fill) = reach else {
+        let Some(fill) = reach.read() else {
             return Ok(None);
         };
         let index = self.read(&handle, |payload| {
@@ -406,16 +408,20 @@ impl Table {
 
     /// A data block, from the cache or from the file.
     pub(super) fn block(&self, handle: &Handle, fill: Fill) -> Result<Arc<Block>, Error> {
-        let block = self.block_within(handle, Reach::File(fill))?;
+        let block = self.block_within(handle, &mut Reach::file(fill))?;
         Ok(block.expect("what may be read from the file is there"))
     }
 
     /// A data block; `None` if it is out of reach.
-    fn block_within(&self, handle: &Handle, reach: Reach) -> Result<Option<Arc<Block>>, Error> {
+    pub(super) fn block_within(
+        &self,
+        handle: &Handle,
+        reach: &mut Reach,
+    ) -> Result<Option<Arc<Block>>, Error> {
         if let Some(block) = self.cache.get(self.file_number, handle.offset) {
             return Ok(Some(block));
         }
-        let Reach::File(fill) = reach else {
+        let Some(fill) = reach.read() else {
             return Ok(None);
         };
         let block =
@@ -454,13 +460,31 @@ impl Table {
     }
 }
 
-/// How far a lookup may go.
+/// How far a lookup may go, and whether it went there.
 #[derive(Debug, Clone, Copy)]
-enum Reach {
+pub(super) struct Reach {
+    /// To the file, and what becomes of a block that was read; `None` if only to what is in memory.
+    file: Option<Fill>,
+    /// Whether something was read from the file.
+    pub(super) has_read: bool,
+}
+
+impl Reach {
     /// To what is in memory.
-    Cache,
+    pub(super) const fn cache() -> Self {
+        Self { file: None, has_read: false }
+    }
+
     /// To the file.
-    File(Fill),
+    pub(super) const fn file(fill: Fill) -> Self {
+        Self { file: Some(fill), has_read: false }
+    }
+
+    /// Notes a read from the file, if that is within reach; returns what becomes of the block.
+    fn read(&mut self) -> Option<Fill> {
+        self.has_read = self.file.is_some();
+        self.file
+    }
 }
 
 /// Reads header and footer of a table of `size` bytes.

@@ -117,3 +117,38 @@ fn indexes_and_filters_of_small_rows_stay_within_their_room() {
     // The table that used up the room may reach beyond it, and the tops of the others.
     assert!(bounded < room + (16 << 10), "{bounded} of {whole}");
 }
+
+/// Whether compactions find something to do after rows below a table without a filter were read again and again.
+fn is_worn_by_reads(block_cache_bytes: u64) -> bool {
+    let vfs = SimVfs::new();
+    let options = Options {
+        bloom_bits_per_key: 0,
+        block_cache_bytes,
+        write_buffer_bytes: 8 << 20,
+        segment_bytes: 1 << 20,
+        blob_threshold: 0,
+        table_bytes: 1 << 20,
+        base_level_bytes: 8 << 20,
+        ..small(&vfs)
+    };
+    let db = Db::open(options).expect("open");
+    for half in 0..2 {
+        let mut batch = WriteBatch::new();
+        (half..400).step_by(2).for_each(|n| batch.put(&key(n), &[b'v'; 100]));
+        db.append(&batch).expect("append");
+        if half == 0 { db.compact() } else { db.flush() }.expect("written");
+    }
+    while db.compact_step().expect("compact") {}
+    let tables = db.stats().tables;
+    assert!(tables.iter().filter(|tables| **tables > 0).count() == 2, "{tables:?}");
+    for n in (0..400).step_by(2).cycle().take(2000) {
+        assert_eq!(db.get(&key(n)).expect("get"), Some(vec![b'v'; 100]));
+    }
+    db.compact_step().expect("compact")
+}
+
+#[test]
+fn reading_a_table_for_nothing_wears_it_and_asking_memory_does_not() {
+    assert!(is_worn_by_reads(1), "every lookup reads the upper table's file first");
+    assert!(!is_worn_by_reads(8 << 20), "its blocks are in memory");
+}
