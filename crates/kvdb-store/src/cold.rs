@@ -15,9 +15,10 @@ use kvdb_lsm::Cached;
 use crate::entry::{BigString, Entry, INLINE_MAX, NewValue, TAG_BITS};
 use crate::io::Waiter;
 use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
+use crate::latches::Guards;
 use crate::row::{self, Body, CHUNK_BYTES, Meta};
 use crate::shard::Shard;
-use crate::store::{Guards, Store};
+use crate::store::Store;
 use crate::types::{Collection, Held};
 use crate::usage::Usage;
 

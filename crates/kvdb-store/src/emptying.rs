@@ -11,9 +11,10 @@ use smallvec::SmallVec;
 use crate::commit_log::Refusal;
 use crate::identity::put_spaces;
 use crate::keyspace::Totals;
+use crate::latches::Guards;
 use crate::news::Told;
 use crate::shard::DbShard;
-use crate::store::{Guards, Store, expires_counter, fading_counter, keys_counter};
+use crate::store::{Store, expires_counter, fading_counter, keys_counter};
 use crate::write::WriteCx;
 
 /// What a run has done to whole databases and has not appended yet.

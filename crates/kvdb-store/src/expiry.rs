@@ -8,8 +8,9 @@ use crate::commit_log::Refusal;
 use crate::context::{Env, Scratch};
 use crate::events::Event;
 use crate::key::SHARDS;
+use crate::latches::Guards;
 use crate::shard::Shard;
-use crate::store::{Guards, Store};
+use crate::store::Store;
 use crate::write::WriteCx;
 
 /// Keys deleted under one hold of a latch, so that nobody waits long for it.

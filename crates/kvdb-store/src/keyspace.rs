@@ -10,12 +10,13 @@ use kvdb_lsm::ReadView;
 use kvdb_ttl::is_dead;
 
 use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
+use crate::latches::Guards;
 use crate::object::Object;
 use crate::pending::Pending;
 use crate::row::{self, Meta, Type};
 use crate::shard::Shard;
 use crate::slot::SLOT_COUNT;
-use crate::store::{Guards, Store};
+use crate::store::Store;
 use crate::write::WriteCx;
 
 /// How many keys a database has.

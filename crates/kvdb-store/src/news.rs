@@ -16,7 +16,8 @@ use smallvec::SmallVec;
 use crate::context::{Change, Env, Scratch};
 use crate::events::Event;
 use crate::key::Place;
-use crate::store::{Guards, Store};
+use crate::latches::Guards;
+use crate::store::Store;
 use crate::write::WriteCx;
 
 /// Something that others want to know.

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::store::{Guards, Store};
+use crate::latches::Guards;
+use crate::store::Store;
 
 /// The pins of a shard.
 ///

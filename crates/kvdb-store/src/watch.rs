@@ -13,7 +13,8 @@ use kvdb_ttl::is_dead;
 use smallvec::SmallVec;
 
 use crate::key::{Place, SHARDS};
-use crate::store::{Guards, Store};
+use crate::latches::Guards;
+use crate::store::Store;
 use crate::write::WriteCx;
 
 /// The watches of a shard, by database and place. Two keys of one place are not told apart: whoever watches one of them

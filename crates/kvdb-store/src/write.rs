@@ -12,13 +12,14 @@ use crate::emptying::Upheaval;
 use crate::entry::{BigString, Entry, INLINE_MAX, NewValue, ValueRef};
 use crate::events::Event;
 use crate::key::{Located, Place};
+use crate::latches::Guards;
 use crate::news::outdate;
 use crate::object::{Object, canonical_int};
 use crate::pending::Pending;
 use crate::reach::Lack;
 use crate::row::{self, Body, CHUNK_BYTES, CHUNK_THRESHOLD, Meta, Type};
 use crate::several::look_up_all;
-use crate::store::{Guards, Store, expires_counter, fading_counter, forget, keys_counter};
+use crate::store::{Store, expires_counter, fading_counter, forget, keys_counter};
 use crate::types::Layout;
 use crate::usage::scatter;
 
