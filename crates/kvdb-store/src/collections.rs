@@ -6,6 +6,7 @@ use std::ops::Bound;
 use kvdb_lsm::batch::{MAX_BATCH_BYTES, WriteBatch};
 
 use crate::carried::{Carried, CarriedValue};
+use crate::context::Before;
 use crate::dead_rows::DeadRows;
 use crate::edit::{Edit, RowSink};
 use crate::effect::{Effect, StringValue};
@@ -15,7 +16,7 @@ use crate::key::Place;
 use crate::row::{self, Meta};
 use crate::store::Store;
 use crate::types::{Collection, Elements, Hash, Held};
-use crate::write::{Before, WriteCx};
+use crate::write::WriteCx;
 
 /// The key holds a value of another type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 use kvdb_lsm::batch::WriteBatch;
 
-use crate::entry::ValueRef;
+use crate::entry::{Entry, ValueRef};
 use crate::expiry::Dead;
 use crate::key::{Located, Place};
 use crate::news::Told;
@@ -43,6 +43,21 @@ pub(crate) struct Change {
     pub(crate) place: Place,
     /// Whether it counts as unchanged for those who watch it or keep what they have read of it.
     pub(crate) quiet: bool,
+}
+
+/// What a key was before a change, as far as it is counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    pub(crate) deadline: Option<u64>,
+    /// See [`Entry::fades`].
+    pub(crate) fades: bool,
+}
+
+impl Before {
+    #[inline]
+    pub(crate) fn of(entry: &Entry) -> Self {
+        Self { deadline: entry.deadline(), fades: entry.fades() }
+    }
 }
 
 /// Limits on values that commands keep, and on what they reply with.

@@ -78,6 +78,7 @@ pub mod shard;
 pub mod sleepers;
 pub mod slot;
 pub mod store;
+mod strings;
 pub mod table;
 pub mod testing;
 pub mod types;
