@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::block::{Block, BlockCursor, Malformed};
 use super::index::Index;
-use super::reader::{Fill, Table};
+use super::reach::Fill;
+use super::reader::Table;
 use crate::entry::{Entry, key_hash};
 use crate::error::Error;
 

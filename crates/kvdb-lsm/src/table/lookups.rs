@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::block::Block;
-use super::reader::{Fill, Looked, Reach, Table};
+use super::reach::{Fill, Looked, Reach};
+use super::reader::Table;
 use crate::entry::Content;
 use crate::error::Error;
 

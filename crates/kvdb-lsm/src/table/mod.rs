@@ -32,6 +32,7 @@ mod lookups;
 mod lows;
 mod no_file;
 mod properties;
+mod reach;
 mod reader;
 mod salvage;
 mod top;
@@ -46,7 +47,8 @@ pub(crate) use self::index_builder::PartitionLimits;
 pub(crate) use self::iter::TableIter;
 pub(crate) use self::lookups::Lookups;
 pub(crate) use self::properties::Properties;
-pub(crate) use self::reader::{CacheOnly, Fill, Table};
+pub(crate) use self::reach::{CacheOnly, Fill};
+pub(crate) use self::reader::Table;
 pub(crate) use self::salvage::LostRange;
 use crate::file_header::FILE_HEADER_LEN;
 

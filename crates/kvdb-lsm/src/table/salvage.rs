@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Handle;
 use super::block::{Block, BlockCursor};
 use super::index::Index;
-use super::reader::{Fill, Table};
+use super::reach::Fill;
+use super::reader::Table;
 use crate::entry::Entry;
 use crate::error::Error;
 
