@@ -16,6 +16,13 @@ pub(crate) fn replace_section(page: &Path, name: &str, text: &str) -> Outcome {
     fs::write(page, with_section(&old, name, text)).while_doing(|| format!("cannot write {}", page.display()))
 }
 
+/// What stands between the markers of a page, if it has them.
+pub(crate) fn section<'a>(page: &'a str, name: &str) -> Option<&'a str> {
+    let (open, close) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
+    let (_, rest) = page.split_once(&open)?;
+    rest.split_once(&close).map(|(text, _)| text.trim())
+}
+
 /// `# Performance` for `docs/performance.md`.
 fn title_of(page: &Path) -> String {
     let name = page.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -46,6 +53,7 @@ mod tests {
         let new = with_section(page, "a", "new");
         assert_eq!(new, "# P\n\n<!-- a -->\n\nnew\n\n<!-- /a -->\n\nrest\n");
         assert_eq!(with_section(&new, "a", "new"), new);
+        assert_eq!((section(&new, "a"), section(&new, "b")), (Some("new"), None));
         assert!(with_section(page, "b", "x").ends_with("rest\n\n<!-- b -->\n\nx\n\n<!-- /b -->\n"));
     }
 }

@@ -8,15 +8,17 @@ mod junit;
 mod redis_py;
 mod redis_rs;
 mod skip;
+mod table;
 
-use std::fmt::Write as _;
+use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use crate::failure::{Outcome, While, fail};
 use crate::server::{Build, Product, Subject};
 use crate::setup::{self, Part};
-use crate::{markdown, process, workspace};
+use crate::{process, workspace};
 use skip::SkipList;
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +31,10 @@ pub(crate) struct Options {
     /// Only the tests whose names have this in them.
     #[arg(long)]
     only: Option<String>,
-    /// Put the counts into docs/compatibility.md.
+    /// Run the suites against Redis too, with no test left out, and count what only Redis passes.
+    #[arg(long)]
+    baseline: bool,
+    /// Put the counts into docs/compatibility.md; implies `--baseline`.
     #[arg(long, conflicts_with = "only")]
     report: bool,
 }
@@ -80,48 +85,38 @@ pub(crate) fn run(options: &Options) -> Outcome {
     process::catch_interrupts();
     setup::ensure(&[Part::Redis, Part::Suites])?;
     let program = options.subject.program(Build::Dev)?;
+    let redis = match options.baseline || options.report {
+        true => Some(Product::Redis.program(Build::Dev)?),
+        false => None,
+    };
     let against = options.subject.against;
-    let mut table = String::from(
-        "| suite | protocol | passed | failed | fail as listed | skipped by the suite |\n|---|--:|--:|--:|--:|--:|\n",
-    );
+    let mut rows = Vec::new();
     let mut wrong = 0;
-    for suite in &options.suites {
+    for &suite in &options.suites {
         let file = format!("{}.txt", suite.name());
         let path = workspace::root()?.join("xtask/suites").join(&file);
         let text = fs::read_to_string(&path).while_doing(|| format!("cannot read {}", path.display()))?;
         let skip = SkipList::parse(&file, &text)?;
+        let whole = skip.with_every_test();
         let mut all = Vec::new();
         for version in [2, 3] {
-            let run = Run { program: &program, against, version, skip: &skip, only: options.only.as_deref() };
-            let tests = match suite {
-                Suite::RedisPy => redis_py::run(&run)?,
-                Suite::RedisRs => redis_rs::run(&run)?,
-            };
-            if process::interrupted() {
-                fail!("interrupted");
-            }
+            let only = options.only.as_deref();
+            let tests = suite.run(&Run { program: &program, against, version, skip: &skip, only })?;
             let counts = count(&tests, &skip);
-            let Counts { passed, expected, failed, skipped } = counts;
-            println!(
-                "{:<9} RESP{version} {passed:>5} passed {failed:>4} failed {expected:>4} fail as listed \
-                 {skipped:>5} skipped by the suite",
-                suite.name()
-            );
-            writeln!(
-                table,
-                "| {suite} | {version} | {passed} | {failed} | {expected} | {skipped} |",
-                suite = suite.title()
-            )?;
-            for test in &tests {
-                if let (Ending::Failed(why), false) = (&test.ending, skip.expects(test)) {
-                    println!(
-                        "    {}: {}",
-                        test.name,
-                        why.lines().take(4).collect::<Vec<_>>().join("\n        ")
-                    );
+            println!("{:<9} RESP{version} {counts}", suite.name());
+            tell_failures(&tests, &skip);
+            if let Some(program) = &redis {
+                let run = Run { program, against: Product::Redis, version, skip: &whole, only };
+                let by_redis = suite.run(&run)?;
+                let only_redis = passed_by_the_first_alone(&by_redis, &tests);
+                let passed = count(&by_redis, &whole).passed;
+                println!("{:<15} {passed:>5} passed by Redis, {} of them not here", "", only_redis.len());
+                for name in &only_redis {
+                    println!("    only Redis: {name}");
                 }
+                rows.push(table::row(suite, version, &counts, passed, only_redis.len()));
             }
-            wrong += failed;
+            wrong += counts.failed;
             all.extend(tests);
         }
         // Where Redis passes what KVDB does not, its line is needed all the same.
@@ -133,13 +128,27 @@ pub(crate) fn run(options: &Options) -> Outcome {
         }
     }
     if options.report {
-        let page = workspace::root()?.join("docs/compatibility.md");
-        markdown::replace_section(&page, "suites", &table)?;
+        table::write(&workspace::root()?.join("docs/compatibility.md"), &rows)?;
     }
     if wrong > 0 {
         fail!("{wrong} results are not as they should be");
     }
     Ok(())
+}
+
+fn tell_failures(tests: &[Test], skip: &SkipList) {
+    for test in tests {
+        if let (Ending::Failed(why), false) = (&test.ending, skip.expects(test)) {
+            println!("    {}: {}", test.name, why.lines().take(4).collect::<Vec<_>>().join("\n        "));
+        }
+    }
+}
+
+/// The names of the tests that passed in one run and not in the other.
+fn passed_by_the_first_alone<'a>(first: &'a [Test], other: &[Test]) -> Vec<&'a str> {
+    let passed = |test: &&Test| test.ending == Ending::Passed;
+    let other: HashSet<&str> = other.iter().filter(passed).map(|test| test.name.as_str()).collect();
+    first.iter().filter(passed).map(|test| test.name.as_str()).filter(|name| !other.contains(name)).collect()
 }
 
 fn count(tests: &[Test], skip: &SkipList) -> Counts {
@@ -155,7 +164,26 @@ fn count(tests: &[Test], skip: &SkipList) -> Counts {
     counts
 }
 
+impl fmt::Display for Counts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { passed, expected, failed, skipped } = self;
+        write!(out, "{passed:>5} passed {failed:>4} failed {expected:>4} fail as listed ")?;
+        write!(out, "{skipped:>5} skipped by the suite")
+    }
+}
+
 impl Suite {
+    fn run(self, run: &Run<'_>) -> Outcome<Vec<Test>> {
+        let tests = match self {
+            Self::RedisPy => redis_py::run(run)?,
+            Self::RedisRs => redis_rs::run(run)?,
+        };
+        if process::interrupted() {
+            fail!("interrupted");
+        }
+        Ok(tests)
+    }
+
     /// The name on the command line and of the list.
     fn name(self) -> &'static str {
         match self {
@@ -187,5 +215,14 @@ mod tests {
             test("a::e", Ending::Skipped),
         ];
         assert_eq!(count(&tests, &skip), Counts { passed: 1, expected: 1, failed: 1, skipped: 1 });
+    }
+
+    #[test]
+    fn what_only_one_run_passed_is_named() {
+        let test = |name: &str, ending| Test { name: name.to_owned(), ending };
+        let first = [test("a", Ending::Passed), test("b", Ending::Passed), test("c", Ending::Skipped)];
+        let other = [test("a", Ending::Passed), test("b", Ending::Failed(String::new()))];
+        assert_eq!(passed_by_the_first_alone(&first, &other), ["b"]);
+        assert_eq!(passed_by_the_first_alone(&other, &first), [""; 0]);
     }
 }

@@ -1,4 +1,5 @@
-//! redis-rs' own tests: the published package has them, but for what starts servers, which is a package of its own.
+//! redis-rs' own tests: the published package has them, but for what starts servers, which is a package of its own, and for
+//! the macro that asynchronous tests are made by, which is published nowhere: `xtask/suites/test_macros.rs` is KVDB's own.
 //!
 //! The suite starts a server for each test, by the name `redis-server`. It finds a script of that name first, which starts
 //! the server under test in a directory of its own.
@@ -21,8 +22,13 @@ pub(super) const VERSION: &str = "1.8.1";
 /// The package that starts servers.
 const REDIS_TEST: &str = "1.0.4";
 
+/// The macro of the asynchronous tests, and the crate that it is to be.
+const TEST_MACROS: &str = include_str!("../../suites/test_macros.rs");
+const TEST_MACROS_MANIFEST: &str = "[package]\nname = \"test-macros\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+    [lib]\npath = \"lib.rs\"\nproc-macro = true\n";
+
 /// The parts of the library whose tests run: what is not for clusters, sentinels, TLS or modules.
-const FEATURES: &str = "tokio-comp,connection-manager,cache-aio";
+const FEATURES: &str = "tokio-comp,connection-manager,cache-aio,token-based-authentication";
 
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 const LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -102,10 +108,18 @@ fn shim(scratch: &Path, run: &Run<'_>) -> Outcome<String> {
     Ok(format!("{dir}/bin:{}", std::env::var("PATH").unwrap_or_default()))
 }
 
-/// Copies the published package and gives its tests the package that starts servers, unless an earlier run has.
+/// Copies the published package and gives its tests the packages that they are made with, unless an earlier run has.
 fn download() -> Outcome<PathBuf> {
     let source = workspace::kept("suites")?.join(format!("redis-rs-{VERSION}"));
-    if source.join("complete").is_file() {
+    let added = format!(
+        "\n[dev-dependencies.redis-test]\nversion = \"={REDIS_TEST}\"\n\n\
+         [dev-dependencies.test-macros]\npath = \"test-macros\"\n\n\
+         [patch.crates-io]\nredis = {{ path = \".\" }}\n\n[workspace]\n"
+    );
+    // What was added stands in the file that says that all is there: with other additions it is to be made anew.
+    let complete = source.join("complete");
+    let additions = [&added, TEST_MACROS_MANIFEST, TEST_MACROS].concat();
+    if fs::read_to_string(&complete).is_ok_and(|text| text == additions) {
         return Ok(source);
     }
     println!("suites: downloading redis-rs {VERSION}");
@@ -118,12 +132,12 @@ fn download() -> Outcome<PathBuf> {
     process::run(copy.arg("-r").arg(&published).arg(&source), BUILD_LIMIT)?;
     let manifest = source.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).while_doing(|| format!("cannot read {}", manifest.display()))?;
-    let added = format!(
-        "\n[dev-dependencies.redis-test]\nversion = \"={REDIS_TEST}\"\n\n\
-         [patch.crates-io]\nredis = {{ path = \".\" }}\n\n[workspace]\n"
-    );
     fs::write(&manifest, text + &added)?;
-    fs::write(source.join("complete"), "")?;
+    let macros = source.join("test-macros");
+    fs::create_dir(&macros)?;
+    fs::write(macros.join("Cargo.toml"), TEST_MACROS_MANIFEST)?;
+    fs::write(macros.join("lib.rs"), TEST_MACROS)?;
+    fs::write(complete, additions)?;
     Ok(source)
 }
 
@@ -157,7 +171,8 @@ impl<'a> Reader<'a> {
 
     fn line(&mut self, line: &str) {
         if let Some((name, rest)) = line.strip_prefix("test ").and_then(|line| line.split_once(" ...")) {
-            self.running = Some(format!("{}::{}", self.target, name.trim()));
+            let name = name.trim().trim_end_matches(" - should panic");
+            self.running = Some(format!("{}::{name}", self.target));
             self.result(rest.trim());
         } else if let Some(name) =
             line.strip_prefix("---- ").and_then(|line| line.strip_suffix(" stdout ----"))
