@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kvdb_resp::{Args, OwnedArgs, Protocol, Reply};
 use kvdb_store::{
-    Env, Guards, Lack, Located, Pins, Place, ReadCx, Residency, Scratch, Sleeper, Store, Waiter, WriteCx,
+    Env, Guards, Lack, Pins, Place, ReadCx, Residency, Scratch, Sleeper, Store, Waiter, WriteCx,
 };
 use smallvec::SmallVec;
 
@@ -202,7 +202,7 @@ fn attempt(
     let mark = reply.len();
     let places = || spec.key_positions(args).into_iter().map(|at| store.place(&args[at]));
     let latches = || match &beside {
-        Beside::Nothing => latch(spec, store, db, env.located, args),
+        Beside::Nothing => latch(spec, store, db, &env, args),
         more => more.latch(store, places()),
     };
     let mut guards = if is_first && spec.is_write() {
@@ -215,7 +215,7 @@ fn attempt(
             if args[at].len() > MAX_KEY_BYTES {
                 return Err(errors::KEY_TOO_LONG.into());
             }
-            match store.ensure_resident(&mut guards, db, &args[at], env.now) {
+            match store.ensure_resident(&mut guards, db, &args[at], &env) {
                 Ok(Residency::Ready) => {}
                 Ok(Residency::NeedIo) => return Ok(need_io(spec, store, guards, db, env, args, at)),
                 Err(message) => return Err(CommandError::new(format!("ERR {message}")).into()),
@@ -357,7 +357,7 @@ fn need_io(
     // The first one is not asked about again: by now others may have brought its row into the caches.
     let missing = positions
         .skip(1)
-        .filter(|&at| store.ensure_resident(&mut guards, db, &args[at], env.now) == Ok(Residency::NeedIo));
+        .filter(|&at| store.ensure_resident(&mut guards, db, &args[at], &env) == Ok(Residency::NeedIo));
     let at_a_time = LOADS_AT_A_TIME.max(args.len() / PART_LOADED_AT_A_TIME);
     let missing: SmallVec<[usize; 8]> = std::iter::once(first).chain(missing).take(at_a_time).collect();
     let mut pins = Pins::new(store);
@@ -372,16 +372,9 @@ fn need_io(
 }
 
 #[inline]
-fn latch<'s>(
-    spec: &CommandSpec,
-    store: &'s Store,
-    db: u16,
-    located: Option<Located>,
-    args: Args<'_>,
-) -> Option<Guards<'s>> {
+fn latch<'s>(spec: &CommandSpec, store: &'s Store, db: u16, env: &Env, args: Args<'_>) -> Option<Guards<'s>> {
     if let Some(key) = spec.only_key(args) {
-        let place = located.and_then(|located| located.place_of(key));
-        return store.latch_unless_busy(&[place.unwrap_or_else(|| store.place(key))]);
+        return store.latch_unless_busy(&[env.place(store, key)]);
     }
     let places: SmallVec<[Place; 8]> =
         spec.keys.iter().flat_map(|keys| keys.positions(args)).map(|at| store.place(&args[at])).collect();
@@ -609,7 +602,7 @@ mod tests {
         command(&store, &["mset", "a", "1", "b", "2"]).expect("MSET succeeds");
         let (_, spec) = crate::table::find(b"mget").expect("the command is there");
         let args = OwnedArgs::from_iter(["mget", "a", "b"]);
-        let guards = latch(spec, &store, 0, None, args.as_args()).expect("nobody is busy");
+        let guards = latch(spec, &store, 0, &Env::at(1), args.as_args()).expect("nobody is busy");
         let outcome = need_io(spec, &store, guards, 0, Env::at(1), args.as_args(), 2);
         let Outcome::NeedIo(Missing { db: 0, key, .. }) = outcome else { panic!("{outcome:?}") };
         assert_eq!(key, b"b");

@@ -330,7 +330,7 @@ impl Run<'_> {
             if key.len() > MAX_KEY_BYTES {
                 return Err(errors::KEY_TOO_LONG);
             }
-            let residency = self.store.ensure_resident(guards, db, key, self.env.now);
+            let residency = self.store.ensure_resident(guards, db, key, &self.env);
             match residency.map_err(|message| CommandError::new(format!("ERR {message}")))? {
                 Residency::Ready => {}
                 Residency::NeedIo if missing.len() < LOADS_AT_A_TIME => missing.push((db, key)),

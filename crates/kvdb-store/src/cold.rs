@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use kvdb_lsm::Cached;
 
+use crate::context::Env;
 use crate::entry::{BigString, Entry, INLINE_MAX, NewValue, TAG_BITS};
 use crate::io::Waiter;
 use crate::key::{Place, SHARDS, SLOTS_PER_SHARD};
@@ -37,7 +38,7 @@ const WARM_UP_BATCH: usize = 256;
 const ROOM_EVERY: usize = 16;
 
 impl Store {
-    /// Sees to it that a key is resident or known to be absent, from memory alone.
+    /// Sees to it that a key is resident or known to be absent, from memory alone, for a run of these manners.
     ///
     /// # Errors
     /// When a row that is in memory does not decode or its block is damaged; the message is for the client.
@@ -47,13 +48,13 @@ impl Store {
         guards: &mut Guards<'_>,
         db: u16,
         key: &[u8],
-        now: u64,
+        env: &Env,
     ) -> Result<Residency, String> {
-        let place = self.place(key);
+        let place = env.place(self, key);
         if !guards.shard(place).incomplete {
             return Ok(Residency::Ready);
         }
-        self.ensure_resident_in(guards.shard_mut(place), db, place, key, now)
+        self.ensure_resident_in(guards.shard_mut(place), db, place, key, env.now)
     }
 
     fn ensure_resident_in(

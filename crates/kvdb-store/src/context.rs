@@ -106,7 +106,7 @@ pub struct Env {
 impl Env {
     /// The place of a key.
     #[inline]
-    pub(crate) fn place(&self, store: &Store, key: &[u8]) -> Place {
+    pub fn place(&self, store: &Store, key: &[u8]) -> Place {
         self.located.and_then(|located| located.place_of(key)).unwrap_or_else(|| store.place(key))
     }
 

@@ -145,7 +145,7 @@ impl WriteCx<'_> {
             return Ok(Residency::Ready);
         }
         let (now, alone) = (self.env.now, self.upheaval.is_some());
-        match self.store.ensure_resident(&mut self.guards, db, key, now)? {
+        match self.store.ensure_resident(&mut self.guards, db, key, &self.env)? {
             // A run that has emptied or exchanged databases does not begin again: the key is another one before that.
             Residency::NeedIo if alone || self.env.rounds >= PATIENCE => {
                 self.store.load_latched(&mut self.guards, db, key, now, alone)

@@ -178,6 +178,12 @@ impl<'r> WriteCx<'r> {
         self.env.located = key.map(|key| Located::new(key, self.store.place(key)));
     }
 
+    /// As [`Self::locate`], of a key whose place is known.
+    #[inline]
+    pub fn locate_at(&mut self, key: &[u8], place: Place) {
+        self.env.located = Some(Located::new(key, place));
+    }
+
     /// Where a living key stands; deletes it when its deadline has passed, unless it is to stay.
     #[inline]
     pub(crate) fn find(&mut self, key: &[u8]) -> (Place, Option<usize>) {

@@ -175,7 +175,7 @@ impl<'a> Call<'a> {
         if env.is_full && allows_oom == Some(false) && !self.reads_only {
             return Err(errors::OUT_OF_MEMORY);
         }
-        Ok(Env { is_full: env.is_full && allows_oom != Some(true), located: None, ..env })
+        Ok(Env { is_full: env.is_full && allows_oom != Some(true), ..env })
     }
 
     /// Notes that it runs.
@@ -239,7 +239,7 @@ pub fn run(
     loop {
         // Here already, since it has to outlive the latches.
         let running;
-        let places: SmallVec<[Place; 8]> = call.declared().iter().map(|key| store.place(key)).collect();
+        let places: SmallVec<[Place; 8]> = call.declared().iter().map(|key| env.place(store, key)).collect();
         let latches = || {
             if everything { store.latch_all_unless_busy() } else { store.latch_unless_busy(&places) }
         };
@@ -249,7 +249,7 @@ pub fn run(
             if key.len() > MAX_KEY_BYTES {
                 return Err(errors::KEY_TOO_LONG);
             }
-            let residency = store.ensure_resident(&mut guards, session.db, key, env.now);
+            let residency = store.ensure_resident(&mut guards, session.db, key, &env);
             if residency.map_err(|message| CommandError::new(format!("ERR {message}")))? == Residency::NeedIo
             {
                 let mut pins = Pins::new(store);

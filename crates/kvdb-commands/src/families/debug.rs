@@ -102,7 +102,7 @@ fn object(cx: &mut SessionCx<'_>, key: &[u8], reply: &mut Reply<'_>) -> CmdResul
     let (store, db, env) = (cx.store, cx.session.db, cx.env);
     let mut scratch = Scratch::default();
     let mut guards = store.latch(store.place(key));
-    let residency = store.ensure_resident(&mut guards, db, key, env.now);
+    let residency = store.ensure_resident(&mut guards, db, key, &env);
     match residency.map_err(|message| CommandError::new(format!("ERR {message}")))? {
         Residency::Ready => {}
         Residency::NeedIo => {

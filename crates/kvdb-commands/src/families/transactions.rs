@@ -102,12 +102,12 @@ fn watch(cx: &mut SessionCx<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> CmdRe
     if cx.session.transaction.is_some() {
         return Err(WATCH_INSIDE);
     }
-    let (db, now) = (cx.session.db, cx.env.now);
+    let db = cx.session.db;
     let mut scratch = Scratch::default();
     for key in args.tail(1) {
         let mut guards = cx.store.latch(cx.store.place(key));
         // A key on disk may be past its deadline, which has to be known now: its deletion is no change.
-        let residency = cx.store.ensure_resident(&mut guards, db, key, now);
+        let residency = cx.store.ensure_resident(&mut guards, db, key, &cx.env);
         if residency.map_err(|message| CommandError::new(format!("ERR {message}")))? == Residency::NeedIo {
             cx.then = Some(Then::Load(db, key.to_vec()));
             return Ok(());

@@ -67,7 +67,7 @@ impl Client {
     pub(crate) fn get_and_seq(&mut self, db: u16, key: &[u8], now: u64) -> (Option<Held>, u64) {
         loop {
             let mut guards = self.store.latch(self.store.place(key));
-            if self.store.ensure_resident(&mut guards, db, key, now).expect("rows are sound")
+            if self.store.ensure_resident(&mut guards, db, key, &Env::at(now)).expect("rows are sound")
                 == Residency::NeedIo
             {
                 drop(guards);
@@ -111,7 +111,7 @@ impl Client {
         loop {
             let mut guards = self.store.latch_many(&places);
             let cold = keys.iter().find(|key| {
-                self.store.ensure_resident(&mut guards, db, key, now).expect("rows are sound")
+                self.store.ensure_resident(&mut guards, db, key, &Env::at(now)).expect("rows are sound")
                     == Residency::NeedIo
             });
             if let Some(cold) = cold {

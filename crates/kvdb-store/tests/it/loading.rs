@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use kvdb_store::io::Waiter;
-use kvdb_store::{Effect, Residency, Usage};
+use kvdb_store::{Effect, Env, Residency, Usage};
 
 use crate::client::Client;
 
 /// Whether a key is resident or known to be absent without a look at the disk.
 fn is_ready(client: &Client, key: &[u8]) -> bool {
     let mut guards = client.store.latch(client.store.place(key));
-    client.store.ensure_resident(&mut guards, 0, key, 1) == Ok(Residency::Ready)
+    client.store.ensure_resident(&mut guards, 0, key, &Env::at(1)) == Ok(Residency::Ready)
 }
 
 #[test]
