@@ -106,6 +106,14 @@ impl FieldWriter<'_> {
         self.buf.push(byte);
     }
 
+    /// Has `write` append bytes to the field; it is to leave what is there.
+    #[inline]
+    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.buf.len();
+        write(self.buf);
+        debug_assert!(self.buf.len() >= before);
+    }
+
     /// Appends an integer as LEB128.
     #[inline]
     pub fn varint(&mut self, value: u64) {

@@ -57,8 +57,7 @@ impl WriteCx<'_> {
         let value = T::of_mut(&mut held.collection).ok_or(WrongType)?;
         self.scratch.row_key.clear();
         row::write_element_prefix(&mut self.scratch.row_key, place, space, key, generation);
-        let (batch, scratch) = (&mut self.scratch.batch, &mut self.scratch.row_value);
-        let rows = RowSink::new(batch, &mut self.scratch.row_key, scratch);
+        let rows = RowSink::new(&mut self.scratch.batch, &self.scratch.row_key);
         let mut edit = Edit { value, layout, rows };
         let result = change(&mut edit);
         let (changed, meta_changed) = (edit.rows.changed, edit.rows.meta_changed);
@@ -108,8 +107,7 @@ impl WriteCx<'_> {
         let (generation, mut value) = (self.new_generation(), T::default());
         self.scratch.row_key.clear();
         row::write_element_prefix(&mut self.scratch.row_key, place, space, key, generation);
-        let (batch, scratch) = (&mut self.scratch.batch, &mut self.scratch.row_value);
-        let rows = RowSink::new(batch, &mut self.scratch.row_key, scratch);
+        let rows = RowSink::new(&mut self.scratch.batch, &self.scratch.row_key);
         let mut edit = Edit { value: &mut value, layout, rows };
         let result = change(&mut edit);
         let changed = edit.rows.changed || edit.rows.meta_changed;

@@ -17,9 +17,8 @@ use crate::store::Store;
 pub struct Scratch {
     pub(crate) batch: WriteBatch,
     pub(crate) changed: Vec<Change>,
-    /// The key of a row of a part of a value, and its value.
+    /// The key of a row of a part of a value.
     pub(crate) row_key: Vec<u8>,
-    pub(crate) row_value: Vec<u8>,
     /// What the keys of rows begin with that the run leaves to compactions.
     pub(crate) dead_parts: Vec<Vec<u8>>,
     /// Keys that a reader found past their deadline: they are deleted when the latches have been given back.

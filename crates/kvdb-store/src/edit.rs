@@ -42,13 +42,14 @@ impl<T> Edit<'_, T> {
     }
 }
 
+/// The bytes that most values have at the most; a longer one is moved once.
+const SHORT_VALUE: usize = 127;
+
 /// Where changed rows of a collection go.
 pub(crate) struct RowSink<'e> {
     batch: &'e mut WriteBatch,
-    /// The key of a row: the prefix that all elements have in common, and room for an element.
-    key: &'e mut Vec<u8>,
-    prefix_len: usize,
-    value: &'e mut Vec<u8>,
+    /// What the keys of all rows of elements begin with.
+    prefix: &'e [u8],
     /// Whether anything was recorded.
     pub(crate) changed: bool,
     /// Whether the meta row is to be written although the key was there.
@@ -56,25 +57,32 @@ pub(crate) struct RowSink<'e> {
 }
 
 impl<'e> RowSink<'e> {
-    /// A sink for elements whose keys begin with `key`; `value` is room for a value.
-    pub(crate) fn new(batch: &'e mut WriteBatch, key: &'e mut Vec<u8>, value: &'e mut Vec<u8>) -> Self {
-        let prefix_len = key.len();
-        Self { batch, key, prefix_len, value, changed: false, meta_changed: false }
+    /// A sink for elements whose keys begin with `prefix`.
+    pub(crate) fn new(batch: &'e mut WriteBatch, prefix: &'e [u8]) -> Self {
+        Self { batch, prefix, changed: false, meta_changed: false }
     }
 
+    /// Puts the row of an element, whose value `write` appends to what it is given.
     pub(crate) fn put(&mut self, element: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-        self.key.truncate(self.prefix_len);
-        self.key.extend_from_slice(element);
-        self.value.clear();
-        write(self.value);
-        self.batch.put(self.key, self.value);
+        let prefix = self.prefix;
+        self.batch.put_with(
+            prefix.len() + element.len(),
+            |key| {
+                key.extend_from_slice(prefix);
+                key.extend_from_slice(element);
+            },
+            SHORT_VALUE,
+            |value| value.append(write),
+        );
         self.changed = true;
     }
 
     pub(crate) fn delete(&mut self, element: &[u8]) {
-        self.key.truncate(self.prefix_len);
-        self.key.extend_from_slice(element);
-        self.batch.delete(self.key);
+        let prefix = self.prefix;
+        self.batch.delete_with(prefix.len() + element.len(), |key| {
+            key.extend_from_slice(prefix);
+            key.extend_from_slice(element);
+        });
         self.changed = true;
     }
 }

@@ -40,8 +40,8 @@ impl Rig {
     }
 
     fn edit<R>(&mut self, change: impl FnOnce(&mut Edit<'_, List>) -> R) -> R {
-        let (mut batch, mut key, mut value) = (WriteBatch::new(), Vec::new(), Vec::new());
-        let rows = RowSink::new(&mut batch, &mut key, &mut value);
+        let mut batch = WriteBatch::new();
+        let rows = RowSink::new(&mut batch, &[]);
         let result = change(&mut Edit { value: &mut self.list, layout: self.layout, rows });
         self.touched = 0;
         for op in batch.iter() {

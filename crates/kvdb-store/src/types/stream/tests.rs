@@ -33,8 +33,8 @@ impl Rig {
     }
 
     fn edit<R>(&mut self, change: impl FnOnce(&mut Edit<'_, Stream>) -> R) -> R {
-        let (mut batch, mut key, mut value) = (WriteBatch::new(), Vec::new(), Vec::new());
-        let rows = RowSink::new(&mut batch, &mut key, &mut value);
+        let mut batch = WriteBatch::new();
+        let rows = RowSink::new(&mut batch, &[]);
         let mut edit = Edit { value: &mut self.stream, layout: self.layout, rows };
         let result = change(&mut edit);
         let meta_changed = edit.rows.meta_changed;
