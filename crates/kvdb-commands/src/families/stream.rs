@@ -114,41 +114,39 @@ impl<'a> Options<'a> {
         let mut at = 0;
         while let Some(option) = args.get(at) {
             let more = args.len() - at - 1;
-            match &*option.to_ascii_lowercase() {
-                b"*" if is_add => {
-                    options.rest = args.tail(at + 1);
-                    break;
+            let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+            if is_add && option == b"*" {
+                options.rest = args.tail(at + 1);
+                break;
+            } else if more > 0 && (is("maxlen") || is("minid")) {
+                if keep.is_some() {
+                    return Err(TWO_STRATEGIES);
                 }
-                strategy @ (b"maxlen" | b"minid") if more > 0 => {
-                    if keep.is_some() {
-                        return Err(TWO_STRATEGIES);
-                    }
-                    by_blocks = false;
-                    if more >= 2 && matches!(&args[at + 1], b"~" | b"=") {
-                        by_blocks = &args[at + 1] == b"~";
-                        at += 1;
-                    }
-                    let threshold = &args[at + 1];
-                    keep = Some(if strategy == b"maxlen" {
-                        let newest = parse_i64(threshold).ok_or(errors::NOT_INTEGER)?;
-                        Keep::Newest(usize::try_from(newest).map_err(|_| NEGATIVE_MAXLEN)?)
-                    } else {
-                        Keep::From(parse_id(threshold)?)
-                    });
+                by_blocks = false;
+                if more >= 2 && matches!(&args[at + 1], b"~" | b"=") {
+                    by_blocks = &args[at + 1] == b"~";
                     at += 1;
                 }
-                b"limit" if more > 0 => {
-                    let most = parse_i64(&args[at + 1]).ok_or(errors::NOT_INTEGER)?;
-                    limit = Some(usize::try_from(most).map_err(|_| NEGATIVE_LIMIT)?);
-                    at += 1;
-                }
-                b"nomkstream" if is_add => options.no_make = true,
-                _ if is_add => {
-                    options.id = Some(parse_new(option).ok_or(INVALID_ID)?);
-                    options.rest = args.tail(at + 1);
-                    break;
-                }
-                _ => return Err(errors::SYNTAX),
+                let threshold = &args[at + 1];
+                keep = Some(if is("maxlen") {
+                    let newest = parse_i64(threshold).ok_or(errors::NOT_INTEGER)?;
+                    Keep::Newest(usize::try_from(newest).map_err(|_| NEGATIVE_MAXLEN)?)
+                } else {
+                    Keep::From(parse_id(threshold)?)
+                });
+                at += 1;
+            } else if more > 0 && is("limit") {
+                let most = parse_i64(&args[at + 1]).ok_or(errors::NOT_INTEGER)?;
+                limit = Some(usize::try_from(most).map_err(|_| NEGATIVE_LIMIT)?);
+                at += 1;
+            } else if is_add && is("nomkstream") {
+                options.no_make = true;
+            } else if is_add {
+                options.id = Some(parse_new(option).ok_or(INVALID_ID)?);
+                options.rest = args.tail(at + 1);
+                break;
+            } else {
+                return Err(errors::SYNTAX);
             }
             at += 1;
         }

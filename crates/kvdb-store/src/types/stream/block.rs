@@ -88,10 +88,11 @@ fn take_number(bytes: &mut &[u8]) -> u64 {
 }
 
 impl Block {
-    /// A block of one entry.
-    pub(super) fn of(id: StreamId, fields: &[Field<'_>]) -> Self {
+    /// A block of one entry, with room for so many bytes.
+    pub(super) fn of(id: StreamId, fields: &[Field<'_>], room: usize) -> Self {
         let mut bytes = Vec::new();
-        bytes.reserve_exact(fields.iter().map(|(name, _)| pack::forward_len(name)).sum());
+        let names = fields.iter().map(|(name, _)| pack::forward_len(name)).sum();
+        bytes.reserve_exact(room.max(names));
         fields.iter().for_each(|(name, _)| pack::write_forward(&mut bytes, name));
         let names_len = u32::try_from(bytes.len()).expect("an entry has less than four gigabytes");
         let mut block = Self { bytes, names_len, names: fields.len() as u32, len: 0, last: id };

@@ -10,6 +10,8 @@ use crate::types::Layout;
 const BLOCK_BYTES: usize = (size_of::<StreamId>() + size_of::<Block>()) * 17 / 10;
 /// The bytes of a block when there is no limit to them; more cannot be counted.
 const BLOCK_MAX: usize = 1 << 30;
+/// A stream of so many full blocks will most likely fill the next one too, which is given room for that at once.
+const BLOCKS_OF_A_LONG_STREAM: usize = 8;
 
 /// # Invariants
 ///
@@ -63,6 +65,7 @@ impl Entries {
         self.len += 1;
         let fields_len = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let max_bytes = if layout.stream_bytes == 0 { BLOCK_MAX } else { layout.stream_bytes.min(BLOCK_MAX) };
+        let (blocks, mut room) = (self.blocks.len(), 0);
         if let Some(mut last) = self.blocks.last_entry() {
             let base = *last.key();
             let block = last.get_mut();
@@ -71,6 +74,9 @@ impl Entries {
                 || (layout.stream_entries > 0 && block.len() >= layout.stream_entries);
             if is_full {
                 block.fit();
+                if blocks >= BLOCKS_OF_A_LONG_STREAM {
+                    room = max_bytes.min(block.len_bytes() / 8 * 9);
+                }
             } else {
                 block.append(base, id, fields);
             }
@@ -79,7 +85,7 @@ impl Entries {
                 return;
             }
         }
-        let block = Block::of(id, fields);
+        let block = Block::of(id, fields, room);
         self.bytes += block.memory_bytes();
         self.blocks.insert(id, block);
     }
