@@ -6,7 +6,7 @@ pub mod commands;
 /// Running Lua.
 pub mod lua {
     use kvdb_lua::{Host, Interrupt, LogLevel, Permission, Stop, VmOptions};
-    use kvdb_resp::{Protocol, Reply};
+    use kvdb_resp::{Args, Protocol, Reply};
 
     /// Little enough that no input takes long.
     pub const LIMITS: VmOptions = VmOptions { memory_limit: 8 << 20, max_reply: 1 << 20 };
@@ -26,12 +26,12 @@ pub mod lua {
     }
 
     impl Host for Impatient {
-        fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
-            Reply::new(out, protocol).bulk(args[args.len() - 1]);
+        fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
+            Reply::new(out, protocol).bulk(&args[args.len() - 1]);
             Ok(())
         }
 
-        fn check_permission(&mut self, _args: &[&[u8]]) -> Permission {
+        fn check_permission(&mut self, _args: Args<'_>) -> Permission {
             Permission::Granted
         }
 

@@ -31,6 +31,12 @@ pub fn command_name(index: usize) -> &'static str {
     NAMES.get(index).map_or("unknown", |(name, _)| name)
 }
 
+/// The index of a command or subcommand; that of a command is its place in the table.
+pub fn index_of(spec: &'static CommandSpec) -> usize {
+    let index = INDEX.get(&std::ptr::from_ref(spec).addr());
+    *index.expect("a command is a row of the table, of which there is one")
+}
+
 /// The number of commands and subcommands.
 pub fn command_count() -> usize {
     NAMES.len()
@@ -85,12 +91,6 @@ impl WorkerStats {
     /// Counters at zero.
     pub fn new() -> Self {
         Self { commands: (0..command_count()).map(|_| CommandCounts::default()).collect(), ..Self::default() }
-    }
-
-    /// The index of a command or subcommand.
-    pub fn index_of(&self, spec: &'static CommandSpec) -> usize {
-        let index = INDEX.get(&std::ptr::from_ref(spec).addr());
-        *index.expect("a command is a row of the table, of which there is one")
     }
 
     /// Counts a run that was timed on its own; `track` says whether its time is kept.
@@ -263,10 +263,9 @@ mod tests {
 
     #[test]
     fn a_command_is_counted_under_its_name() {
-        let stats = WorkerStats::new();
         for (index, spec) in table::all().enumerate() {
             let (found, row) = table::find(spec.name.as_bytes()).expect("it is in the table");
-            assert_eq!((found, stats.index_of(row), command_name(index)), (index, index, spec.name));
+            assert_eq!((found, index_of(row), command_name(index)), (index, index, spec.name));
         }
     }
 }

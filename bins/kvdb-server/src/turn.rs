@@ -323,7 +323,7 @@ impl Run<'_> {
             Handler::Script => {
                 // What it runs is shown behind it. It is shown again when it begins again behind a load.
                 self.show(spec, args);
-                self.script(spec, args)
+                self.script(spec, args, timed.unwrap_or_else(Instant::now))
             }
             Handler::Container => Err(errors::wrong_arity(spec.name)),
         };
@@ -421,18 +421,18 @@ impl Run<'_> {
         spec.may_write() && !scripting::only_reads(&self.worker.node, spec, args)
     }
 
-    /// Runs a script or a function.
-    fn script(&mut self, spec: &'static CommandSpec, args: Args<'_>) -> Result<Flow, CommandError> {
-        let node = self.worker.node.clone();
+    /// Runs a script or a function, for a command that was begun at a moment.
+    fn script(
+        &mut self,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        began: Instant,
+    ) -> Result<Flow, CommandError> {
         let env = Env { random: self.worker.draw(), ..self.env };
-        let mut out = std::mem::take(&mut self.worker.out);
-        let mut scratch = std::mem::take(&mut self.worker.scratch);
-        let mut reply = Reply::new(&mut out, self.session.protocol);
         let seen = self.seen();
-        let lent = self.worker.lend(&mut scratch, seen);
-        let outcome = scripting::run(&node, self.session, spec, env, lent, args, &mut reply);
-        self.worker.out = out;
-        self.worker.scratch = scratch;
+        let (node, out, lent) = self.worker.lend(seen, began);
+        let mut reply = Reply::new(out, self.session.protocol);
+        let outcome = scripting::run(node, self.session, spec, env, lent, args, &mut reply);
         if !self.worker.scratch.dead.is_empty() {
             self.bury_dead();
         }

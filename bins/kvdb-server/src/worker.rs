@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kvdb_commands::{CommandSpec, Session, table};
 use kvdb_resp::Limits;
@@ -12,7 +12,7 @@ use crate::clients::ClientInfo;
 use crate::clock::unix_millis;
 use crate::node::Node;
 use crate::scripting::{Aftermath, Lent};
-use crate::stats::WorkerStats;
+use crate::stats::{WorkerStats, index_of};
 use crate::turn::Running;
 use crate::window::Window;
 
@@ -149,10 +149,11 @@ impl Worker {
         Some((index, spec))
     }
 
-    /// What a script is lent, beside these buffers, for a client that has seen this sequence.
-    pub fn lend<'w>(&'w mut self, scratch: &'w mut Scratch, seen: u64) -> Lent<'w> {
-        let (stats, track, aftermath) = (&self.stats, self.tracking, &mut self.aftermath);
-        Lent { scratch, stats, track, aftermath, seen }
+    /// What a script is lent that was begun at a moment, for a client that has seen this sequence; with it, the server and
+    /// where the reply goes.
+    pub fn lend(&mut self, seen: u64, began: Instant) -> (&Arc<Node>, &mut Vec<u8>, Lent<'_>) {
+        let Self { node, out, scratch, stats, tracking, aftermath, .. } = self;
+        (node, out, Lent { scratch, stats, track: *tracking, aftermath, seen, began })
     }
 
     /// Tells what there is to tell of a script, which has run at this moment; nobody may see what it published before this
@@ -188,7 +189,7 @@ impl Worker {
     /// Counts a command that ended after its turn, once its reply is there.
     pub fn finished(&mut self, running: &Running, reply: &[u8], info: &ClientInfo) {
         let took = running.began.elapsed();
-        let index = self.stats.index_of(running.spec);
+        let index = index_of(running.spec);
         self.stats.timed(index, took, self.tracking);
         self.node.latency.note(running.spec, took);
         self.node.slowlog.note(running.spec, running.args.as_args(), took, info, unix_millis());

@@ -9,22 +9,22 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use kvdb_lua::{
     CacheLimits, Ending, Host, Interrupt, LogLevel, Origin, Permission, ScriptCache, Sha, Stop, Vm, VmOptions,
 };
-use kvdb_resp::{Protocol, Reply};
+use kvdb_resp::{Args, Protocol, Reply};
 
 /// A server whose every command counts.
 struct Counter(i64);
 
 impl Host for Counter {
-    fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
         self.0 += 1;
-        match args[0] {
+        match args.name() {
             b"INCR" => Reply::new(out, protocol).integer(self.0),
             _ => Reply::new(out, protocol).bulk(&[b'v'; 64]),
         }
         Ok(())
     }
 
-    fn check_permission(&mut self, _args: &[&[u8]]) -> Permission {
+    fn check_permission(&mut self, _args: Args<'_>) -> Permission {
         Permission::Granted
     }
 

@@ -1,6 +1,6 @@
 //! What a script may ask of the server: the [`Host`].
 
-use kvdb_resp::Protocol;
+use kvdb_resp::{Args, Protocol};
 use scoped_tls_hkt::scoped_thread_local;
 
 /// The server as a running script sees it. One is handed to every run and is asked for nothing outside of it.
@@ -15,10 +15,10 @@ pub trait Host {
     /// [`Interrupt`] ends the run on the spot: the script cannot catch it, and the run ends with
     /// [`Ending::Interrupted`](crate::Ending::Interrupted) and without a reply. For a host that has to start the script
     /// over, because a key must be read from the disk first or a lock cannot be had.
-    fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt>;
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt>;
 
     /// Whether the user that runs the script may run this command with these arguments, for `redis.acl_check_cmd`.
-    fn check_permission(&mut self, args: &[&[u8]]) -> Permission;
+    fn check_permission(&mut self, args: Args<'_>) -> Permission;
 
     /// Takes a line of `redis.log`. Whether the level is one that is logged is the host's to decide.
     fn log(&mut self, level: LogLevel, message: &[u8]);

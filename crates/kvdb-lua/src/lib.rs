@@ -8,20 +8,20 @@
 //!
 //! ```
 //! use kvdb_lua::{CacheLimits, Ending, Host, Interrupt, LogLevel, Origin, Permission, ScriptCache, Stop, Vm, VmOptions};
-//! use kvdb_resp::{Protocol, Reply};
+//! use kvdb_resp::{Args, Protocol, Reply};
 //!
 //! /// A server with the one command ECHO.
 //! struct Echo;
 //!
 //! impl Host for Echo {
-//!     fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
-//!         match args {
-//!             [b"ECHO", text] => Reply::new(out, protocol).bulk(text),
+//!     fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
+//!         match (args.name(), args.get(1)) {
+//!             (b"ECHO", Some(text)) => Reply::new(out, protocol).bulk(text),
 //!             _ => Reply::new(out, protocol).error("ERR Unknown Redis command called from script"),
 //!         }
 //!         Ok(())
 //!     }
-//!     fn check_permission(&mut self, _args: &[&[u8]]) -> Permission {
+//!     fn check_permission(&mut self, _args: Args<'_>) -> Permission {
 //!         Permission::Granted
 //!     }
 //!     fn log(&mut self, _level: LogLevel, _message: &[u8]) {}
@@ -77,6 +77,7 @@ mod host;
 mod libraries;
 mod sandbox;
 mod script;
+mod stack;
 mod state;
 mod thrown;
 mod vm;
@@ -87,4 +88,4 @@ pub use function::{
 };
 pub use host::{Host, Interrupt, LogLevel, Permission, Stop};
 pub use script::{Flags, Script, Sha};
-pub use vm::{Ending, Vm, VmOptions};
+pub use vm::{Ending, Ready, Vm, VmOptions};

@@ -166,7 +166,10 @@ impl Script {
     }
 
     pub(crate) fn touch(&self, tick: u64) {
-        self.last_use.store(tick, Ordering::Relaxed);
+        // Other workers run it too: what need not change is left in their caches.
+        if self.last_use.load(Ordering::Relaxed) != tick {
+            self.last_use.store(tick, Ordering::Relaxed);
+        }
     }
 }
 

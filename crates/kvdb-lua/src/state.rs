@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use kvdb_resp::Protocol;
+use kvdb_resp::{OwnedArgs, Protocol};
 use mlua::{Function, Lua};
 
 use crate::api::random::Lrand48;
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) scope: Cell<Scope>,
     /// A panic of the host, which goes on once Lua has been left.
     panic: Cell<Option<Box<dyn Any + Send>>>,
+    /// Room for the arguments of a command.
+    pub(crate) words: RefCell<OwnedArgs>,
     /// Room for the reply of a command.
     pub(crate) reply: RefCell<Vec<u8>>,
     /// The functions that the library being loaded has registered; none when no library is.
@@ -84,6 +86,7 @@ impl RunState {
             cjson: Rc::default(),
             scope: Cell::default(),
             panic: Cell::default(),
+            words: RefCell::default(),
             reply: RefCell::default(),
             registrations: RefCell::default(),
         }))

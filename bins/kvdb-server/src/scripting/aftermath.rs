@@ -9,7 +9,7 @@ use kvdb_resp::OwnedArgs;
 
 use super::tally::Tally;
 use crate::node::Node;
-use crate::stats::WorkerStats;
+use crate::stats::{WorkerStats, index_of};
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Aftermath {
         }
         let Some(Ended { spec, took, error }) = self.ended.take() else { return };
         if error.is_some() {
-            stats.failed(stats.index_of(spec));
+            stats.failed(index_of(spec));
         }
         self.tally.hand_over(stats, took, track, error.as_deref());
     }

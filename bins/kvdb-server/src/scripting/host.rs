@@ -16,10 +16,11 @@ use kvdb_store::{Env, Lack, WriteCx};
 
 use super::STOPPING;
 use super::aftermath::Aftermath;
-use super::running::Run;
+use super::running::Begun;
 use super::tally::Fate;
 use crate::attendant;
 use crate::node::Node;
+use crate::stats::index_of;
 
 const UNKNOWN: CommandError = CommandError::fixed("ERR Unknown Redis command called from script");
 const WRONG_ARITY: CommandError =
@@ -47,7 +48,7 @@ pub(super) struct ScriptHost<'h, 'r> {
     /// The run that it is a part of.
     cx: &'h mut WriteCx<'r>,
     reads_only: bool,
-    run: &'h Run,
+    run: &'h Begun<'h>,
     /// The command that runs it.
     command: Args<'h>,
     /// The keys that it declared.
@@ -67,7 +68,7 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
         env: Env,
         cx: &'h mut WriteCx<'r>,
         reads_only: bool,
-        (run, command, declared): (&'h Run, Args<'h>, &'h [&'h [u8]]),
+        (run, command, declared): (&'h Begun<'h>, Args<'h>, &'h [&'h [u8]]),
         aftermath: &'h mut Aftermath,
     ) -> Self {
         let busy_after = Duration::from_millis(node.hot.busy_millis.load(Ordering::Relaxed));
@@ -90,7 +91,7 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
 
     /// Ends the script; why it comes to nothing, if it does.
     pub(super) fn end(mut self, interrupted: bool) -> Option<Why> {
-        if self.run.is_busy.load(Ordering::Relaxed) {
+        if self.run.is_busy() {
             self.node.store.end_busy();
             self.node.script_ended.notify_waiters();
         }
@@ -106,27 +107,26 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
         }
     }
 
-    /// The command, and whether it takes so many arguments.
-    fn find(args: Args<'_>) -> Option<(&'static CommandSpec, bool)> {
-        let (_, spec) = table::find(args.name())?;
-        let spec = match args.get(1).and_then(|name| table::find_subcommand(spec, name)) {
-            Some(sub) => sub,
-            None if matches!(spec.handler, Handler::Container) => return None,
-            None => spec,
-        };
-        Some((spec, spec.takes(args.len())))
+    /// The command, with its index in the statistics.
+    fn find(args: Args<'_>) -> Option<(usize, &'static CommandSpec)> {
+        let (index, spec) = table::find(args.name())?;
+        match args.get(1).and_then(|name| table::find_subcommand(spec, name)) {
+            Some(sub) => Some((index_of(sub), sub)),
+            None if matches!(spec.handler, Handler::Container) => None,
+            None => Some((index, spec)),
+        }
     }
 
     /// Runs a command and counts it.
     fn run_counted(&mut self, args: Args<'_>, reply: &mut Reply<'_>) -> Result<CmdResult, Interrupt> {
-        let Some((spec, takes)) = Self::find(args) else { return Ok(Err(UNKNOWN)) };
-        let refused = if takes { self.may_run(spec, args).err() } else { Some(WRONG_ARITY) };
+        let Some((index, spec)) = Self::find(args) else { return Ok(Err(UNKNOWN)) };
+        let refused = if spec.takes(args.len()) { self.may_run(spec, args).err() } else { Some(WRONG_ARITY) };
         if let Some(error) = refused {
-            self.aftermath.tally.note(spec, Fate::Rejected);
+            self.aftermath.tally.note(index, Fate::Rejected);
             return Ok(Err(error));
         }
         let result = self.run_command(spec, args, reply)?;
-        self.aftermath.tally.note(spec, if result.is_ok() { Fate::Ran } else { Fate::Failed });
+        self.aftermath.tally.note(index, if result.is_ok() { Fate::Ran } else { Fate::Failed });
         Ok(result)
     }
 
@@ -171,6 +171,10 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
         }
         if self.node.monitors.load(Ordering::Relaxed) != 0 {
             self.aftermath.shown.push((self.cx.db(), OwnedArgs::from(args)));
+        }
+        if !(spec.flags.has(Flags::FAST) || spec.flags.has(Flags::CHEAP)) {
+            // It may take longer than many instructions of Lua, at which the script is shown otherwise.
+            self.run.show();
         }
         match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.keyed(spec, args, reply),
@@ -224,7 +228,13 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
         args: Args<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<CmdResult, Interrupt> {
-        self.cx.locate(spec.only_key(args));
+        match (spec.only_key(args), self.declared.first()) {
+            // Its place is mostly known already.
+            (Some(key), Some(first)) if key == *first => {
+                self.cx.locate_at(key, self.env.place(&self.node.store, first));
+            }
+            (key, _) => self.cx.locate(key),
+        }
         let result = self.run_keyed(spec, args, reply);
         self.cx.locate(None);
         result
@@ -276,15 +286,14 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
 }
 
 impl Host for ScriptHost<'_, '_> {
-    fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
-        let args: OwnedArgs = args.iter().collect();
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
         let mark = out.len();
         let mut reply = Reply::new(out, protocol);
         reply.limit(self.env.limits.max_reply_bytes);
-        let result = self.run_counted(args.as_args(), &mut reply).inspect_err(|_| reply.truncate(mark))?;
+        let result = self.run_counted(args, &mut reply).inspect_err(|_| reply.truncate(mark))?;
         let result = if reply.is_full() { Err(errors::REPLY_TOO_LONG) } else { result };
         if let Err(error) = result {
-            let is_write = || Self::find(args.as_args()).is_some_and(|(spec, _)| spec.is_write());
+            let is_write = || Self::find(args).is_some_and(|(_, spec)| spec.is_write());
             if error == errors::REPLY_TOO_LONG && is_write() {
                 // What it has taken out would be lost.
                 self.why = Some(Why::Undone(error));
@@ -297,13 +306,14 @@ impl Host for ScriptHost<'_, '_> {
         Ok(())
     }
 
-    fn check_permission(&mut self, args: &[&[u8]]) -> Permission {
-        let args: OwnedArgs = args.iter().collect();
-        match Self::find(args.as_args()) {
-            Some((spec, true)) => match self.session.account.user().check(spec, args.as_args()) {
-                Ok(()) => Permission::Granted,
-                Err(_) => Permission::Denied,
-            },
+    fn check_permission(&mut self, args: Args<'_>) -> Permission {
+        match Self::find(args) {
+            Some((_, spec)) if spec.takes(args.len()) => {
+                match self.session.account.user().check(spec, args) {
+                    Ok(()) => Permission::Granted,
+                    Err(_) => Permission::Denied,
+                }
+            }
             _ => Permission::NoSuchCommand,
         }
     }
@@ -318,7 +328,8 @@ impl Host for ScriptHost<'_, '_> {
     }
 
     fn should_stop(&mut self) -> Option<Stop> {
-        if self.run.is_killed() {
+        let run = self.run.show();
+        if run.is_killed() {
             return Some(Stop::Kill);
         }
         if self.node.is_stopping() {
@@ -326,9 +337,8 @@ impl Host for ScriptHost<'_, '_> {
             self.why = Some(Why::Undone(STOPPING));
             return Some(Stop::Interrupt);
         }
-        if self.run.elapsed() >= self.busy_after {
-            if !self.run.is_busy.swap(true, Ordering::Relaxed) {
-                self.run.tell(self.command);
+        if run.elapsed() >= self.busy_after {
+            if run.tell_busy(self.command) {
                 self.node.store.begin_busy();
             }
             attendant::attend();

@@ -38,12 +38,12 @@ impl Nothing {
 }
 
 impl Host for Nothing {
-    fn call(&mut self, _args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
+    fn call(&mut self, _args: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
         Reply::new(out, protocol).error("ERR redis.call can only be called inside a script invocation");
         Ok(())
     }
 
-    fn check_permission(&mut self, _args: &[&[u8]]) -> Permission {
+    fn check_permission(&mut self, _args: Args<'_>) -> Permission {
         Permission::Denied
     }
 

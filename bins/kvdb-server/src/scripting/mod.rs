@@ -15,13 +15,14 @@ mod tally;
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Instant;
 
 use kvdb_commands::exec::{MAX_KEY_BYTES, Missing};
 use kvdb_commands::transaction::Unfinished;
 use kvdb_commands::values::number::parse_i64;
 use kvdb_commands::{CommandError, CommandSpec, Flags, Handler, Session, blocking, errors};
 use kvdb_lua::{
-    CacheLimits, Ending, Flags as ScriptFlags, FunctionRegistry, Origin, RegisteredFunction, Script,
+    CacheLimits, Ending, Flags as ScriptFlags, FunctionRegistry, Origin, Ready, RegisteredFunction,
     ScriptCache, Sha, Vm, VmOptions,
 };
 use kvdb_resp::{Args, Reply};
@@ -32,7 +33,7 @@ use crate::node::Node;
 use crate::stats::WorkerStats;
 pub use aftermath::Aftermath;
 use host::{ScriptHost, Why};
-use running::Run;
+use running::Begun;
 pub use running::Running;
 
 const NEGATIVE_KEYS: CommandError = CommandError::fixed("ERR Number of keys can't be negative");
@@ -99,6 +100,8 @@ pub struct Lent<'c> {
     pub aftermath: &'c mut Aftermath,
     /// The highest sequence that the client has seen.
     pub seen: u64,
+    /// When the command was begun that runs the script.
+    pub began: Instant,
 }
 
 /// How a script ended.
@@ -111,7 +114,7 @@ pub enum Outcome {
 
 /// What is run.
 enum Subject {
-    Script(Arc<Script>),
+    Script(Ready),
     Function(RegisteredFunction),
 }
 
@@ -144,7 +147,8 @@ impl<'a> Call<'a> {
             Subject::Function(function)
         } else if spec.name.starts_with("evalsha") {
             let cache = &node.scripting.cache;
-            let found = Sha::parse(&args[1]).and_then(|sha| with_vm(|vm| vm.known(cache, &sha)));
+            let sha = Sha::parse(&args[1]).ok_or(NO_SCRIPT)?;
+            let found = with_vm(|vm| vm.known(cache, &sha)).map_err(|text| error(&text))?;
             Subject::Script(found.ok_or(NO_SCRIPT)?)
         } else {
             let cache = &node.scripting.cache;
@@ -178,9 +182,9 @@ impl<'a> Call<'a> {
         Ok(Env { is_full: env.is_full && allows_oom != Some(true), ..env })
     }
 
-    /// Notes that it runs.
-    fn begin<'n>(&self, node: &'n Node) -> running::Begun<'n> {
-        node.scripting.running.begin(matches!(self.subject, Subject::Function(_)))
+    /// Notes that it runs, since this moment.
+    fn begin<'n>(&self, node: &'n Node, began: Instant) -> Begun<'n> {
+        node.scripting.running.begin(matches!(self.subject, Subject::Function(_)), began)
     }
 
     /// Runs it as a part of a run; why it comes to nothing, if it does.
@@ -192,7 +196,7 @@ impl<'a> Call<'a> {
         (spec, args): (&'static CommandSpec, Args<'_>),
         env: Env,
         cx: &mut WriteCx<'_>,
-        running: &Run,
+        running: &Begun<'_>,
         aftermath: &mut Aftermath,
         reply: &mut Reply<'_>,
     ) -> Option<Why> {
@@ -232,7 +236,7 @@ pub fn run(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, CommandError> {
-    let Lent { scratch, stats, track, aftermath, seen } = lent;
+    let Lent { scratch, stats, track, aftermath, seen, began } = lent;
     let call = Call::parse(node, spec, args)?;
     let (store, env, mark) = (&node.store, call.env(env)?, reply.len());
     let mut everything = false;
@@ -258,7 +262,7 @@ pub fn run(
                 return Ok(Outcome::NeedIo(missing));
             }
         }
-        running = call.begin(node);
+        running = call.begin(node, began);
         let mut cx = WriteCx::new(store, guards, scratch, env, session.db);
         match call.run(node, session, (spec, args), env, &mut cx, &running, aftermath, reply) {
             None => {
@@ -300,7 +304,7 @@ pub fn run_within(
 ) -> Result<bool, Unfinished> {
     let call = Call::parse(node, spec, args)?;
     let env = call.env(Env { random: cx.random(), ..cx.env() })?;
-    let running = call.begin(node);
+    let running = call.begin(node, Instant::now());
     match call.run(node, session, (spec, args), env, cx, &running, aftermath, reply) {
         None => Ok(running.writes()),
         Some(Why::Lacks(lack)) => Err(Unfinished::Lacks(lack)),

@@ -1,5 +1,6 @@
 //! Scripts that run: how others see that one takes long, and how they end it.
 
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ const WRITES: u8 = 1;
 /// Somebody has ended it, and it is not to write any more.
 const KILLED: u8 = 2;
 
-/// One that runs.
+/// One that runs, as others see it.
 pub struct Run {
     began: Instant,
     is_function: bool,
@@ -28,7 +29,7 @@ pub struct Run {
     /// [`RUNS`], [`WRITES`] or [`KILLED`].
     state: AtomicU8,
     /// Whether others are told that it is busy.
-    pub(super) is_busy: AtomicBool,
+    is_busy: AtomicBool,
 }
 
 impl Run {
@@ -43,7 +44,7 @@ impl Run {
     }
 
     /// Whether it has called a command that writes.
-    pub(super) fn writes(&self) -> bool {
+    fn writes(&self) -> bool {
         self.state.load(Ordering::Relaxed) == WRITES
     }
 
@@ -53,7 +54,7 @@ impl Run {
     }
 
     /// Has it write from now on, unless somebody has ended it; tells whether it may.
-    pub(super) fn begin_to_write(&self) -> bool {
+    fn begin_to_write(&self) -> bool {
         self.state.compare_exchange(RUNS, WRITES, Ordering::Relaxed, Ordering::Relaxed) != Err(KILLED)
     }
 
@@ -62,9 +63,10 @@ impl Run {
         self.state.compare_exchange(RUNS, KILLED, Ordering::Relaxed, Ordering::Relaxed) != Err(WRITES)
     }
 
-    /// Tells others which command runs it.
-    pub(super) fn tell(&self, command: Args<'_>) {
+    /// Tells others that it is busy, and which command runs it; tells whether they did not know.
+    pub(super) fn tell_busy(&self, command: Args<'_>) -> bool {
         self.command.get_or_init(|| OwnedArgs::from(command));
+        !self.is_busy.swap(true, Ordering::Relaxed)
     }
 
     /// Whether it is a function.
@@ -76,7 +78,7 @@ impl Run {
 /// Parts of those that run: workers have to do with different ones, so that none waits for another's.
 const PARTS: usize = 16;
 
-/// Those that run, at most one on each worker.
+/// Those that run and that others see, at most one on each worker.
 #[derive(Default)]
 pub struct Running([Part; PARTS]);
 
@@ -92,43 +94,81 @@ fn own_part() -> usize {
     NUMBER.with(|number| number % PARTS)
 }
 
-/// One that runs, for as long as this lives.
+/// One that runs, for as long as this lives, as its own thread sees it. Others see it from when it is first asked whether
+/// it goes on: most have ended before, and cost nobody a lock or an allocation.
 pub(super) struct Begun<'r> {
-    part: &'r Part,
-    run: Arc<Run>,
+    running: &'r Running,
+    began: Instant,
+    is_function: bool,
+    /// Whether it has called a command that writes, before others see it.
+    writes: Cell<bool>,
+    /// As others see it, with the number of the part in which it is.
+    shown: OnceCell<(usize, Arc<Run>)>,
 }
 
-impl std::ops::Deref for Begun<'_> {
-    type Target = Run;
+impl Begun<'_> {
+    /// How long it has run.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
 
-    fn deref(&self) -> &Run {
-        &self.run
+    /// Shows it to others.
+    pub(super) fn show(&self) -> &Run {
+        let (_, run) = self.shown.get_or_init(|| {
+            let run = Arc::new(Run {
+                began: self.began,
+                is_function: self.is_function,
+                command: OnceLock::new(),
+                state: AtomicU8::new(if self.writes.get() { WRITES } else { RUNS }),
+                is_busy: AtomicBool::new(false),
+            });
+            let part = own_part();
+            self.running.0[part].0.lock().push(run.clone());
+            (part, run)
+        });
+        run
+    }
+
+    /// Whether it has called a command that writes.
+    pub(super) fn writes(&self) -> bool {
+        self.shown.get().map_or_else(|| self.writes.get(), |(_, run)| run.writes())
+    }
+
+    /// Has it write from now on, unless somebody has ended it; tells whether it may.
+    pub(super) fn begin_to_write(&self) -> bool {
+        match self.shown.get() {
+            Some((_, run)) => run.begin_to_write(),
+            None => {
+                self.writes.set(true);
+                true
+            }
+        }
+    }
+
+    /// Whether others are told that it is busy.
+    pub(super) fn is_busy(&self) -> bool {
+        self.shown.get().is_some_and(|(_, run)| run.is_busy.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        self.part.0.lock().retain(|run| !Arc::ptr_eq(run, &self.run));
+        if let Some((part, run)) = self.shown.take() {
+            self.running.0[part].0.lock().retain(|other| !Arc::ptr_eq(other, &run));
+        }
     }
 }
 
 impl Running {
-    pub(super) fn begin(&self, is_function: bool) -> Begun<'_> {
-        let run = Arc::new(Run {
-            began: Instant::now(),
-            is_function,
-            command: OnceLock::new(),
-            state: AtomicU8::new(RUNS),
-            is_busy: AtomicBool::new(false),
-        });
-        let part = &self.0[own_part()];
-        part.0.lock().push(run.clone());
-        Begun { part, run }
+    /// One that has begun at a moment.
+    pub(super) fn begin(&self, is_function: bool, began: Instant) -> Begun<'_> {
+        let (writes, shown) = (Cell::new(false), OnceCell::new());
+        Begun { running: self, began, is_function, writes, shown }
     }
 
     /// The one that has run the longest.
     pub fn longest(&self) -> Option<Arc<Run>> {
-        let all = self.0.iter().filter_map(|part| part.0.lock().first().cloned());
+        let all = self.0.iter().flat_map(|part| part.0.lock().clone());
         all.min_by_key(|run| run.began)
     }
 
@@ -151,5 +191,33 @@ impl Running {
             None if all.is_empty() => NOT_BUSY,
             None => UNKILLABLE,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_seen_once_it_is_shown_and_until_it_has_ended() {
+        let running = Running::default();
+        let run = running.begin(false, Instant::now());
+        assert!(running.longest().is_none() && running.kill(false) == Err(NOT_BUSY));
+        run.show();
+        assert!(running.longest().is_some_and(|run| !run.is_function()));
+        assert!(running.kill(true) == Err(errors::BUSY_SCRIPT) && running.kill(false).is_ok());
+        assert!(run.show().is_killed() && !run.begin_to_write() && !run.writes());
+        drop(run);
+        assert!(running.longest().is_none());
+    }
+
+    #[test]
+    fn one_that_has_written_before_it_was_shown_is_not_ended() {
+        let running = Running::default();
+        let run = running.begin(true, Instant::now());
+        assert!(run.begin_to_write() && run.writes());
+        run.show();
+        assert!(running.kill(true) == Err(UNKILLABLE));
+        assert!(run.begin_to_write() && run.writes() && !run.show().is_killed());
     }
 }

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use kvdb_commands::CommandSpec;
 use smallvec::SmallVec;
 
 use crate::stats::WorkerStats;
@@ -23,7 +22,8 @@ pub(super) struct Tally {
 
 #[derive(Debug)]
 struct Line {
-    spec: &'static CommandSpec,
+    /// The command's index in the statistics.
+    command: usize,
     calls: u64,
     failed: u64,
     rejected: u64,
@@ -46,11 +46,11 @@ impl Tally {
         self.last_error.clear();
     }
 
-    /// Notes a command. Scripts often repeat the last one.
-    pub(super) fn note(&mut self, spec: &'static CommandSpec, fate: Fate) {
-        let at = self.commands.iter().rposition(|line| std::ptr::eq(line.spec, spec));
+    /// Notes a command by its index. Scripts often repeat the last one.
+    pub(super) fn note(&mut self, command: usize, fate: Fate) {
+        let at = self.commands.iter().rposition(|line| line.command == command);
         let at = at.unwrap_or_else(|| {
-            self.commands.push(Line { spec, calls: 0, failed: 0, rejected: 0 });
+            self.commands.push(Line { command, calls: 0, failed: 0, rejected: 0 });
             self.commands.len() - 1
         });
         let line = &mut self.commands[at];
@@ -87,16 +87,11 @@ impl Tally {
             let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
             self.count(&String::from_utf8_lossy(code));
         }
-        let index = |line: &Line| stats.index_of(line.spec);
-        let calls: SmallVec<[(usize, u64); 8]> = self
-            .commands
-            .iter()
-            .filter(|line| line.calls > 0)
-            .map(|line| (index(line), line.calls))
-            .collect();
+        let ran = self.commands.iter().filter(|line| line.calls > 0);
+        let calls: SmallVec<[(usize, u64); 8]> = ran.map(|line| (line.command, line.calls)).collect();
         stats.turn(&calls, took, track);
         for line in self.commands.iter().filter(|line| line.failed + line.rejected > 0) {
-            stats.refused(index(line), line.failed, line.rejected);
+            stats.refused(line.command, line.failed, line.rejected);
         }
         for (code, count) in &self.errors {
             stats.errors(code, *count);
@@ -119,26 +114,26 @@ mod tests {
     use crate::stats::totals;
     use kvdb_commands::table;
 
-    fn spec(name: &str) -> &'static CommandSpec {
-        table::find(name.as_bytes()).expect("it is in the table").1
+    fn index(name: &str) -> usize {
+        table::find(name.as_bytes()).expect("it is in the table").0
     }
 
     #[test]
     fn commands_are_counted_once_the_run_has_ended() {
         let stats = WorkerStats::new();
         let mut tally = Tally::default();
-        tally.note(spec("get"), Fate::Ran);
+        tally.note(index("get"), Fate::Ran);
         tally.clear();
         for fate in [Fate::Ran, Fate::Failed, Fate::Rejected] {
-            tally.note(spec("set"), fate);
+            tally.note(index("set"), fate);
         }
-        tally.note(spec("incr"), Fate::Ran);
+        tally.note(index("incr"), Fate::Ran);
         tally.hand_over(&stats, Duration::from_micros(9), true, None);
         let sum = totals([&stats].into_iter());
-        let set = sum.commands[stats.index_of(spec("set"))];
+        let set = sum.commands[index("set")];
         assert_eq!((set.calls, set.failed, set.rejected), (2, 1, 1));
-        assert_eq!(sum.commands[stats.index_of(spec("incr"))].nanos, 3000);
-        assert_eq!(sum.commands[stats.index_of(spec("get"))].calls, 0);
+        assert_eq!(sum.commands[index("incr")].nanos, 3000);
+        assert_eq!(sum.commands[index("get")].calls, 0);
         assert_eq!(sum.processed, 3);
     }
 

@@ -6,6 +6,7 @@ use kvdb_resp::{Args, Reply};
 
 use super::{Flow, Park, Run, http};
 use crate::access::Refused;
+use crate::stats::index_of;
 
 impl Run<'_> {
     /// The command's row, if the client may use it and its arguments have the right number.
@@ -38,9 +39,9 @@ impl Run<'_> {
             };
         }
         match table::find_subcommand(spec, &args[1]) {
-            Some(sub) if sub.takes(args.len()) => Ok((self.worker.stats.index_of(sub), sub)),
+            Some(sub) if sub.takes(args.len()) => Ok((index_of(sub), sub)),
             Some(sub) => {
-                self.worker.stats.rejected(self.worker.stats.index_of(sub));
+                self.worker.stats.rejected(index_of(sub));
                 Err(errors::wrong_arity(&format!("{}|{}", spec.name, sub.name)))
             }
             // A container that also works by itself (COMMAND, for one) takes only its own number of arguments.

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use kvdb_resp::Reply;
 use mlua::{Function, HookTriggers, Table, Value, VmState};
 
-use crate::builder::{Builder, set_limit};
+use crate::builder::set_limit;
 use crate::cache::{Origin, ScriptCache};
 use crate::convert::{WriteError, write_error, write_value};
 use crate::function::Library;
 use crate::host::{Host, Stop, host_is_set, set_host};
 use crate::sandbox::{Sandbox, compile, failed_reply};
 use crate::script::{Script, Sha};
+use crate::stack;
 use crate::state::{Failure, RunState, Scope};
 use crate::thrown::{ReplyError, Thrown};
 use compiled::Compiled;
+pub use recent::Ready;
 use recent::Recent;
 
 /// Bounds on what scripts may take.
@@ -53,6 +55,9 @@ pub enum Ending {
     /// The host ended it, by [`Interrupt`](crate::Interrupt) or [`Stop::Interrupt`]. Nothing is written.
     Interrupted,
 }
+
+/// What a string in a list takes beside its text, roughly.
+const BYTES_PER_ELEMENT: usize = 40;
 
 /// Lua instructions between two questions whether to go on: some microseconds.
 const INSTRUCTIONS_PER_POLL: u32 = 2000;
@@ -111,49 +116,60 @@ impl Vm {
     ///
     /// # Errors
     /// The error reply for a text that has a wrong first line or does not compile.
-    pub fn script(
-        &mut self,
-        cache: &ScriptCache,
-        text: &[u8],
-        origin: Origin,
-    ) -> Result<Arc<Script>, Vec<u8>> {
-        if origin == Origin::Eval
-            && let Some(known) = self.recent.with_text(cache, text)
-        {
-            return Ok(known);
+    pub fn script(&mut self, cache: &ScriptCache, text: &[u8], origin: Origin) -> Result<Ready, Vec<u8>> {
+        if origin == Origin::Eval {
+            if let Some(ready) = self.recent.find(cache, |script| script.text() == text) {
+                return Ok(ready);
+            }
+            if let Some(ready) = self.in_cache(cache, &Sha::of(text))? {
+                return Ok(ready);
+            }
         }
         let script = Script::new(text)?;
         let function = self.compile_script(&script)?;
         let script = cache.insert(script, origin);
-        self.scripts.keep(script.sha(), &script, function).map_err(|error| self.failure(&error))?;
-        Ok(script)
+        self.scripts.keep(script.sha(), &script, &function).map_err(|error| self.failure(&error))?;
+        Ok(Ready::new(script, function))
     }
 
     /// The script with this digest, if the cache has it.
-    pub fn known(&mut self, cache: &ScriptCache, sha: &Sha) -> Option<Arc<Script>> {
-        self.recent.with_sha(cache, sha)
+    ///
+    /// # Errors
+    /// The error reply for one that does not compile.
+    pub fn known(&mut self, cache: &ScriptCache, sha: &Sha) -> Result<Option<Ready>, Vec<u8>> {
+        match self.recent.find(cache, |script| script.sha() == *sha) {
+            Some(ready) => Ok(Some(ready)),
+            None => self.in_cache(cache, sha),
+        }
     }
 
-    /// Runs a script: EVAL and EVALSHA. `KEYS` and `ARGV` hold `keys` and `args`. The reply, if there is one, is appended
-    /// to `reply`.
+    /// A script of the cache that was not asked for recently.
+    fn in_cache(&mut self, cache: &ScriptCache, sha: &Sha) -> Result<Option<Ready>, Vec<u8>> {
+        // What is forgotten between the two is known to be: the version is older then.
+        let version = cache.version();
+        let Some(script) = cache.get(sha) else { return Ok(None) };
+        let function = self.compiled(&script)?;
+        let ready = Ready::new(script, function);
+        self.recent.keep(cache, version, &ready);
+        Ok(Some(ready))
+    }
+
+    /// Runs a script of this machine: EVAL and EVALSHA. `KEYS` and `ARGV` hold `keys` and `args`. The reply, if there is
+    /// one, is appended to `reply`.
     pub fn eval(
         &mut self,
         host: &mut dyn Host,
-        script: &Arc<Script>,
+        script: &Ready,
         keys: &[&[u8]],
         args: &[&[u8]],
         reply: &mut Reply<'_>,
     ) -> Ending {
         self.state.begin(Scope::Script);
-        let function = match self.compiled(script) {
-            Ok(function) => function,
-            Err(message) => return self.refuse(&message, reply),
-        };
         if let Err(error) = self.set_arguments(keys, args) {
             return self.refuse(&self.failure(&error), reply);
         }
         let sandbox = &self.sandbox;
-        let result = self.run(host, || sandbox.xpcall.call((&function, &sandbox.note_failure)));
+        let result = self.run(host, || stack::call(&sandbox.lua, script.function(), &sandbox.note_failure));
         self.state.resume_panic();
         self.finish(host, &script.sha(), result, reply)
     }
@@ -182,18 +198,21 @@ impl Vm {
     }
 
     fn set_arguments(&self, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<()> {
-        let globals = &self.sandbox.script_globals;
-        globals.raw_set(&self.state.names.keys, self.list(keys)?)?;
-        globals.raw_set(&self.state.names.argv, self.list(args)?)
+        self.check_room_for(keys)?;
+        self.check_room_for(args)?;
+        let (lua, globals, names) = (&self.sandbox.lua, &self.sandbox.script_globals, &self.state.names);
+        stack::set_list(lua, globals, &names.keys, keys)?;
+        stack::set_list(lua, globals, &names.argv, args)
     }
 
     fn list(&self, elements: &[&[u8]]) -> mlua::Result<Table> {
-        let mut builder = Builder::new(&self.sandbox.lua, &self.state, 0)?;
-        let table = builder.table(elements.len(), 0)?;
-        for (index, element) in elements.iter().enumerate() {
-            table.raw_set(index + 1, builder.string(element)?)?;
-        }
-        Ok(table)
+        self.check_room_for(elements)?;
+        stack::list(&self.sandbox.lua, elements)
+    }
+
+    fn check_room_for(&self, elements: &[&[u8]]) -> mlua::Result<()> {
+        let bytes = elements.iter().map(|element| BYTES_PER_ELEMENT + element.len()).sum();
+        self.state.check_room(&self.sandbox.lua, bytes)
     }
 
     /// Runs Lua code under the limits and with a host, whose panic, if it panics, is left to the caller to resume.

@@ -86,6 +86,33 @@ fn the_reply_of_a_command_counts_too() {
     assert!(server.eval(script).contains("not enough memory"));
 }
 
+/// What `return #KEYS + #ARGV` replies.
+fn count(server: &mut Server, keys: &[&[u8]], args: &[&[u8]]) -> String {
+    let script = server.vm.script(&server.cache, b"return #KEYS + #ARGV", Origin::Eval).unwrap();
+    let mut out = Vec::new();
+    let mut reply = Reply::new(&mut out, Protocol::Resp2);
+    let _ending: Ending = server.vm.eval(&mut server.host, &script, keys, args, &mut reply);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn arguments_may_be_many_and_are_no_part_of_the_run() {
+    let mut server = impatient(Stop::Kill);
+    server.host.patience = 0;
+    let many = vec![&b"x"[..]; 40_000];
+    assert_eq!(count(&mut server, &many, &many), ":80000\r\n");
+    assert_eq!(count(&mut server, &[], &[]), ":0\r\n");
+}
+
+#[test]
+fn arguments_count_too() {
+    let (mut server, large) = (small(), vec![b'x'; 1_000_000]);
+    for (keys, args) in [(&[&large[..]; 20][..], &[][..]), (&[], &[&large[..]; 20])] {
+        assert_eq!(count(&mut server, keys, args), "-ERR not enough memory\r\n");
+        assert_eq!(count(&mut server, &[b"k"], &[b"a", b"b"]), ":3\r\n");
+    }
+}
+
 #[test]
 fn a_reply_is_bounded() {
     let mut server = small();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kvdb_lua::{Host, Interrupt, LogLevel, Permission, Stop};
-use kvdb_resp::{Protocol, Reply, parse_i64};
+use kvdb_resp::{Args, Protocol, Reply, parse_i64};
 
 /// A value of the mock's keyspace.
 #[derive(Debug)]
@@ -43,8 +43,9 @@ const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong ki
 const ARITY: &str = "ERR Wrong number of args calling Redis command from script";
 
 impl Host for Mock {
-    fn call(&mut self, args: &[&[u8]], protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Vec<u8>) -> Result<(), Interrupt> {
         self.commands += 1;
+        let args: Vec<&[u8]> = args.iter().collect();
         let mut reply = Reply::new(out, protocol);
         let name = args[0].to_ascii_lowercase();
         match (name.as_slice(), &args[1..]) {
@@ -128,8 +129,8 @@ impl Host for Mock {
         Ok(())
     }
 
-    fn check_permission(&mut self, args: &[&[u8]]) -> Permission {
-        match args[0] {
+    fn check_permission(&mut self, args: Args<'_>) -> Permission {
+        match args.name() {
             b"get" | b"set" => Permission::Granted,
             b"shutdown" => Permission::Denied,
             _ => Permission::NoSuchCommand,
