@@ -45,6 +45,15 @@ impl MemoryLimit {
         command
     }
 
+    /// Whether a process of the group was killed because it wanted more than the limit.
+    pub(crate) fn has_killed(&self) -> bool {
+        // The one of version 1, and that of version 2.
+        ["memory.oom_control", "memory.events"].iter().any(|file| {
+            let text = fs::read_to_string(self.dir.join(file)).unwrap_or_default();
+            text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
+        })
+    }
+
     /// The most memory that the group took so far, in bytes, where the system says so.
     pub(crate) fn peak(&self) -> Option<u64> {
         fs::read_to_string(self.dir.join(self.peak)).ok()?.trim().parse().ok()

@@ -28,6 +28,17 @@ impl Row {
         (!figures.is_empty()).then_some(Self { set, engine, workload, figures })
     }
 
+    /// That an engine was killed in this workload, or in one before it, because it wanted more memory than it may have.
+    pub(super) fn outgrown(set: &str, engine: &str, workload: &str, limit: u64) -> Self {
+        let figures = BTreeMap::from([("outgrown".to_owned(), limit.to_string())]);
+        Self { set: set.to_owned(), engine: engine.to_owned(), workload: workload.to_owned(), figures }
+    }
+
+    /// The limit that the engine wanted more memory than, in bytes, if it did.
+    pub(super) fn outgrew(&self) -> Option<u64> {
+        self.figures.get("outgrown")?.parse().ok()
+    }
+
     fn to_line(&self) -> String {
         let figures: Vec<String> =
             self.figures.iter().map(|(name, figure)| format!("\t{name}={figure}")).collect();
@@ -115,6 +126,10 @@ mod tests {
         assert_eq!(row.number("ops").expect("a number"), 7.0);
         assert_eq!(row.slices(), [1.0, 2.0, 3.0]);
         assert!(row.number("bytes").is_err());
+        assert_eq!(row.outgrew(), None);
+        let outgrown = Row::outgrown("16/100 bytes, in memory", "redb", "overwrite", 77);
+        assert_eq!(Row::parse(outgrown.to_line().trim_end()), Some(outgrown.clone()));
+        assert_eq!(outgrown.outgrew(), Some(77));
         for broken in ["", "a\tb\tc", "a\tb\tops=1"] {
             assert_eq!(Row::parse(broken), None, "{broken}");
         }

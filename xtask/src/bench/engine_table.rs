@@ -31,9 +31,15 @@ pub(super) fn table(rows: &[&Row]) -> Outcome<String> {
     }
     for workload in workloads {
         let rows: Vec<&&Row> = rows.iter().filter(|row| row.workload == workload).collect();
-        let measure = rows.iter().find(|row| row.engine == MEASURE);
+        let measure = rows.iter().find(|row| row.engine == MEASURE && row.outgrew().is_none());
         let measure = measure.map(|row| cpu_per_op(row)).transpose()?;
         for row in rows {
+            if let Some(limit) = row.outgrew() {
+                let engine = &row.engine;
+                let cells = "| – ".repeat(12);
+                writeln!(out, "| {workload} | {engine} | killed at {} MiB {cells}|", limit >> 20)?;
+                continue;
+            }
             let get = |name: &str| row.number(name);
             let (ops, own, user) = (get("ops")?, cpu_per_op(row)?, get("user_bytes")?);
             let ratio = measure.map_or_else(|| "–".to_owned(), |measure| format!("{:.2}", own / measure));
@@ -79,7 +85,7 @@ fn slowest_second(slices: &[f64]) -> f64 {
 pub(super) fn draw(rows: &[&Row], path: &Path, set: &str) -> Outcome<bool> {
     let lines: Vec<plot::Line> = rows
         .iter()
-        .filter(|row| row.workload == "overwrite")
+        .filter(|row| row.workload == "overwrite" && row.outgrew().is_none())
         .map(|row| plot::Line {
             name: row.engine.clone(),
             values: row.slices().iter().map(|slice| slice / SLICE_SECONDS).collect(),
@@ -97,6 +103,16 @@ pub(super) fn draw(rows: &[&Row], path: &Path, set: &str) -> Outcome<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_that_was_killed_has_a_row_without_figures() {
+        let row = Row::outgrown("in memory", "redb", "overwrite", 64 << 20);
+        let text = table(&[&row]).expect("a table");
+        let line = text.lines().last().expect("a row");
+        assert!(line.starts_with("| overwrite | redb | killed at 64 MiB | –"), "{line}");
+        let cells = |line: &str| line.matches('|').count();
+        assert_eq!(Some(cells(line)), text.lines().next().map(cells));
+    }
 
     #[test]
     fn the_slowest_second_is_a_share_of_the_mean() {

@@ -158,7 +158,8 @@ impl Job<'_> {
     fn run(&self, set: &str, fit: Fit, options: &Options) -> Outcome<Vec<Row>> {
         let scratch = Scratch::new("bench-lsm")?;
         let budget = fit.budget_mib(options.megabytes);
-        let limit = (fit == Fit::FourTimes).then(|| MemoryLimit::new((2 * budget) << 20)).flatten();
+        let bytes = (2 * budget) << 20;
+        let limit = (fit == Fit::FourTimes).then(|| MemoryLimit::new(bytes)).flatten();
         let mut command = match &limit {
             Some(limit) => limit.command(self.program),
             None => Command::new(self.program),
@@ -176,7 +177,17 @@ impl Job<'_> {
         command.args(["--budget-mib", &budget.to_string(), "--seconds", &options.seconds.to_string()]);
         command.args(["--overwrite-rounds", &options.overwrite_rounds.to_string()]);
         let mut rows = Vec::new();
-        process::run_lines(&mut command, LIMIT, |line| rows.extend(Row::parse(&format!("{set}\t{line}"))))?;
+        let ran = process::run_lines(&mut command, LIMIT, |line| {
+            rows.extend(Row::parse(&format!("{set}\t{line}")))
+        });
+        if ran.is_err() && limit.is_some_and(|limit| limit.has_killed()) {
+            // That is a result too.
+            let done: Vec<String> = rows.iter().map(|row: &Row| row.workload.clone()).collect();
+            let missing = self.workloads.iter().filter(|name| !done.iter().any(|done| done == *name));
+            rows.extend(missing.map(|name| Row::outgrown(set, self.engine, name, bytes)));
+        } else {
+            ran?;
+        }
         rows.retain(|row| !is_preparation(&row.workload));
         Ok(rows)
     }
