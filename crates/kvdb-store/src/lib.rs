@@ -75,6 +75,7 @@ mod readers;
 pub mod row;
 mod several;
 pub mod shard;
+mod size_class;
 pub mod sleepers;
 pub mod slot;
 pub mod store;

@@ -6,15 +6,35 @@
 //! resizing and restarts (the order of the rows on disk, so SCAN merges the two), and with a table to each of the 16384
 //! slots no resize ever moves more than a slot's keys.
 //!
+//! There are many tables, and in a small database each has few keys. An array of at most a cache line has a single home,
+//! so it is just its entries in order, and may be full; every array is as large as one of the allocator's sizes.
+//!
 //! A table with many more keys than the tag has values (a million, all under one hash tag) still works; equal tags are
 //! told apart by comparing keys.
 
 use crate::entry::{Entry, TAG_BITS};
 use crate::prefetch::prefetch;
+use crate::size_class;
 
-/// Slots past the last home, so that a run of entries near the end has room.
+/// The most slots past the last home that a table is made with, so that a run of entries near the end has room.
 const TAIL: usize = 8;
-const MIN_HOMES: usize = 4;
+/// Slots in a cache line: a table of no more has one home.
+const LINE: usize = 8;
+
+/// As many slots as an allocation of at least `slots` holds.
+fn whole(slots: usize) -> usize {
+    size_class::of(slots * size_of::<Option<Entry>>()) / size_of::<Option<Entry>>()
+}
+
+/// The homes of a table that is made with so many slots.
+fn homes_in(slots: usize) -> usize {
+    if slots <= LINE { slots.min(1) } else { slots - (slots / 8).min(TAIL) }
+}
+
+/// The most entries that a table of so many homes and slots has.
+fn most_in(homes: usize, slots: usize) -> usize {
+    if slots <= LINE { slots } else { homes * 7 / 8 }
+}
 
 /// Entries of one slot, ordered by tag.
 ///
@@ -129,8 +149,8 @@ impl SlotTable {
 
     /// Adds an entry whose key is not in the table; returns its position.
     pub fn insert(&mut self, entry: Entry) -> usize {
-        if (self.len as usize + 1) * 8 > self.homes as usize * 7 {
-            self.resize((self.homes as usize * 3 / 2).max(MIN_HOMES));
+        if self.len as usize >= most_in(self.homes as usize, self.slots.len()) {
+            self.resize(self.len as usize + 1);
         }
         let tag = entry.tag();
         loop {
@@ -150,7 +170,7 @@ impl SlotTable {
                 self.len += 1;
                 return at;
             }
-            self.slots.resize_with(self.slots.len() + TAIL, || None);
+            self.extend(whole(self.slots.len() + 1));
         }
     }
 
@@ -168,17 +188,24 @@ impl SlotTable {
         }
         self.slots[position..end].rotate_left(1);
         self.len -= 1;
-        let homes = self.homes as usize;
-        if homes > 2 * MIN_HOMES && (self.len as usize) < homes / 4 {
-            self.resize((self.len as usize * 4 / 3 + 1).max(MIN_HOMES));
+        if self.slots.len() > LINE && (self.len as usize) < self.slots.len() / 4 {
+            self.resize(self.len as usize * 4 / 3 + 1);
         }
         removed
     }
 
-    fn resize(&mut self, homes: usize) {
-        let old = std::mem::take(&mut self.slots);
-        self.homes = u32::try_from(homes).expect("a slot holds fewer than 2^32 keys");
-        self.slots = Vec::with_capacity(homes + TAIL);
+    /// Makes a table that has room for so many entries.
+    fn resize(&mut self, entries: usize) {
+        let mut slots = whole(entries);
+        while most_in(homes_in(slots), slots) < entries {
+            slots = whole(slots + 1);
+        }
+        self.homes = u32::try_from(homes_in(slots)).expect("a slot holds fewer than 2^32 keys");
+        if (self.slots.len()..=LINE).contains(&slots) {
+            // All of them stay where they are.
+            return self.extend(slots);
+        }
+        let old = std::mem::replace(&mut self.slots, Vec::with_capacity(slots));
         for entry in old.into_iter().flatten() {
             let home = self.home(entry.tag());
             if self.slots.len() < home {
@@ -186,8 +213,13 @@ impl SlotTable {
             }
             self.slots.push(Some(entry));
         }
-        let size = self.slots.len().max(homes + TAIL);
-        self.slots.resize_with(size, || None);
+        self.extend(slots.max(whole(self.slots.len())));
+    }
+
+    /// Adds slots at the end, up to so many in all.
+    fn extend(&mut self, slots: usize) {
+        self.slots.reserve_exact(slots - self.slots.len());
+        self.slots.resize_with(slots, || None);
     }
 
     /// The position of the first entry with at least this tag.
@@ -260,6 +292,7 @@ mod tests {
             assert!(table.slots[home..at].iter().all(Option::is_some), "no gap between home and place");
         }
         assert_eq!(table.iter().count(), table.len());
+        assert_eq!(table.memory_bytes(), size_class::of(table.memory_bytes()));
     }
 
     proptest! {
@@ -303,6 +336,18 @@ mod tests {
                 prop_assert!(table.at(bound).tag() == *tag);
             }
         }
+    }
+
+    #[test]
+    fn small_tables_have_little_room_to_spare() {
+        let mut table = SlotTable::default();
+        let mut bytes = Vec::new();
+        for i in 0..10u32 {
+            table.insert(Entry::new(i * 99_991, &i.to_le_bytes(), NewValue::Int(0), None));
+            check(&table);
+            bytes.push(table.memory_bytes());
+        }
+        assert_eq!(bytes, [8, 16, 32, 32, 48, 48, 64, 64, 96, 112]);
     }
 
     #[test]
