@@ -1,133 +1,157 @@
-//! Sorted integers in one allocation, each as wide as the widest of them needs.
+//! Sorted integers in one allocation, each as wide as the distance of the first and the last needs.
 //!
-//! A set of a few hundred integers takes two, four or eight bytes for each and is searched by halves. Adding one moves
-//! those behind it, so such sets have a limit (`set-max-intset-entries`). The idea is that of Redis' intsets.
+//! ```text
+//! width u8 | base i64 | offsets from the base, ascending, of `width` bytes each
+//! ```
+//!
+//! Integers in one set are often of a kind: numbers of users that came about the same time, days of a year. They are far
+//! from zero and near to each other, so what is kept of each is how far it is from a common base, in one, two, four or
+//! eight bytes. A set of a few hundred is searched by halves. Adding one moves those behind it, so such sets have a limit
+//! (`set-max-intset-entries`). The idea is that of Redis' intsets, which keep each integer as it is.
 
-/// Bytes up to which the allocation is made to measure: there may be millions of sets, written once.
-const TO_MEASURE: usize = 256;
+use crate::size_class;
+
+/// Bytes before the offsets.
+const HEADER: usize = 1 + size_of::<i64>();
 
 /// A sorted sequence of different integers.
-#[derive(Debug, Clone)]
-pub enum IntSet {
-    /// All of them fit 16 bits.
-    Narrow(Vec<i16>),
-    /// All of them fit 32 bits.
-    Middle(Vec<i32>),
-    /// Some may need more.
-    Wide(Vec<i64>),
-}
+///
+/// # Invariants
+///
+/// * There are no bytes, or a header and a whole number of offsets, at least one.
+#[derive(Debug, Clone, Default)]
+pub struct IntSet(Box<[u8]>);
 
-impl Default for IntSet {
-    fn default() -> Self {
-        Self::Narrow(Vec::new())
-    }
-}
-
-/// Does the same with the integers of whichever width.
-macro_rules! whichever {
-    ($set:expr, $ints:ident => $body:expr) => {
-        match $set {
-            IntSet::Narrow($ints) => $body,
-            IntSet::Middle($ints) => $body,
-            IntSet::Wide($ints) => $body,
-        }
-    };
-}
-
-fn insert<T: Ord>(ints: &mut Vec<T>, int: T) -> bool {
-    let Err(at) = ints.binary_search(&int) else { return false };
-    if ints.len() == ints.capacity() {
-        let to_measure = size_of_val(&ints[..]) < TO_MEASURE;
-        ints.reserve_exact(if to_measure { 1 } else { ints.len() / 4 });
-    }
-    ints.insert(at, int);
-    true
-}
-
-fn remove<T: Ord>(ints: &mut Vec<T>, int: &T) -> bool {
-    let Ok(at) = ints.binary_search(int) else { return false };
-    ints.remove(at);
-    if ints.len() < ints.capacity() / 4 {
-        ints.shrink_to(ints.len() * 2);
-    }
-    true
+/// The largest offset of so many bytes.
+fn largest(width: usize) -> u64 {
+    u64::MAX >> (64 - 8 * width as u32)
 }
 
 impl IntSet {
+    #[inline]
+    fn width(&self) -> usize {
+        self.0.first().map_or(1, |&width| usize::from(width))
+    }
+
+    #[inline]
+    fn base(&self) -> i64 {
+        self.0.get(1..).and_then(<[u8]>::first_chunk).map_or(0, |base| i64::from_le_bytes(*base))
+    }
+
     /// How many integers there are.
+    #[inline]
     pub fn len(&self) -> usize {
-        whichever!(self, ints => ints.len())
+        self.0.len().saturating_sub(HEADER) / self.width()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.is_empty()
     }
 
     /// Bytes of memory beside the structure itself.
     pub fn memory_bytes(&self) -> usize {
-        fn allocated<T>(ints: &Vec<T>) -> usize {
-            ints.capacity() * size_of::<T>()
+        size_class::of(self.0.len())
+    }
+
+    /// The offset at a place, of one that is there.
+    #[inline]
+    fn offset(&self, at: usize, width: usize) -> u64 {
+        let bytes = &self.0[HEADER + at * width..];
+        match width {
+            1 => bytes.first_chunk().map(|b| u64::from(u8::from_le_bytes(*b))),
+            2 => bytes.first_chunk().map(|b| u64::from(u16::from_le_bytes(*b))),
+            4 => bytes.first_chunk().map(|b| u64::from(u32::from_le_bytes(*b))),
+            _ => bytes.first_chunk().map(|b| u64::from_le_bytes(*b)),
         }
-        whichever!(self, ints => allocated(ints))
+        .expect("there are as many whole offsets as `len` says")
+    }
+
+    /// How far an integer is from the base, where an offset can say it.
+    #[inline]
+    fn distance(&self, int: i64) -> Option<u64> {
+        let distance = int.wrapping_sub(self.base()) as u64;
+        (int >= self.base() && distance <= largest(self.width())).then_some(distance)
+    }
+
+    /// The place of an integer, or where it belongs.
+    fn place(&self, int: i64) -> Result<usize, usize> {
+        let (width, len) = (self.width(), self.len());
+        let Some(wanted) = self.distance(int) else {
+            return Err(if int < self.base() { 0 } else { len });
+        };
+        let (mut from, mut to) = (0, len);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match self.offset(middle, width).cmp(&wanted) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Greater => to = middle,
+                std::cmp::Ordering::Equal => return Ok(middle),
+            }
+        }
+        Err(from)
     }
 
     /// The integer at a place in their order.
     pub fn get(&self, at: usize) -> Option<i64> {
-        match self {
-            Self::Narrow(ints) => ints.get(at).map(|&int| int.into()),
-            Self::Middle(ints) => ints.get(at).map(|&int| int.into()),
-            Self::Wide(ints) => ints.get(at).copied(),
-        }
+        (at < self.len()).then(|| self.base().wrapping_add(self.offset(at, self.width()) as i64))
     }
 
     /// Whether an integer is there.
     pub fn contains(&self, int: i64) -> bool {
-        match self {
-            Self::Narrow(ints) => i16::try_from(int).is_ok_and(|int| ints.binary_search(&int).is_ok()),
-            Self::Middle(ints) => i32::try_from(int).is_ok_and(|int| ints.binary_search(&int).is_ok()),
-            Self::Wide(ints) => ints.binary_search(&int).is_ok(),
-        }
+        self.place(int).is_ok()
     }
 
     /// Adds an integer; tells whether it is new.
     pub fn insert(&mut self, int: i64) -> bool {
-        match self {
-            Self::Narrow(ints) if let Ok(int) = i16::try_from(int) => return insert(ints, int),
-            Self::Middle(ints) if let Ok(int) = i32::try_from(int) => return insert(ints, int),
-            Self::Wide(ints) => return insert(ints, int),
-            Self::Narrow(ints) if let Ok(int) = i32::try_from(int) => {
-                let mut wider: Vec<i32> = widened(ints);
-                insert(&mut wider, int);
-                *self = Self::Middle(wider);
-            }
-            Self::Narrow(ints) => *self = Self::with(widened(ints), int),
-            Self::Middle(ints) => *self = Self::with(widened(ints), int),
-        }
+        let Err(at) = self.place(int) else { return false };
+        let width = self.width();
+        let Some(distance) = self.distance(int).filter(|_| !self.is_empty()) else {
+            *self = self.rebuilt(at, int);
+            return true;
+        };
+        let mut bytes = std::mem::take(&mut self.0).into_vec();
+        bytes.reserve_exact(width);
+        bytes.extend_from_slice(&distance.to_le_bytes()[..width]);
+        bytes[HEADER + at * width..].rotate_right(width);
+        self.0 = bytes.into_boxed_slice();
         true
     }
 
-    /// These and one more, which none of them is.
-    fn with(mut ints: Vec<i64>, int: i64) -> Self {
-        insert(&mut ints, int);
-        Self::Wide(ints)
+    /// These with another one, which belongs at a place, around another base. That leaves room on either side for integers
+    /// that come next.
+    fn rebuilt(&self, at: usize, int: i64) -> Self {
+        let len = self.len();
+        let first = if at == 0 { int } else { self.get(0).unwrap_or(int) };
+        let last = if at == len { int } else { self.get(len - 1).unwrap_or(int) };
+        let span = last.wrapping_sub(first) as u64;
+        let width = [1, 2, 4].into_iter().find(|&width| span <= largest(width)).unwrap_or(8);
+        let room = (largest(width) - span) / 2;
+        let base = if width == 8 { i64::MIN } else { first.saturating_sub_unsigned(room) };
+        let mut bytes = Vec::with_capacity(HEADER + (len + 1) * width);
+        bytes.push(width as u8);
+        bytes.extend_from_slice(&base.to_le_bytes());
+        let ints = (0..at).chain([len]).chain(at..len).map(|at| self.get(at).unwrap_or(int));
+        for int in ints {
+            bytes.extend_from_slice(&int.wrapping_sub(base).to_le_bytes()[..width]);
+        }
+        Self(bytes.into_boxed_slice())
     }
 
     /// Takes an integer out; tells whether it was there.
     pub fn remove(&mut self, int: i64) -> bool {
-        match self {
-            Self::Narrow(ints) => i16::try_from(int).is_ok_and(|int| remove(ints, &int)),
-            Self::Middle(ints) => i32::try_from(int).is_ok_and(|int| remove(ints, &int)),
-            Self::Wide(ints) => remove(ints, &int),
+        let Ok(at) = self.place(int) else { return false };
+        let width = self.width();
+        if self.len() == 1 {
+            *self = Self::default();
+            return true;
         }
+        let mut bytes = std::mem::take(&mut self.0).into_vec();
+        let from = HEADER + at * width;
+        bytes.drain(from..from + width);
+        self.0 = bytes.into_boxed_slice();
+        true
     }
-}
-
-/// The same integers, with room for one more.
-fn widened<A: Copy, B: From<A>>(ints: &[A]) -> Vec<B> {
-    let mut wider = Vec::with_capacity(ints.len() + 1);
-    wider.extend(ints.iter().map(|&int| B::from(int)));
-    wider
 }
 
 #[cfg(test)]
@@ -164,13 +188,31 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_as_wide_as_the_widest_needs() {
+    fn integers_are_as_wide_as_their_distance_needs() {
         let mut set = IntSet::default();
         let mut bytes = Vec::new();
-        for int in [1, 2, 40_000, 3, 1 << 40] {
+        for int in [1 << 40, (1 << 40) + 200, (1 << 40) + 40_000, (1 << 40) - 3, 3, i64::MIN] {
             set.insert(int);
-            bytes.push(set.memory_bytes());
+            bytes.push(set.0.len());
         }
-        assert_eq!(bytes, [2, 4, 12, 16, 40]);
+        assert_eq!(bytes, [10, 11, 15, 17, 49, 57]);
+        assert_eq!(set.memory_bytes(), 64);
+        (0..10).for_each(|id| assert!(set.remove(id) == (id == 3)));
+    }
+
+    #[test]
+    fn integers_that_follow_each_other_have_the_same_base_for_long() {
+        for down in [false, true] {
+            let (mut set, mut bases) = (IntSet::default(), std::collections::HashSet::new());
+            for step in 0..30_000i64 {
+                assert!(set.insert(if down { 1_000_000 - step } else { 1_000_000 + step }));
+                bases.insert((set.base(), set.width()));
+                // As it is used: a set of few.
+                if set.len() > 100 {
+                    set.remove(set.get(if down { 100 } else { 0 }).expect("there are some"));
+                }
+            }
+            assert!(bases.len() < 600, "{} bases", bases.len());
+        }
     }
 }
