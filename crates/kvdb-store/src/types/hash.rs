@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use self::deadlines::Deadlines;
 pub use self::live::{LiveEdit, LiveHash};
-use super::pack::{Cursor, Pack};
+use super::pack::{Cursor, MAX_RECORDS, Pack};
 use super::table::ElementTable;
 use super::{Collection, Elements, Layout};
 use crate::context::text_of;
@@ -28,8 +28,8 @@ pub struct Hash(Shape);
 
 #[derive(Debug, Clone)]
 enum Shape {
-    /// Fields and values in turns, and how many fields there are.
-    Small(Pack, u32),
+    /// Fields with their values.
+    Small(Pack<2>),
     Large(Box<Large>),
 }
 
@@ -128,7 +128,7 @@ pub enum FieldDeadline {
 
 impl Default for Hash {
     fn default() -> Self {
-        Self(Shape::Small(Pack::new(), 0))
+        Self(Shape::Small(Pack::new()))
     }
 }
 
@@ -186,7 +186,7 @@ fn allocated(field: &Field) -> usize {
 
 /// Walks over fields and values.
 enum Pairs<'h, L> {
-    Small(Cursor<'h>),
+    Small(Cursor<'h, 2>),
     Large(L),
 }
 
@@ -195,7 +195,7 @@ impl<'h, L: Iterator<Item = &'h Field>> Iterator for Pairs<'h, L> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Small(cursor) => Some((cursor.next()?, cursor.next()?)),
+            Self::Small(cursor) => cursor.next().map(|[name, value]| (name, value)),
             Self::Large(fields) => {
                 let (name, value) = fields.next()?.split();
                 Some((ValueRef::Bytes(name), ValueRef::Bytes(value)))
@@ -208,7 +208,7 @@ impl Hash {
     /// The value of a field, dead or alive.
     fn get(&self, name: &[u8]) -> Option<ValueRef<'_>> {
         match &self.0 {
-            Shape::Small(pack, _) => find(pack, name).map(|(_, value)| value),
+            Shape::Small(pack) => pack.find(name)?.1.second(),
             Shape::Large(large) => large.get(name).map(|field| ValueRef::Bytes(field.split().1)),
         }
     }
@@ -231,7 +231,7 @@ impl Hash {
     /// All fields with their values, dead or alive.
     fn iter(&self) -> impl Iterator<Item = (ValueRef<'_>, ValueRef<'_>)> {
         match &self.0 {
-            Shape::Small(pack, _) => Pairs::Small(pack.iter()),
+            Shape::Small(pack) => Pairs::Small(pack.iter()),
             Shape::Large(large) => Pairs::Large(large.fields.iter()),
         }
     }
@@ -246,15 +246,13 @@ impl Hash {
         let with_deadline = matches!(deadline, FieldDeadline::At(_));
         let too_long = name.len().max(value.len()) > layout.hash_value;
         let new = match &mut self.0 {
-            Shape::Small(pack, len) if !with_deadline && !too_long => match find(pack, name) {
-                Some((offset, _)) => {
-                    pack.replace(offset, value);
+            Shape::Small(pack) if !with_deadline && !too_long => match offset_of(pack, name) {
+                Some(offset) => {
+                    pack.replace(offset, [name, value]);
                     false
                 }
-                None if (*len as usize) < layout.hash_entries => {
-                    pack.push_back(name);
-                    pack.push_back(value);
-                    *len += 1;
+                None if pack.count() < layout.hash_entries.min(MAX_RECORDS) => {
+                    pack.push_back([name, value]);
                     true
                 }
                 None => self.large(layout, false).put(name, value),
@@ -276,10 +274,9 @@ impl Hash {
 
     /// The table, made of the pack where it is still one. `is_small` says whether it could go on being a pack.
     fn large(&mut self, layout: &Layout, is_small: bool) -> &mut Large {
-        if let Shape::Small(pack, _) = &self.0 {
+        if let Shape::Small(pack) = &self.0 {
             let mut large = Box::new(Large { seed: layout.seed, is_small, ..Large::default() });
-            let mut cursor = pack.iter();
-            while let (Some(name), Some(value)) = (cursor.next(), cursor.next()) {
+            for [name, value] in pack.iter() {
                 large.put(&text_of(name), &text_of(value));
             }
             self.0 = Shape::Large(large);
@@ -295,10 +292,9 @@ impl Hash {
 
     fn remove(&mut self, name: &[u8]) -> bool {
         match &mut self.0 {
-            Shape::Small(pack, len) => {
-                let Some((offset, _)) = find_name(pack, name) else { return false };
-                pack.remove(offset, 2);
-                *len -= 1;
+            Shape::Small(pack) => {
+                let Some(offset) = offset_of(pack, name) else { return false };
+                pack.remove(offset, 1);
                 true
             }
             Shape::Large(large) => large.remove(name),
@@ -306,16 +302,9 @@ impl Hash {
     }
 }
 
-/// The offset of a field in a pack of fields and values, and the cursor behind it.
-fn find_name<'p>(pack: &'p Pack, name: &[u8]) -> Option<(usize, Cursor<'p>)> {
-    pack.find(name, 2).map(|(offset, _, behind)| (offset, behind))
-}
-
-/// The offset of a field's value, and the value.
-fn find<'p>(pack: &'p Pack, name: &[u8]) -> Option<(usize, ValueRef<'p>)> {
-    let (_, mut cursor) = find_name(pack, name)?;
-    let offset = cursor.offset();
-    Some((offset, cursor.next()?))
+/// The offset of a field in a pack.
+fn offset_of(pack: &Pack<2>, name: &[u8]) -> Option<usize> {
+    pack.find(name).map(|(_, before)| before.offset())
 }
 
 impl Elements for Hash {
@@ -340,21 +329,21 @@ impl Elements for Hash {
     }
 
     fn prefetch(&self) {
-        if let Shape::Small(pack, _) = &self.0 {
+        if let Shape::Small(pack) = &self.0 {
             pack.prefetch();
         }
     }
 
     fn len(&self) -> usize {
         match &self.0 {
-            Shape::Small(_, len) => *len as usize,
+            Shape::Small(pack) => pack.count(),
             Shape::Large(large) => large.fields.len(),
         }
     }
 
     fn memory_bytes(&self) -> usize {
         match &self.0 {
-            Shape::Small(pack, _) => pack.memory_bytes(),
+            Shape::Small(pack) => pack.memory_bytes(),
             Shape::Large(large) => size_of::<Large>() + large.fields.memory_bytes() + large.bytes,
         }
     }

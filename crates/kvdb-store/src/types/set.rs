@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::int_set::IntSet;
 use super::member::Member;
-use super::pack::{Cursor, MAX_BYTES, Pack};
+use super::pack::{Cursor, MAX_BYTES, MAX_RECORDS, Pack};
 use super::table::ElementTable;
 use super::{Collection, Elements, Layout};
 use crate::context::text_of;
@@ -27,8 +27,8 @@ pub struct Set(Shape);
 enum Shape {
     /// Integers.
     Ints(IntSet),
-    /// Members, and how many they are.
-    Small(Pack, u32),
+    /// Members.
+    Small(Pack<1>),
     Large(Box<Large>),
 }
 
@@ -83,7 +83,7 @@ impl Large {
 /// Walks over members.
 enum Members<'s, L> {
     Ints(&'s IntSet, usize),
-    Small(Cursor<'s>),
+    Small(Cursor<'s, 1>),
     Large(L),
 }
 
@@ -96,15 +96,15 @@ impl<'s, L: Iterator<Item = &'s Member>> Iterator for Members<'s, L> {
                 *at += 1;
                 ints.get(*at - 1).map(ValueRef::Int)
             }
-            Self::Small(cursor) => cursor.next(),
+            Self::Small(cursor) => cursor.next().map(|[member]| member),
             Self::Large(members) => members.next().map(|member| ValueRef::Bytes(member.as_bytes())),
         }
     }
 }
 
 /// The offset of a member in a pack.
-fn find(pack: &Pack, member: &[u8]) -> Option<usize> {
-    pack.find(member, 1).map(|(offset, ..)| offset)
+fn offset_of(pack: &Pack<1>, member: &[u8]) -> Option<usize> {
+    pack.find(member).map(|(_, before)| before.offset())
 }
 
 impl Set {
@@ -112,7 +112,7 @@ impl Set {
     pub fn contains(&self, member: &[u8]) -> bool {
         match &self.0 {
             Shape::Ints(ints) => canonical_int(member).is_some_and(|int| ints.contains(int)),
-            Shape::Small(pack, _) => find(pack, member).is_some(),
+            Shape::Small(pack) => pack.find(member).is_some(),
             Shape::Large(large) => large.contains(member),
         }
     }
@@ -121,7 +121,7 @@ impl Set {
     pub fn iter(&self) -> impl Iterator<Item = ValueRef<'_>> {
         match &self.0 {
             Shape::Ints(ints) => Members::Ints(ints, 0),
-            Shape::Small(pack, _) => Members::Small(pack.iter()),
+            Shape::Small(pack) => Members::Small(pack.iter()),
             Shape::Large(large) => Members::Large(large.members.iter()),
         }
     }
@@ -144,7 +144,7 @@ impl Set {
         }
         match &self.0 {
             Shape::Ints(ints) => ints.get(random.below(ints.len())).map(ValueRef::Int),
-            Shape::Small(pack, len) => pack.iter().nth(random.below(*len as usize)),
+            Shape::Small(pack) => pack.iter().nth(random.below(pack.count())).map(|[member]| member),
             Shape::Large(large) => {
                 large.members.random(random.bits()).map(|member| ValueRef::Bytes(member.as_bytes()))
             }
@@ -179,13 +179,12 @@ impl Set {
     pub fn insert(&mut self, member: &[u8], layout: &Layout) -> bool {
         match &mut self.0 {
             Shape::Large(large) => large.insert(member),
-            Shape::Small(pack, len) => {
-                if find(pack, member).is_some() {
+            Shape::Small(pack) => {
+                if pack.find(member).is_some() {
                     return false;
                 }
-                if fits(pack.len_bytes(), *len as usize, member, layout) {
-                    pack.push_back(member);
-                    *len += 1;
+                if fits(pack.len_bytes(), pack.count(), member, layout) {
+                    pack.push_back([member]);
                     return true;
                 }
                 self.large(layout).insert(member)
@@ -235,8 +234,8 @@ impl Set {
     /// Makes a pack of integers.
     fn small(&mut self) {
         let mut pack = Pack::new();
-        self.iter().for_each(|member| pack.push_back(&text_of(member)));
-        self.0 = Shape::Small(pack, self.len() as u32);
+        self.iter().for_each(|member| pack.push_back([&text_of(member)]));
+        self.0 = Shape::Small(pack);
     }
 
     /// The table, made of the integers or the pack where it is still one.
@@ -255,10 +254,9 @@ impl Set {
     fn remove(&mut self, member: &[u8]) -> bool {
         match &mut self.0 {
             Shape::Ints(ints) => canonical_int(member).is_some_and(|int| ints.remove(int)),
-            Shape::Small(pack, len) => {
-                let Some(offset) = find(pack, member) else { return false };
+            Shape::Small(pack) => {
+                let Some(offset) = offset_of(pack, member) else { return false };
                 pack.remove(offset, 1);
-                *len -= 1;
                 true
             }
             Shape::Large(large) => large.remove(member),
@@ -268,7 +266,9 @@ impl Set {
 
 /// Whether a small set of so many members and bytes can take one more.
 fn fits(bytes: usize, len: usize, member: &[u8], layout: &Layout) -> bool {
-    len < layout.set_entries && member.len() <= layout.set_value && bytes + member.len() <= MAX_BYTES
+    len < layout.set_entries.min(MAX_RECORDS)
+        && member.len() <= layout.set_value
+        && bytes + member.len() <= MAX_BYTES
 }
 
 impl Elements for Set {
@@ -293,7 +293,7 @@ impl Elements for Set {
     }
 
     fn prefetch(&self) {
-        if let Shape::Small(pack, _) = &self.0 {
+        if let Shape::Small(pack) = &self.0 {
             pack.prefetch();
         }
     }
@@ -301,7 +301,7 @@ impl Elements for Set {
     fn len(&self) -> usize {
         match &self.0 {
             Shape::Ints(ints) => ints.len(),
-            Shape::Small(_, len) => *len as usize,
+            Shape::Small(pack) => pack.count(),
             Shape::Large(large) => large.members.len(),
         }
     }
@@ -309,7 +309,7 @@ impl Elements for Set {
     fn memory_bytes(&self) -> usize {
         match &self.0 {
             Shape::Ints(ints) => ints.memory_bytes(),
-            Shape::Small(pack, _) => pack.memory_bytes(),
+            Shape::Small(pack) => pack.memory_bytes(),
             Shape::Large(large) => size_of::<Large>() + large.members.memory_bytes() + large.bytes,
         }
     }

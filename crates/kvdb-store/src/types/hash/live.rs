@@ -83,7 +83,7 @@ impl<'h> LiveHash<'h> {
         }
         for _ in 0..TRIES {
             let found = match &self.hash.0 {
-                Shape::Small(_, len) => self.hash.iter().nth((draw() % u64::from(*len)) as usize),
+                Shape::Small(pack) => self.hash.iter().nth((draw() % pack.count() as u64) as usize),
                 Shape::Large(large) => large.fields.random(draw()).map(|field| {
                     let (name, value) = field.split();
                     (ValueRef::Bytes(name), ValueRef::Bytes(value))

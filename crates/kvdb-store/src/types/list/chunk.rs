@@ -13,7 +13,7 @@ use crate::types::pack::{Cursor, Needle, Pack};
 /// * The pack has as many elements as there are positions.
 #[derive(Debug, Clone)]
 pub(super) struct Chunk {
-    pub(super) pack: Pack,
+    pub(super) pack: Pack<1>,
     pub(super) positions: Positions,
 }
 
@@ -21,7 +21,7 @@ impl Chunk {
     /// A chunk of one element.
     pub(super) fn of(element: &[u8], position: u64) -> Self {
         let mut pack = Pack::new();
-        pack.push_back(element);
+        pack.push_back([element]);
         Self { pack, positions: Positions::one(position) }
     }
 
@@ -36,7 +36,7 @@ impl Chunk {
     }
 
     /// The place before an element, reached from the nearer end.
-    pub(super) fn cursor(&self, index: usize) -> Cursor<'_> {
+    pub(super) fn cursor(&self, index: usize) -> Cursor<'_, 1> {
         let len = self.len();
         if index <= len / 2 {
             let mut cursor = self.pack.first();
@@ -51,19 +51,19 @@ impl Chunk {
 
     /// Positions with elements.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, ValueRef<'_>)> {
-        self.positions.iter().zip(self.pack.iter())
+        self.positions.iter().zip(self.pack.iter().map(|[value]| value))
     }
 
     /// Puts an element before the one at `index`, or behind the last.
     pub(super) fn insert(&mut self, index: usize, element: &[u8], position: u64) {
         if index == self.len() {
-            self.pack.push_back(element);
+            self.pack.push_back([element]);
             self.positions.push_back(position);
         } else if index == 0 {
-            self.pack.push_front(element);
+            self.pack.push_front([element]);
             self.positions.push_front(position);
         } else {
-            self.pack.insert(self.cursor(index).offset(), element);
+            self.pack.insert(self.cursor(index).offset(), [element]);
             self.renumber(index..index, Run::new(position, 0, 1));
         }
     }
@@ -81,7 +81,7 @@ impl Chunk {
 
     /// Puts another element in the place of one.
     pub(super) fn replace(&mut self, index: usize, element: &[u8]) {
-        self.pack.replace(self.cursor(index).offset(), element);
+        self.pack.replace(self.cursor(index).offset(), [element]);
     }
 
     /// Cuts the chunk in two before an element that is not the first; returns the second part.

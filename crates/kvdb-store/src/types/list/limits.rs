@@ -51,7 +51,7 @@ impl Limit {
     /// Whether a listpack of what a pack has, and of so many more bytes and elements, would be too large.
     pub(super) fn is_exceeded_by(
         self,
-        pack: Option<&Pack>,
+        pack: Option<&Pack<1>>,
         len: usize,
         more_bytes: usize,
         more: usize,
@@ -66,7 +66,7 @@ impl Limit {
             return true;
         }
         self.is_exceeded(
-            EMPTY_LISTPACK + pack.iter().map(listpack_bytes).sum::<usize>() + more_bytes,
+            EMPTY_LISTPACK + pack.iter().map(|[value]| listpack_bytes(value)).sum::<usize>() + more_bytes,
             len + more,
         )
     }
@@ -123,8 +123,8 @@ mod tests {
             (0u32..64, any::<i64>()).prop_map(|(shift, i)| (i >> shift).to_string().into_bytes()),
         ]) {
             let mut pack = Pack::new();
-            pack.push_back(&element);
-            let (ours, theirs) = (pack.len_bytes(), pack.iter().map(listpack_bytes).sum::<usize>());
+            pack.push_back([&element]);
+            let (ours, theirs) = (pack.len_bytes(), pack.iter().map(|[value]| listpack_bytes(value)).sum::<usize>());
             prop_assert!(theirs <= ours + MORE && theirs + LESS >= ours, "{ours} and {theirs}");
         }
     }

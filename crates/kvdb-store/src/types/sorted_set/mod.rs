@@ -37,20 +37,20 @@ pub struct SortedSet(Shape);
 
 #[derive(Debug, Clone)]
 enum Shape {
-    /// Members and scores in turns, and how many members there are.
-    Small(Pack, u32),
+    /// Members with their scores.
+    Small(Pack<2>),
     Large(Box<Large>),
 }
 
 impl Default for SortedSet {
     fn default() -> Self {
-        Self(Shape::Small(Pack::new(), 0))
+        Self(Shape::Small(Pack::new()))
     }
 }
 
 /// A place between two members.
 enum Place<'s> {
-    Small(pack::Cursor<'s>),
+    Small(pack::Cursor<'s, 2>),
     Large(order::Cursor<'s>, &'s Slab),
 }
 
@@ -78,7 +78,7 @@ impl SortedSet {
     /// The score of a member.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         match &self.0 {
-            Shape::Small(pack, _) => small::find(pack, member).map(|(.., score)| score),
+            Shape::Small(pack) => small::find(pack, member).map(|(.., score)| score),
             Shape::Large(large) => large.score(member),
         }
     }
@@ -86,7 +86,7 @@ impl SortedSet {
     /// How many members stand before one, and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
         match &self.0 {
-            Shape::Small(pack, _) => small::find(pack, member).map(|(_, rank, score)| (rank, score)),
+            Shape::Small(pack) => small::find(pack, member).map(|(_, rank, score)| (rank, score)),
             Shape::Large(large) => large.score(member).map(|score| (large.rank(score, member), score)),
         }
     }
@@ -94,7 +94,7 @@ impl SortedSet {
     /// The ranks of the members with scores in a range, of at most about `most` from the lowest on.
     pub fn ranks_by_score(&self, range: &ScoreRange, most: usize) -> Range<usize> {
         let large = match &self.0 {
-            Shape::Small(pack, _) => {
+            Shape::Small(pack) => {
                 return small::ranks(pack, most, |_, s| range.is_below(s), |_, s| range.is_above(s));
             }
             Shape::Large(large) => large,
@@ -107,7 +107,7 @@ impl SortedSet {
     /// most about `most` from the lowest on.
     pub fn ranks_by_member(&self, range: &LexRange<'_>, most: usize) -> Range<usize> {
         let large = match &self.0 {
-            Shape::Small(pack, _) => {
+            Shape::Small(pack) => {
                 let is_below = |member, _| with_text(member, |member| range.is_below(member));
                 let is_above = |member, _| with_text(member, |member| range.is_above(member));
                 return small::ranks(pack, most, is_below, is_above);
@@ -121,7 +121,7 @@ impl SortedSet {
 
     fn place(&self, rank: usize) -> Place<'_> {
         match &self.0 {
-            Shape::Small(pack, len) => Place::Small(small::cursor(pack, rank, *len as usize)),
+            Shape::Small(pack) => Place::Small(small::cursor(pack, rank)),
             Shape::Large(large) => Place::Large(large.order().cursor(rank), large.slab()),
         }
     }
@@ -163,7 +163,7 @@ impl SortedSet {
         }
         let at = random.below(self.len());
         match &self.0 {
-            Shape::Small(pack, len) => small::forth(&mut small::cursor(pack, at, *len as usize)),
+            Shape::Small(pack) => small::forth(&mut small::cursor(pack, at)),
             Shape::Large(large) => Some(scored(large.slab().get(at as u32))),
         }
     }
@@ -198,20 +198,19 @@ impl SortedSet {
 
     /// Gives a member a score, which is a number, and returns the one that it had. An equal score changes nothing.
     pub fn insert(&mut self, member: &[u8], score: f64, layout: &Layout) -> Option<f64> {
-        let Shape::Small(pack, len) = &mut self.0 else { return self.large(layout).put(member, score) };
+        let Shape::Small(pack) = &mut self.0 else { return self.large(layout).put(member, score) };
         let found = small::find(pack, member);
         if let Some((offset, _, before)) = found {
             if before != score {
-                small::remove(pack, offset);
+                pack.remove(offset, 1);
                 small::insert(pack, member, score);
             }
             return Some(before);
         }
-        if !fits(pack, *len, member, layout) {
+        if !fits(pack, member, layout) {
             return self.large(layout).put(member, score);
         }
         small::insert(pack, member, score);
-        *len += 1;
         None
     }
 
@@ -236,10 +235,9 @@ impl SortedSet {
 
     fn remove(&mut self, member: &[u8]) -> Option<f64> {
         match &mut self.0 {
-            Shape::Small(pack, len) => {
+            Shape::Small(pack) => {
                 let (offset, _, score) = small::find(pack, member)?;
-                small::remove(pack, offset);
-                *len -= 1;
+                pack.remove(offset, 1);
                 Some(score)
             }
             Shape::Large(large) => large.remove(member),
@@ -248,8 +246,8 @@ impl SortedSet {
 }
 
 /// Whether a small sorted set can take one more.
-fn fits(pack: &Pack, len: u32, member: &[u8], layout: &Layout) -> bool {
-    (len as usize) < layout.sorted_set_entries
+fn fits(pack: &Pack<2>, member: &[u8], layout: &Layout) -> bool {
+    pack.count() < layout.sorted_set_entries.min(pack::MAX_RECORDS)
         && member.len() <= layout.sorted_set_value
         && pack.len_bytes() + member.len() <= pack::MAX_BYTES
 }
@@ -283,21 +281,21 @@ impl Elements for SortedSet {
     }
 
     fn prefetch(&self) {
-        if let Shape::Small(pack, _) = &self.0 {
+        if let Shape::Small(pack) = &self.0 {
             pack.prefetch();
         }
     }
 
     fn len(&self) -> usize {
         match &self.0 {
-            Shape::Small(_, len) => *len as usize,
+            Shape::Small(pack) => pack.count(),
             Shape::Large(large) => large.len(),
         }
     }
 
     fn memory_bytes(&self) -> usize {
         match &self.0 {
-            Shape::Small(pack, _) => pack.memory_bytes(),
+            Shape::Small(pack) => pack.memory_bytes(),
             Shape::Large(large) => large.memory_bytes(),
         }
     }
@@ -314,11 +312,10 @@ impl Elements for SortedSet {
         if score.is_nan() {
             return None;
         }
-        if let Shape::Small(pack, len) = &mut self.0
-            && fits(pack, *len, element, layout)
+        if let Shape::Small(pack) = &mut self.0
+            && fits(pack, element, layout)
         {
             small::insert(pack, element, score);
-            *len += 1;
         } else {
             self.large(layout).load(element, score);
         }

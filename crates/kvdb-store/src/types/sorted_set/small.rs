@@ -1,4 +1,4 @@
-//! Small sorted sets: a pack of members and scores in turns, in their order.
+//! Small sorted sets: a pack of members with their scores, in their order.
 //!
 //! A score that is a whole number is an integer of the pack; any other is a mark and the eight bytes of the double,
 //! which can never be taken for the text of a number.
@@ -40,32 +40,32 @@ fn compare(element: ValueRef<'_>, member: &[u8]) -> Ordering {
 }
 
 /// Steps over the next member and its score.
-pub(super) fn forth<'p>(cursor: &mut Cursor<'p>) -> Option<(ValueRef<'p>, f64)> {
-    Some((cursor.next()?, read_score(cursor.next()?)))
+pub(super) fn forth<'p>(cursor: &mut Cursor<'p, 2>) -> Option<(ValueRef<'p>, f64)> {
+    cursor.next().map(|[member, score]| (member, read_score(score)))
 }
 
 /// Steps back over the member before and its score.
-pub(super) fn back<'p>(cursor: &mut Cursor<'p>) -> Option<(ValueRef<'p>, f64)> {
-    let score = read_score(cursor.back()?);
-    Some((cursor.back()?, score))
+pub(super) fn back<'p>(cursor: &mut Cursor<'p, 2>) -> Option<(ValueRef<'p>, f64)> {
+    cursor.back().map(|[member, score]| (member, read_score(score)))
 }
 
-/// The place before the member of a rank, or behind all `len` of them; reached from the nearer end.
-pub(super) fn cursor(pack: &Pack, rank: usize, len: usize) -> Cursor<'_> {
+/// The place before the member of a rank, or behind all of them; reached from the nearer end.
+pub(super) fn cursor(pack: &Pack<2>, rank: usize) -> Cursor<'_, 2> {
+    let len = pack.count();
     if rank <= len / 2 {
         let mut cursor = pack.first();
-        (0..2 * rank).for_each(|_| _ = cursor.pass());
+        (0..rank).for_each(|_| _ = cursor.pass());
         cursor
     } else {
         let mut cursor = pack.end();
-        (2 * rank..2 * len).for_each(|_| _ = cursor.pass_back());
+        (rank..len).for_each(|_| _ = cursor.pass_back());
         cursor
     }
 }
 
 /// The ranks of the members between those below and those above a range, at most `most` from the lowest on.
 pub(super) fn ranks<'p>(
-    pack: &'p Pack,
+    pack: &'p Pack<2>,
     most: usize,
     is_below: impl Fn(ValueRef<'p>, f64) -> bool,
     is_above: impl Fn(ValueRef<'p>, f64) -> bool,
@@ -84,33 +84,26 @@ pub(super) fn ranks<'p>(
 }
 
 /// A member's offset, rank and score.
-pub(super) fn find(pack: &Pack, member: &[u8]) -> Option<(usize, usize, f64)> {
-    let (offset, rank, mut behind) = pack.find(member, 2)?;
-    Some((offset, rank, read_score(behind.next()?)))
+pub(super) fn find(pack: &Pack<2>, member: &[u8]) -> Option<(usize, usize, f64)> {
+    let (rank, before) = pack.find(member)?;
+    Some((before.offset(), rank, read_score(before.second()?)))
 }
 
 /// Adds a member that is not there.
-pub(super) fn insert(pack: &mut Pack, member: &[u8], score: f64) {
+pub(super) fn insert(pack: &mut Pack<2>, member: &[u8], score: f64) {
     let mut cursor = pack.first();
     let offset = loop {
-        let (offset, mut members) = (cursor.offset(), cursor);
-        cursor.pass();
-        let Some(other) = cursor.next().map(read_score) else { break offset };
+        let mut here = cursor;
+        let offset = here.offset();
+        let Some(other) = cursor.next_second().map(read_score) else { break offset };
         // Nearly always the score decides, and the member is not looked at.
         let order = compare_scores(other, score)
-            .then_with(|| members.next().map_or(Ordering::Greater, |element| compare(element, member)));
+            .then_with(|| here.next().map_or(Ordering::Greater, |[other, _]| compare(other, member)));
         if order.is_ge() {
             break offset;
         }
     };
-    // The score first: then the member goes to the same place.
-    with_score(score, |element| pack.insert(offset, element));
-    pack.insert(offset, member);
-}
-
-/// Takes out the member at an offset.
-pub(super) fn remove(pack: &mut Pack, offset: usize) {
-    pack.remove(offset, 2);
+    with_score(score, |score| pack.insert(offset, [member, score]));
 }
 
 #[cfg(test)]
