@@ -183,7 +183,7 @@ impl Store {
             Body::Elements { kind, generation, extra } => {
                 let mut collection = Collection::new(kind);
                 collection.load_extra(extra).ok_or("a row does not decode: the data is damaged")?;
-                let mut held = Held::to_load(generation, collection, body.next_deadline());
+                let mut held = Held { generation, collection };
                 self.read_elements(place, space, key, &mut held)?;
                 Loaded::Collection(held)
             }
@@ -429,7 +429,7 @@ impl Store {
 
 /// When a key, or the first of its elements, dies.
 fn dies_at(entry: &Entry) -> Option<u64> {
-    let elements = entry.held().and_then(Held::told_deadline);
+    let elements = entry.held().and_then(|held| held.collection.told_deadline());
     entry.deadline().into_iter().chain(elements).min()
 }
 
@@ -514,8 +514,8 @@ impl Loaded {
             }
             Self::Int(i) => install(shard, db, place, key, NewValue::Int(i), deadline, fresh),
             Self::Big(big) => install(shard, db, place, key, NewValue::Big(Box::new(big)), deadline, fresh),
-            Self::Collection(held) => {
-                install(shard, db, place, key, NewValue::Collection(Box::new(held)), deadline, fresh)
+            Self::Collection(mut held) => {
+                install(shard, db, place, key, NewValue::Collection(&mut held), deadline, fresh)
             }
         }
     }

@@ -112,11 +112,12 @@ impl WriteCx<'_> {
         let result = change(&mut edit);
         let changed = edit.rows.changed || edit.rows.meta_changed;
         if changed && (T::STAYS_EMPTY || !value.is_empty()) {
-            let held = Box::new(Held::new(generation, value.into_collection()));
+            let mut held = Held::new(generation, value.into_collection());
             let extra = held.collection.extra();
             let meta = Meta { deadline: None, body: held.body(&extra) };
             row::put_meta(&mut self.scratch.batch, place, space, key, &meta);
-            let at = self.guards.shard_mut(place).put(db, place, None, key, NewValue::Collection(held), None);
+            let value = NewValue::Collection(&mut held);
+            let at = self.guards.shard_mut(place).put(db, place, None, key, value, None);
             self.changed(place, at, None, None);
             self.schedule_elements(place, at, None);
         }
@@ -151,7 +152,7 @@ impl WriteCx<'_> {
             self.delete_parts(place, at, key);
             self.retire(place, at);
         }
-        let held = Box::new(Held::new(self.new_generation(), collection));
+        let mut held = Held::new(self.new_generation(), collection);
         let extra = held.collection.extra();
         row::put_meta(
             &mut self.scratch.batch,
@@ -170,7 +171,7 @@ impl WriteCx<'_> {
             self.scratch.batch.put(row_key, value);
         });
         let before = self.before(place, at);
-        let value = NewValue::Collection(held);
+        let value = NewValue::Collection(&mut held);
         let at = self.guards.shard_mut(place).put(db, place, at, key, value, deadline);
         self.changed(place, at, before, deadline);
         self.schedule_elements(place, at, None);
@@ -210,8 +211,7 @@ impl WriteCx<'_> {
         let entry = shard.table_mut(self.db, place).at_mut(at);
         let before = entry.memory_bytes();
         let held = entry.held_mut()?;
-        let empty = Collection::new(held.collection.kind());
-        let taken = std::mem::replace(&mut held.collection, empty);
+        let taken = held.collection.take();
         let after = entry.memory_bytes();
         shard.resized(self.db, before, after);
         Some(taken)

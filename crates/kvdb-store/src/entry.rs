@@ -10,7 +10,8 @@
 //! they hold the bits of the hash by which the table is ordered, and a probe that misses does not touch the entry.
 //!
 //! Values: bytes in place, an integer in place (eight bytes, so that INCR neither parses nor allocates), or a pointer to
-//! a boxed growable string for values that are large or are changed piece by piece, or to a boxed collection.
+//! a boxed growable string for values that are large or are changed piece by piece, or a collection in place, at the next
+//! multiple of eight bytes.
 //!
 //! Beside [`member`](crate::types::member) this is the only unsafe module of the crate. Everything outside sees slices and
 //! owned values.
@@ -23,12 +24,14 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use crate::prefetch::prefetch;
+use crate::size_class;
 use crate::types::Held;
 
 const ALIGN: usize = 16;
 const HEADER: usize = 16;
 const TAG_HIGH_SHIFT: u32 = 48;
 const LOW_MASK: usize = ALIGN - 1;
+const _: () = assert!(align_of::<Held>() <= ALIGN, "an entry holds a collection at an aligned place");
 const ADDRESS_MASK: usize = ((1 << TAG_HIGH_SHIFT) - 1) & !LOW_MASK;
 
 /// Bits of a hash that a slot holds; see [`Entry::tag`].
@@ -99,7 +102,7 @@ pub struct BigString {
 ///
 /// * The address part points to an allocation of `layout()`, made by this module and owned by this value alone.
 /// * One of `IS_INT`, `IS_BOXED`, `IS_COLLECTION` or none is set, and the value area holds an `i64`, a `Box<BigString>`, a
-///   `Box<Held>` or `value_len` bytes accordingly.
+///   `Held` (aligned) or `value_len` bytes accordingly.
 pub struct Entry(NonNull<u8>);
 
 // SAFETY: an entry owns its allocation, like a Box; the bytes and the boxed string in it are Send.
@@ -116,8 +119,8 @@ pub enum NewValue<'a> {
     Int(i64),
     /// A growable string.
     Big(Box<BigString>),
-    /// A value with elements.
-    Collection(Box<Held>),
+    /// A value with elements; an empty one is left.
+    Collection(&'a mut Held),
 }
 
 impl Entry {
@@ -133,7 +136,7 @@ impl Entry {
             }
             NewValue::Int(_) => (8, IS_INT),
             NewValue::Big(_) => (8, IS_BOXED),
-            NewValue::Collection(_) => (8, IS_COLLECTION),
+            NewValue::Collection(_) => (size_of::<Held>() as u16, IS_COLLECTION),
         };
         let flags = flag | if deadline.is_some() { HAS_DEADLINE } else { 0 };
         let layout = Self::layout_of(flags, key_len, value_len);
@@ -151,18 +154,18 @@ impl Entry {
             base.add(8).cast::<u16>().write(value_len);
             base.add(10).cast::<u16>().write(0);
             base.add(12).cast::<u32>().write(key_len);
-            let mut at = HEADER;
             if let Some(deadline) = deadline {
-                base.add(at).cast::<u64>().write(deadline);
-                at += 8;
+                base.add(HEADER).cast::<u64>().write(deadline);
             }
+            let at = Self::key_offset(flags);
             base.add(at).copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
-            let area = base.add(at + key.len());
+            let area = base.add(Self::area_offset(flags, key_len));
             match value {
                 NewValue::Bytes(b) => area.copy_from_nonoverlapping(NonNull::from(b).cast(), b.len()),
                 NewValue::Int(i) => area.cast::<i64>().write_unaligned(i),
                 NewValue::Big(big) => area.cast::<*mut BigString>().write_unaligned(Box::into_raw(big)),
-                NewValue::Collection(held) => area.cast::<*mut Held>().write_unaligned(Box::into_raw(held)),
+                // `area_offset` has aligned it.
+                NewValue::Collection(held) => area.cast::<Held>().write(held.take()),
             }
         }
         let mut entry = Self(base);
@@ -171,8 +174,7 @@ impl Entry {
     }
 
     fn layout_of(flags: u8, key_len: u32, value_len: u16) -> Layout {
-        let deadline = if flags & HAS_DEADLINE != 0 { 8 } else { 0 };
-        let size = HEADER + deadline + key_len as usize + usize::from(value_len);
+        let size = Self::area_offset(flags, key_len) + usize::from(value_len);
         Layout::from_size_align(size, ALIGN)
             .expect("the sum of two lengths of at most 32 bits and a header fits an allocation")
     }
@@ -311,8 +313,15 @@ impl Entry {
     }
 
     #[inline]
-    fn key_offset(&self) -> usize {
-        HEADER + if self.flags() & HAS_DEADLINE != 0 { 8 } else { 0 }
+    fn key_offset(flags: u8) -> usize {
+        HEADER + if flags & HAS_DEADLINE != 0 { 8 } else { 0 }
+    }
+
+    /// Where the value area begins.
+    #[inline]
+    fn area_offset(flags: u8, key_len: u32) -> usize {
+        let behind_key = Self::key_offset(flags) + key_len as usize;
+        if flags & IS_COLLECTION != 0 { behind_key.next_multiple_of(align_of::<Held>()) } else { behind_key }
     }
 
     /// The key.
@@ -320,28 +329,33 @@ impl Entry {
     pub fn key(&self) -> &[u8] {
         let (_, key_len) = self.lens();
         // SAFETY: `new` wrote key_len bytes at this offset; they live as long as self.
-        unsafe { std::slice::from_raw_parts(self.base().add(self.key_offset()).as_ptr(), key_len as usize) }
+        unsafe {
+            std::slice::from_raw_parts(
+                self.base().add(Self::key_offset(self.flags())).as_ptr(),
+                key_len as usize,
+            )
+        }
     }
 
     #[inline]
     fn area(&self) -> (NonNull<u8>, usize) {
         let (value_len, key_len) = self.lens();
-        // SAFETY: the value area begins right behind the key, inside the allocation.
-        (unsafe { self.base().add(self.key_offset() + key_len as usize) }, usize::from(value_len))
+        // SAFETY: the value area begins there, inside the allocation.
+        (unsafe { self.base().add(Self::area_offset(self.flags(), key_len)) }, usize::from(value_len))
     }
 
     /// The value, when it is a string.
     #[inline]
     pub fn string(&self) -> Option<ValueRef<'_>> {
-        let (area, len) = self.area();
         let flags = self.flags();
         if flags & NOT_BYTES == 0 {
+            let (area, len) = self.area();
             // SAFETY: with none of these flags the area holds `len` initialised bytes that live as long as self.
             return Some(ValueRef::Bytes(unsafe { std::slice::from_raw_parts(area.as_ptr(), len) }));
         }
         if flags & IS_INT != 0 {
             // SAFETY: with IS_INT set the area holds an i64, unaligned.
-            return Some(ValueRef::Int(unsafe { area.cast::<i64>().read_unaligned() }));
+            return Some(ValueRef::Int(unsafe { self.area().0.cast::<i64>().read_unaligned() }));
         }
         self.big().map(|big| ValueRef::Bytes(&big.bytes))
     }
@@ -352,14 +366,14 @@ impl Entry {
         if self.flags() & IS_COLLECTION == 0 {
             return None;
         }
-        // SAFETY: with IS_COLLECTION set the area holds the pointer of a Box that this entry owns.
-        Some(unsafe { &*self.area().0.cast::<*mut Held>().read_unaligned() })
+        // SAFETY: with IS_COLLECTION set the area holds a collection, aligned, that lives as long as self.
+        Some(unsafe { self.area().0.cast::<Held>().as_ref() })
     }
 
     /// Whether the meta row says that elements of the value die before the key.
     #[inline]
     pub fn fades(&self) -> bool {
-        self.held().is_some_and(|held| held.told_deadline().is_some())
+        self.held().is_some_and(|held| held.collection.told_deadline().is_some())
     }
 
     /// The value, when it is a collection, for change.
@@ -369,7 +383,7 @@ impl Entry {
             return None;
         }
         // SAFETY: as in `held`; `&mut self` makes the access exclusive.
-        Some(unsafe { &mut *self.area().0.cast::<*mut Held>().read_unaligned() })
+        Some(unsafe { self.area().0.cast::<Held>().as_mut() })
     }
 
     /// The growable string, when the value is one.
@@ -440,8 +454,8 @@ impl Entry {
     /// Bytes of memory that the entry holds, without its slot in the table.
     pub fn memory_bytes(&self) -> usize {
         let big = self.big().map_or(0, |b| b.bytes.capacity() + size_of::<BigString>());
-        let held = self.held().map_or(0, Held::memory_bytes);
-        (self.layout().size().next_multiple_of(16)) + big + held
+        let elements = self.held().map_or(0, |held| held.collection.memory_bytes());
+        size_class::of(self.layout().size()) + big + elements
     }
 
     fn layout(&self) -> Layout {
@@ -458,8 +472,8 @@ impl Drop for Entry {
             drop(unsafe { Box::from_raw(self.area().0.cast::<*mut BigString>().read_unaligned()) });
         }
         if self.flags() & IS_COLLECTION != 0 {
-            // SAFETY: likewise.
-            drop(unsafe { Box::from_raw(self.area().0.cast::<*mut Held>().read_unaligned()) });
+            // SAFETY: `new` has written it there, it is this entry's alone, and nobody reads it again.
+            unsafe { self.area().0.cast::<Held>().drop_in_place() };
         }
         // SAFETY: the allocation was made with this very layout: flags that shape it and lengths never change.
         unsafe { dealloc(self.base().as_ptr(), layout) }
@@ -479,6 +493,7 @@ impl std::fmt::Debug for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Elements, Layout, Set};
 
     #[test]
     fn an_entry_is_one_word() {
@@ -499,6 +514,26 @@ mod tests {
                 big.big_mut().expect("made big").bytes.push(1);
                 assert_eq!(big.string().map(|s| s.len()), Some(101));
                 assert_eq!(big.big().expect("made big").generation, 3);
+            }
+        }
+    }
+
+    #[test]
+    fn a_collection_is_held_at_an_aligned_place() {
+        let layout = Layout::with_seed(1);
+        for deadline in [None, Some(77)] {
+            for key_len in 0..18 {
+                let (key, mut set) = (vec![b'k'; key_len], Set::default());
+                assert!(set.insert(b"member", &layout));
+                let mut held = Held::new(9, set.into_collection());
+                let mut entry = Entry::new(3, &key, NewValue::Collection(&mut held), deadline);
+                assert!(held.collection.is_empty());
+                assert_eq!((entry.key(), entry.deadline(), entry.string()), (&key[..], deadline, None));
+                let set = entry.held_mut().and_then(|held| Set::of_mut(&mut held.collection));
+                assert!(set.expect("it is a set").insert(b"another member", &layout));
+                assert_eq!(entry.held().map(|held| (held.generation, held.collection.len())), Some((9, 2)));
+                assert!(entry.memory_bytes() >= 16 + key_len + size_of::<Held>() + 20);
+                assert!(!entry.overwrite(&NewValue::Int(1), deadline));
             }
         }
     }

@@ -208,10 +208,10 @@ impl Resident {
         self.bytes -= old.memory_bytes();
         self.expiring -= usize::from(old.deadline().is_some());
         let big = old.big_mut().map(std::mem::take);
-        let held = old.held_mut().map(Held::take);
-        let value = match (big, held, old.string()) {
+        let mut held = old.held_mut().map(Held::take);
+        let value = match (big, &mut held, old.string()) {
             (Some(big), ..) => NewValue::Big(Box::new(big)),
-            (_, Some(held), _) => NewValue::Collection(Box::new(held)),
+            (_, Some(held), _) => NewValue::Collection(held),
             (.., Some(ValueRef::Int(i))) => NewValue::Int(i),
             (.., Some(ValueRef::Bytes(b))) => NewValue::Bytes(b),
             (None, None, None) => unreachable!("an entry is a string or a collection"),
@@ -256,7 +256,7 @@ impl Resident {
     fn tell_deadline(&mut self, place: Place, at: usize) -> bool {
         let entry = self.tables[place.table()].at_mut(at);
         let before = entry.fades();
-        let differs = entry.held_mut().is_some_and(Held::tell_deadline);
+        let differs = entry.held_mut().is_some_and(|held| held.collection.tell_deadline());
         self.fading = self.fading + usize::from(entry.fades()) - usize::from(before);
         differs
     }

@@ -11,7 +11,6 @@ use crate::entry::Entry;
 use crate::key::SHARDS;
 use crate::row::PARTITIONING;
 use crate::store::{Store, StoreOptions};
-use crate::types::Held;
 
 /// A database in a directory, with everything as it usually is.
 ///
@@ -75,7 +74,7 @@ pub fn check_accounts(store: &Store) {
             let fading = entries().filter(|entry| entry.fades()).count();
             assert_eq!(part.fading(), fading, "those of {keys:?} with elements that die in database {db}");
             let dies = |entry: &Entry| entry.held().and_then(|held| held.collection.next_deadline());
-            let told = |entry: &Entry| entry.held().and_then(Held::told_deadline);
+            let told = |entry: &Entry| entry.held().and_then(|held| held.collection.told_deadline());
             assert!(entries().all(|entry| dies(entry) == told(entry)), "what meta rows say in database {db}");
             bytes += held;
         }

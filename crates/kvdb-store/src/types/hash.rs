@@ -37,6 +37,7 @@ enum Shape {
 ///
 /// * The fields in `deadlines` are all in `fields`.
 /// * `bytes` is the sum of the lengths of the allocations in `fields`.
+/// * `seed` is that of all hashes, once there is a field.
 #[derive(Debug, Default)]
 struct Large {
     seed: u64,
@@ -45,6 +46,8 @@ struct Large {
     deadlines: Deadlines,
     /// Whether it would be small but for the deadlines.
     is_small: bool,
+    /// What the meta row says of when the first of the fields dies.
+    told: Option<u64>,
 }
 
 impl Clone for Large {
@@ -54,6 +57,7 @@ impl Clone for Large {
             bytes: self.bytes,
             deadlines: self.deadlines.clone(),
             is_small: self.is_small,
+            told: self.told,
             fields: ElementTable::default(),
         };
         let hash_of = |field: &Field| xxh3_64_with_seed(field.name(), self.seed);
@@ -228,6 +232,38 @@ impl Hash {
         }
     }
 
+    /// What the meta row says of when the first of the fields dies. Only a large hash has fields that do, and so only of
+    /// such a one does it say anything.
+    pub(crate) fn told_deadline(&self) -> Option<u64> {
+        match &self.0 {
+            Shape::Small(..) => None,
+            Shape::Large(large) => large.told,
+        }
+    }
+
+    /// Notes that the meta row is written, and says what is true; tells whether it said something else.
+    pub(crate) fn tell_deadline(&mut self) -> bool {
+        let next = self.next_deadline();
+        match &mut self.0 {
+            Shape::Small(..) => false,
+            Shape::Large(large) => std::mem::replace(&mut large.told, next) != next,
+        }
+    }
+
+    /// A hash without fields, of which the meta row says this.
+    fn empty_and_told(deadline: Option<u64>) -> Self {
+        if deadline.is_none() {
+            return Self::default();
+        }
+        Self(Shape::Large(Box::new(Large { is_small: true, told: deadline, ..Large::default() })))
+    }
+
+    /// Takes all fields out; the meta row still says what it said.
+    pub(super) fn take(&mut self) -> Self {
+        let empty = Self::empty_and_told(self.told_deadline());
+        std::mem::replace(self, empty)
+    }
+
     /// All fields with their values, dead or alive.
     fn iter(&self) -> impl Iterator<Item = (ValueRef<'_>, ValueRef<'_>)> {
         match &self.0 {
@@ -283,6 +319,9 @@ impl Hash {
         }
         match &mut self.0 {
             Shape::Large(large) => {
+                if large.fields.is_empty() {
+                    large.seed = layout.seed;
+                }
                 large.is_small &= is_small;
                 large
             }
@@ -361,7 +400,11 @@ impl Elements for Hash {
     }
 
     fn load_extra(&mut self, extra: &[u8]) -> Option<()> {
-        // The fields tell when the first of them dies; it stands in the meta row for those who do not load them.
+        // The fields tell when the first of them dies; it stands in the meta row for those who do not load them. Nothing
+        // stands there where an earlier version has written it.
+        if let Ok(told) = extra.try_into() {
+            *self = Self::empty_and_told(Some(u64::from_le_bytes(told)));
+        }
         matches!(extra.len(), 0 | 8).then_some(())
     }
 

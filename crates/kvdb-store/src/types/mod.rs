@@ -220,6 +220,34 @@ impl Collection {
         }
     }
 
+    /// When the first of these elements dies as far as the meta row says, in Unix milliseconds.
+    #[inline]
+    pub(crate) fn told_deadline(&self) -> Option<u64> {
+        match self {
+            Self::Hash(hash) => hash.told_deadline(),
+            _ => None,
+        }
+    }
+
+    /// Notes that the meta row is written, and says what is true; tells whether it said something else.
+    pub(crate) fn tell_deadline(&mut self) -> bool {
+        match self {
+            Self::Hash(hash) => hash.tell_deadline(),
+            _ => false,
+        }
+    }
+
+    /// Takes everything out and leaves an empty collection of the same type, of which the meta row still says what it said.
+    pub fn take(&mut self) -> Self {
+        match self {
+            Self::Hash(hash) => Self::Hash(hash.take()),
+            other => {
+                let empty = Self::new(other.kind());
+                std::mem::replace(other, empty)
+            }
+        }
+    }
+
     /// Takes an element over from its row.
     #[must_use]
     pub fn load(&mut self, element: &[u8], value: &[u8], layout: &Layout) -> Option<()> {
@@ -237,47 +265,20 @@ impl Collection {
 pub struct Held {
     /// The generation of its element rows.
     pub generation: u64,
-    /// What the meta row says of when the first of the elements dies; `u64::MAX` where it says nothing.
-    told_deadline: u64,
     /// The elements.
     pub collection: Collection,
 }
 
 impl Held {
     /// A collection whose meta row says of deadlines of elements what is true.
-    pub fn new(generation: u64, collection: Collection) -> Self {
-        let told_deadline = collection.next_deadline().unwrap_or(u64::MAX);
-        Self { generation, told_deadline, collection }
-    }
-
-    /// A collection without elements, which are to be loaded, and what its meta row says of their deadlines: nothing, where
-    /// an earlier version has written it.
-    pub(crate) fn to_load(generation: u64, collection: Collection, told_deadline: Option<u64>) -> Self {
-        Self { generation, told_deadline: told_deadline.unwrap_or(u64::MAX), collection }
-    }
-
-    /// When the first of the elements dies as far as the meta row says, in Unix milliseconds.
-    #[inline]
-    pub(crate) fn told_deadline(&self) -> Option<u64> {
-        (self.told_deadline != u64::MAX).then_some(self.told_deadline)
-    }
-
-    /// Notes that the meta row is written, and says what is true; tells whether it said something else.
-    pub(crate) fn tell_deadline(&mut self) -> bool {
-        let now = self.collection.next_deadline().unwrap_or(u64::MAX);
-        std::mem::replace(&mut self.told_deadline, now) != now
-    }
-
-    /// Bytes of memory.
-    pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.collection.memory_bytes()
+    pub fn new(generation: u64, mut collection: Collection) -> Self {
+        collection.tell_deadline();
+        Self { generation, collection }
     }
 
     /// Takes everything out and leaves an empty collection of the same type.
     pub fn take(&mut self) -> Self {
-        let empty = Collection::new(self.collection.kind());
-        let collection = std::mem::replace(&mut self.collection, empty);
-        Self { generation: self.generation, told_deadline: self.told_deadline, collection }
+        Self { generation: self.generation, collection: self.collection.take() }
     }
 
     /// The body of the meta row, around what [`Collection::extra`] returned.
@@ -291,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_entry_points_to_fits_a_cache_line() {
-        assert!(size_of::<Held>() <= 64);
+    fn what_an_entry_holds_is_small() {
+        assert_eq!(size_of::<Held>(), 48);
     }
 }

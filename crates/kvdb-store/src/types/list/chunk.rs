@@ -12,9 +12,11 @@ use crate::types::pack::{Cursor, Needle, Pack};
 ///
 /// * The pack has as many elements as there are positions.
 #[derive(Debug, Clone)]
+// In this order, as what tells the shapes of all types of collections apart fits into the end of a pack.
+#[repr(C)]
 pub(super) struct Chunk {
-    pub(super) pack: Pack<1>,
     pub(super) positions: Positions,
+    pub(super) pack: Pack<1>,
 }
 
 impl Chunk {
@@ -22,7 +24,7 @@ impl Chunk {
     pub(super) fn of(element: &[u8], position: u64) -> Self {
         let mut pack = Pack::new();
         pack.push_back([element]);
-        Self { pack, positions: Positions::one(position) }
+        Self { positions: Positions::one(position), pack }
     }
 
     /// The number of elements.
@@ -89,7 +91,7 @@ impl Chunk {
         let pack = self.pack.split_off(self.cursor(index).offset());
         let positions = self.positions.slice(index..self.len()).expect("the second part is not empty");
         self.renumber(index..self.len(), None);
-        Self { pack, positions }
+        Self { positions, pack }
     }
 
     /// Adds all elements of the next chunk.
