@@ -278,7 +278,7 @@ fn rows_that_are_not_of_a_list_are_refused() {
 
 #[test]
 fn elements_cost_about_their_bytes_and_a_queue_stays_small() {
-    assert_eq!(size_of::<List>(), 48);
+    assert_eq!(size_of::<List>(), 40);
     let mut rig = Rig::new(-2);
     for i in 0..100_000u32 {
         let element = format!("element{i:05}");
