@@ -59,6 +59,11 @@ pub enum Ending {
 /// What a string in a list takes beside its text, roughly.
 const BYTES_PER_ELEMENT: usize = 40;
 
+/// What a list of strings takes, roughly.
+fn bytes_of(elements: &[&[u8]]) -> usize {
+    elements.iter().map(|element| BYTES_PER_ELEMENT + element.len()).sum()
+}
+
 /// Lua instructions between two questions whether to go on: some microseconds.
 const INSTRUCTIONS_PER_POLL: u32 = 2000;
 
@@ -197,22 +202,28 @@ impl Vm {
         Ok(function)
     }
 
-    fn set_arguments(&self, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<()> {
-        self.check_room_for(keys)?;
-        self.check_room_for(args)?;
+    fn set_arguments(&mut self, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<()> {
+        let bytes = bytes_of(keys) + bytes_of(args);
+        if let Err(error) = self.state.check_room(&self.sandbox.lua, bytes) {
+            if bytes > self.options.memory_limit {
+                return Err(error);
+            }
+            // Mostly it is the arguments of the last run that are in the way.
+            self.collect_all()?;
+            self.state.check_room(&self.sandbox.lua, bytes)?;
+        }
+        self.fill_arguments(keys, args)
+    }
+
+    fn fill_arguments(&self, keys: &[&[u8]], args: &[&[u8]]) -> mlua::Result<()> {
         let (lua, globals, names) = (&self.sandbox.lua, &self.sandbox.script_globals, &self.state.names);
         stack::set_list(lua, globals, &names.keys, keys)?;
         stack::set_list(lua, globals, &names.argv, args)
     }
 
     fn list(&self, elements: &[&[u8]]) -> mlua::Result<Table> {
-        self.check_room_for(elements)?;
+        self.state.check_room(&self.sandbox.lua, bytes_of(elements))?;
         stack::list(&self.sandbox.lua, elements)
-    }
-
-    fn check_room_for(&self, elements: &[&[u8]]) -> mlua::Result<()> {
-        let bytes = elements.iter().map(|element| BYTES_PER_ELEMENT + element.len()).sum();
-        self.state.check_room(&self.sandbox.lua, bytes)
     }
 
     /// Runs Lua code under the limits and with a host, whose panic, if it panics, is left to the caller to resume.
@@ -306,12 +317,20 @@ impl Vm {
 
     /// Leaves no large garbage to the next run: Lua does not collect when it is out of memory, it fails.
     fn collect_garbage(&mut self) {
-        let lua = &self.sandbox.lua;
-        if lua.used_memory() > self.collect_at {
+        if self.used_memory() > self.collect_at {
             // It fails only where a finalizer does, and no script can have one.
-            let _ = lua.gc_collect();
-            self.collect_at = lua.used_memory() + self.options.memory_limit / 4;
+            let _ = self.collect_all();
         }
+    }
+
+    /// Collects all garbage, the arguments of the last run included.
+    fn collect_all(&mut self) -> mlua::Result<()> {
+        self.fill_arguments(&[], &[])?;
+        let collected = self.sandbox.lua.gc_collect();
+        let used = self.used_memory();
+        // Below the limit, whatever is kept: what a run leaves never grows beyond that.
+        self.collect_at = used + self.options.memory_limit.saturating_sub(used) / 4;
+        collected
     }
 }
 
