@@ -17,11 +17,20 @@ pub(crate) struct Names {
     pub(crate) format: LuaString,
     /// Tells that an error was counted by the command that made it.
     pub(crate) ignore_error_stats_update: LuaString,
+    _messages: [LuaString; 3],
 }
+
+/// What Lua makes a string of where no protected call is left to return to, once a coroutine has failed or cannot be
+/// resumed. It ends the process if there is no memory for it then; a string that is there already takes none. Lua itself
+/// sees to "not enough memory" alone.
+const MESSAGES: [&str; 3] =
+    ["error in error handling", "C stack overflow", "cannot resume non-suspended coroutine"];
 
 impl Names {
     pub(super) fn new(lua: &Lua) -> mlua::Result<Self> {
+        let [first, second, third] = MESSAGES;
         Ok(Self {
+            _messages: [lua.create_string(first)?, lua.create_string(second)?, lua.create_string(third)?],
             keys: lua.create_string("KEYS")?,
             argv: lua.create_string("ARGV")?,
             ok: lua.create_string("ok")?,

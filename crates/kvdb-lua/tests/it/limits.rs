@@ -86,6 +86,46 @@ fn the_reply_of_a_command_counts_too() {
     assert!(server.eval(script).contains("not enough memory"));
 }
 
+/// Fills the memory to the last bytes, and then has a coroutine resumed below so many calls of C code.
+const RESUME_WHERE_NO_MEMORY_IS_LEFT: &str = "
+    local function deep(n) return n == 0 and 0 or 1 + deep(n - 1) end
+    local innermost = coroutine.create(deep)
+    local nested = setmetatable({}, {__add = function(t, n) return t + n end})
+    local resuming = setmetatable({}, {__add = function() coroutine.resume(innermost, 1) return 1 end})
+    local inner = coroutine.create(function() deep(200) coroutine.yield() return RUNS + 1 end)
+    local below = setmetatable({}, {})
+    getmetatable(below).__add = function(t, n)
+      if n < DEPTH then return t + (n + 1) end
+      coroutine.resume(inner)
+      return 1
+    end
+    local small, large, count, fill = {}, {}, 0, nil
+    for i = 1, 50000 do small[i], large[i] = false, false end
+    local function fill_large(size) count = count + 1 large[count] = ('x'):rep(size - 60) .. count end
+    local function fill_small() for i = 1, #small do small[i] = function() return count end end end
+    for i = 1, 9 do fill_large(1000000) end
+    collectgarbage()
+    coroutine.resume(inner)
+    deep(500)
+    local function go() return below + 1 end
+    for i = 20, 10, -1 do while pcall(fill_large, 2 ^ i) do end end
+    pcall(fill_small)
+    pcall(go)
+    large = nil
+    return count > 9 and coroutine.status(inner)";
+
+#[test]
+fn a_coroutine_may_fail_where_there_is_no_memory_even_for_the_message() {
+    for runs in ["nested", "resuming"] {
+        for depth in 180..200 {
+            let script = RESUME_WHERE_NO_MEMORY_IS_LEFT.replace("DEPTH", &depth.to_string());
+            let mut server = small();
+            let reply = server.eval(&script.replace("RUNS", runs));
+            assert!(["$4 dead", "-ERR not enough memory"].iter().any(|it| reply.starts_with(it)), "{reply}");
+        }
+    }
+}
+
 /// What `return #KEYS + #ARGV` replies.
 fn count(server: &mut Server, keys: &[&[u8]], args: &[&[u8]]) -> String {
     let script = server.vm.script(&server.cache, b"return #KEYS + #ARGV", Origin::Eval).unwrap();
@@ -111,6 +151,22 @@ fn arguments_count_too() {
         assert_eq!(count(&mut server, keys, args), "-ERR not enough memory\r\n");
         assert_eq!(count(&mut server, &[b"k"], &[b"a", b"b"]), ":3\r\n");
     }
+}
+
+#[test]
+fn arguments_leave_the_room_to_those_after_them() {
+    let (mut server, large) = (small(), vec![b'x'; 12_000_000]);
+    for _ in 0..3 {
+        assert_eq!(count(&mut server, &[], &[&large]), ":1\r\n");
+        assert_eq!(server.eval("return #('x'):rep(12000000)"), ":12000000");
+    }
+    // What is not worth collecting after a run may be in the way of the next.
+    assert_eq!(count(&mut server, &[], &[&large[..3_000_000]]), ":1\r\n");
+    assert_eq!(count(&mut server, &[], &[&large[..6_000_000], &large[6_000_000..]]), ":2\r\n");
+    assert_eq!(
+        count(&mut server, &[&large[..9_000_000]], &[&large[..9_000_000]]),
+        "-ERR not enough memory\r\n"
+    );
 }
 
 #[test]
