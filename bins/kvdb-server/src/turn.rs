@@ -323,7 +323,7 @@ impl Run<'_> {
             Handler::Script => {
                 // What it runs is shown behind it. It is shown again when it begins again behind a load.
                 self.show(spec, args);
-                self.script(spec, args, timed.unwrap_or_else(Instant::now))
+                self.script(spec, args)
             }
             Handler::Container => Err(errors::wrong_arity(spec.name)),
         };
@@ -421,16 +421,11 @@ impl Run<'_> {
         spec.may_write() && !scripting::only_reads(&self.worker.node, spec, args)
     }
 
-    /// Runs a script or a function, for a command that was begun at a moment.
-    fn script(
-        &mut self,
-        spec: &'static CommandSpec,
-        args: Args<'_>,
-        began: Instant,
-    ) -> Result<Flow, CommandError> {
+    /// Runs a script or a function.
+    fn script(&mut self, spec: &'static CommandSpec, args: Args<'_>) -> Result<Flow, CommandError> {
         let env = Env { random: self.worker.draw(), ..self.env };
         let seen = self.seen();
-        let (node, out, lent) = self.worker.lend(seen, began);
+        let (node, out, lent) = self.worker.lend(seen);
         let mut reply = Reply::new(out, self.session.protocol);
         let outcome = scripting::run(node, self.session, spec, env, lent, args, &mut reply);
         if !self.worker.scratch.dead.is_empty() {

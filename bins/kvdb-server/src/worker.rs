@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kvdb_commands::{CommandSpec, Session, table};
 use kvdb_resp::Limits;
@@ -149,11 +149,10 @@ impl Worker {
         Some((index, spec))
     }
 
-    /// What a script is lent that was begun at a moment, for a client that has seen this sequence; with it, the server and
-    /// where the reply goes.
-    pub fn lend(&mut self, seen: u64, began: Instant) -> (&Arc<Node>, &mut Vec<u8>, Lent<'_>) {
+    /// What a script is lent, for a client that has seen this sequence; with it, the server and where the reply goes.
+    pub fn lend(&mut self, seen: u64) -> (&Arc<Node>, &mut Vec<u8>, Lent<'_>) {
         let Self { node, out, scratch, stats, tracking, aftermath, .. } = self;
-        (node, out, Lent { scratch, stats, track: *tracking, aftermath, seen, began })
+        (node, out, Lent { scratch, stats, track: *tracking, aftermath, seen })
     }
 
     /// Tells what there is to tell of a script, which has run at this moment; nobody may see what it published before this

@@ -172,10 +172,8 @@ impl<'h, 'r> ScriptHost<'h, 'r> {
         if self.node.monitors.load(Ordering::Relaxed) != 0 {
             self.aftermath.shown.push((self.cx.db(), OwnedArgs::from(args)));
         }
-        if !(spec.flags.has(Flags::FAST) || spec.flags.has(Flags::CHEAP)) {
-            // It may take longer than many instructions of Lua, at which the script is shown otherwise.
-            self.run.show();
-        }
+        // What is not quick may take longer than many instructions of Lua, at which the script is shown otherwise.
+        self.run.calls(!(spec.flags.has(Flags::FAST) || spec.flags.has(Flags::CHEAP)));
         match spec.handler {
             Handler::Read(_) | Handler::Write(_) => self.keyed(spec, args, reply),
             Handler::Session(_) if spec.name == "select" => Ok(self.select(args, reply)),

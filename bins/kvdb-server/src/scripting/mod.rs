@@ -100,8 +100,6 @@ pub struct Lent<'c> {
     pub aftermath: &'c mut Aftermath,
     /// The highest sequence that the client has seen.
     pub seen: u64,
-    /// When the command was begun that runs the script.
-    pub began: Instant,
 }
 
 /// How a script ended.
@@ -182,9 +180,9 @@ impl<'a> Call<'a> {
         Ok(Env { is_full: env.is_full && allows_oom != Some(true), ..env })
     }
 
-    /// Notes that it runs, since this moment.
-    fn begin<'n>(&self, node: &'n Node, began: Instant) -> Begun<'n> {
-        node.scripting.running.begin(matches!(self.subject, Subject::Function(_)), began)
+    /// Notes that it runs from now on: what it has waited for is not its time.
+    fn begin<'n>(&self, node: &'n Node) -> Begun<'n> {
+        node.scripting.running.begin(matches!(self.subject, Subject::Function(_)), Instant::now())
     }
 
     /// Runs it as a part of a run; why it comes to nothing, if it does.
@@ -236,7 +234,7 @@ pub fn run(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<Outcome, CommandError> {
-    let Lent { scratch, stats, track, aftermath, seen, began } = lent;
+    let Lent { scratch, stats, track, aftermath, seen } = lent;
     let call = Call::parse(node, spec, args)?;
     let (store, env, mark) = (&node.store, call.env(env)?, reply.len());
     let mut everything = false;
@@ -262,7 +260,7 @@ pub fn run(
                 return Ok(Outcome::NeedIo(missing));
             }
         }
-        running = call.begin(node, began);
+        running = call.begin(node);
         let mut cx = WriteCx::new(store, guards, scratch, env, session.db);
         match call.run(node, session, (spec, args), env, &mut cx, &running, aftermath, reply) {
             None => {
@@ -304,7 +302,7 @@ pub fn run_within(
 ) -> Result<bool, Unfinished> {
     let call = Call::parse(node, spec, args)?;
     let env = call.env(Env { random: cx.random(), ..cx.env() })?;
-    let running = call.begin(node, Instant::now());
+    let running = call.begin(node);
     match call.run(node, session, (spec, args), env, cx, &running, aftermath, reply) {
         None => Ok(running.writes()),
         Some(Why::Lacks(lack)) => Err(Unfinished::Lacks(lack)),

@@ -94,14 +94,19 @@ fn own_part() -> usize {
     NUMBER.with(|number| number % PARTS)
 }
 
+/// Commands that one may call before others see it. Each may take as long as its reply is large.
+const UNSEEN_COMMANDS: u32 = 4;
+
 /// One that runs, for as long as this lives, as its own thread sees it. Others see it from when it is first asked whether
-/// it goes on: most have ended before, and cost nobody a lock or an allocation.
+/// it goes on, or has called some commands: most have ended before, and cost nobody a lock or an allocation.
 pub(super) struct Begun<'r> {
     running: &'r Running,
     began: Instant,
     is_function: bool,
     /// Whether it has called a command that writes, before others see it.
     writes: Cell<bool>,
+    /// How many commands it has called.
+    commands: Cell<u32>,
     /// As others see it, with the number of the part in which it is.
     shown: OnceCell<(usize, Arc<Run>)>,
 }
@@ -110,6 +115,15 @@ impl Begun<'_> {
     /// How long it has run.
     pub(super) fn elapsed(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// Notes that it calls a command, one that may take long or one that hardly does.
+    pub(super) fn calls(&self, may_take_long: bool) {
+        let commands = self.commands.get().saturating_add(1);
+        self.commands.set(commands);
+        if may_take_long || commands == UNSEEN_COMMANDS {
+            self.show();
+        }
     }
 
     /// Shows it to others.
@@ -162,8 +176,8 @@ impl Drop for Begun<'_> {
 impl Running {
     /// One that has begun at a moment.
     pub(super) fn begin(&self, is_function: bool, began: Instant) -> Begun<'_> {
-        let (writes, shown) = (Cell::new(false), OnceCell::new());
-        Begun { running: self, began, is_function, writes, shown }
+        let (writes, commands, shown) = (Cell::new(false), Cell::new(0), OnceCell::new());
+        Begun { running: self, began, is_function, writes, commands, shown }
     }
 
     /// The one that has run the longest.
@@ -209,6 +223,20 @@ mod tests {
         assert!(run.show().is_killed() && !run.begin_to_write() && !run.writes());
         drop(run);
         assert!(running.longest().is_none());
+    }
+
+    #[test]
+    fn one_is_shown_that_calls_what_may_take_long_or_several_commands() {
+        let running = Running::default();
+        let run = running.begin(false, Instant::now());
+        run.calls(true);
+        assert!(running.longest().is_some());
+        drop(run);
+        let run = running.begin(false, Instant::now());
+        for seen in [false, false, false, true, true] {
+            run.calls(false);
+            assert_eq!(running.longest().is_some(), seen);
+        }
     }
 
     #[test]
