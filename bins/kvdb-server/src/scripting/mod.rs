@@ -15,7 +15,6 @@ mod tally;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Instant;
 
 use kvdb_commands::exec::{MAX_KEY_BYTES, Missing};
 use kvdb_commands::transaction::Unfinished;
@@ -182,7 +181,7 @@ impl<'a> Call<'a> {
 
     /// Notes that it runs from now on: what it has waited for is not its time.
     fn begin<'n>(&self, node: &'n Node) -> Begun<'n> {
-        node.scripting.running.begin(matches!(self.subject, Subject::Function(_)), Instant::now())
+        node.scripting.running.begin(matches!(self.subject, Subject::Function(_)))
     }
 
     /// Runs it as a part of a run; why it comes to nothing, if it does.

@@ -174,10 +174,10 @@ impl Drop for Begun<'_> {
 }
 
 impl Running {
-    /// One that has begun at a moment.
-    pub(super) fn begin(&self, is_function: bool, began: Instant) -> Begun<'_> {
+    /// One that runs from now on.
+    pub(super) fn begin(&self, is_function: bool) -> Begun<'_> {
         let (writes, commands, shown) = (Cell::new(false), Cell::new(0), OnceCell::new());
-        Begun { running: self, began, is_function, writes, commands, shown }
+        Begun { running: self, began: Instant::now(), is_function, writes, commands, shown }
     }
 
     /// The one that has run the longest.
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn one_is_seen_once_it_is_shown_and_until_it_has_ended() {
         let running = Running::default();
-        let run = running.begin(false, Instant::now());
+        let run = running.begin(false);
         assert!(running.longest().is_none() && running.kill(false) == Err(NOT_BUSY));
         run.show();
         assert!(running.longest().is_some_and(|run| !run.is_function()));
@@ -228,11 +228,11 @@ mod tests {
     #[test]
     fn one_is_shown_that_calls_what_may_take_long_or_several_commands() {
         let running = Running::default();
-        let run = running.begin(false, Instant::now());
+        let run = running.begin(false);
         run.calls(true);
         assert!(running.longest().is_some());
         drop(run);
-        let run = running.begin(false, Instant::now());
+        let run = running.begin(false);
         for seen in [false, false, false, true, true] {
             run.calls(false);
             assert_eq!(running.longest().is_some(), seen);
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn one_that_has_written_before_it_was_shown_is_not_ended() {
         let running = Running::default();
-        let run = running.begin(true, Instant::now());
+        let run = running.begin(true);
         assert!(run.begin_to_write() && run.writes());
         run.show();
         assert!(running.kill(true) == Err(UNKILLABLE));
