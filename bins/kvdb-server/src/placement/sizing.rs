@@ -1,9 +1,9 @@
 //! How many workers should serve. Nothing here measures, so it is tested apart from machines.
 //!
-//! Fewer serve where others want the cores and fewer can do the work. Whether they can is not known before it is tried, so
-//! that is a trial, and it is undone if less is done than before. More serve where cores are free, whether for what the
+//! Fewer serve where others want the cores and fewer can do the work. More serve where cores are free, whether for what the
 //! workers cannot do or for a while anyway. And where workers have been at their limit for long, more are tried whoever
-//! has the cores: the system may give them some of those all the same.
+//! has the cores: the system may give them some of those all the same. Whether fewer can do the work, and whether more do
+//! more of it, is not known before it is tried, so both are trials, and undone if they were in vain.
 
 /// What has happened in a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,7 +20,8 @@ pub(super) struct Look {
 
 /// Cores that are this idle leave no room for another thread.
 const CROWDED: f64 = 0.25;
-/// Cores that are this idle leave room for one.
+/// Cores that are this idle leave room for one. In between they are crowded if the workers have waited for a core for
+/// longer than cores were idle.
 const ROOM: f64 = 0.5;
 /// Workers that use less than this together are not worth moving anything for.
 const WORTHWHILE: f64 = 0.4;
@@ -30,6 +31,12 @@ const FULL: f64 = 1.05;
 const STRAINED: f64 = 0.85;
 /// What must still be done, of what was done before, when fewer serve.
 const ENOUGH: f64 = 0.93;
+/// The same where a command takes at most that much of the time that it took before. Whoever wants the cores has the rest,
+/// and how much is done at some moment depends on them, too.
+const ENOUGH_FOR_LESS: f64 = 0.8;
+const LESS: f64 = 0.85;
+/// What must be done, of what was done before, when more serve, unless a command takes less time than before.
+const MORE: f64 = 1.05;
 /// How often in a row the same must have been seen, to have fewer workers serve and to have more.
 const LOOKS_FOR_FEWER: u32 = 3;
 const LOOKS_FOR_MORE: u32 = 2;
@@ -51,17 +58,43 @@ struct Series {
     looks: u32,
     /// The number of workers that the most cautious of the looks asks for.
     workers: usize,
+    sum: Work,
+}
+
+/// What was done, and the time of the workers that it took, over several looks.
+#[derive(Debug, Default, Clone, Copy)]
+struct Work {
+    looks: u32,
     done: f64,
+    busy: f64,
+}
+
+impl Work {
+    fn add(&mut self, look: Look) {
+        self.looks += 1;
+        self.done += look.done;
+        self.busy += look.busy;
+    }
+
+    /// Commands a second.
+    fn rate(self) -> f64 {
+        self.done / f64::from(self.looks)
+    }
+
+    /// Time that a command takes.
+    fn cost(self) -> f64 {
+        self.busy / self.done
+    }
 }
 
 impl Series {
-    fn see(&mut self, workers: Option<usize>, cautious: fn(usize, usize) -> usize, done: f64) {
+    fn see(&mut self, workers: Option<usize>, cautious: fn(usize, usize) -> usize, look: Look) {
         match workers {
             None => *self = Self::default(),
             Some(workers) => {
                 self.workers = if self.looks == 0 { workers } else { cautious(self.workers, workers) };
                 self.looks += 1;
-                self.done += done;
+                self.sum.add(look);
             }
         }
     }
@@ -70,21 +103,16 @@ impl Series {
     fn after(&self, looks: u32) -> Option<usize> {
         (self.looks >= looks).then_some(self.workers)
     }
-
-    /// Commands a second.
-    fn done(&self) -> f64 {
-        self.done / f64::from(self.looks)
-    }
 }
 
-/// Fewer workers, to see whether they do as much.
+/// Fewer workers, to see whether they do as much, or more, to see whether they do more.
 #[derive(Debug)]
 struct Trial {
     before: usize,
     serving: usize,
-    done_before: f64,
+    work_before: Work,
     looks: u32,
-    done: f64,
+    work: Work,
 }
 
 /// What has been seen so far.
@@ -117,8 +145,8 @@ impl Sizing {
     /// Takes a look into account; returns how many workers should serve if that is another number than do.
     pub(super) fn judge(&mut self, look: Look, serving: usize, all: usize) -> Option<usize> {
         let is_strained = look.wanted >= STRAINED * serving as f64 && serving < all;
-        self.fewer.see(fewer(look, serving), usize::max, look.done);
-        self.more.see(more(look, serving, all).filter(|_| is_strained), usize::min, look.done);
+        self.fewer.see(fewer(look, serving), usize::max, look);
+        self.more.see(more(look, serving, all).filter(|_| is_strained), usize::min, look);
         self.strained = if is_strained { self.strained + 1 } else { 0 };
         let is_free = look.idle >= (all as f64 / 2.0).max(1.0) && serving < all;
         self.free = if is_free { self.free + 1 } else { 0 };
@@ -134,15 +162,23 @@ impl Sizing {
         if self.since_change <= self.rest {
             return None;
         }
-        if let Some(workers) = self.fewer.after(LOOKS_FOR_FEWER) {
-            let done_before = self.fewer.done();
-            self.trial = Some(Trial { before: serving, serving: workers, done_before, looks: 0, done: 0.0 });
-            self.change();
-            return Some(workers);
-        }
-        let all_of_them = (self.free >= LOOKS_FOR_ALL).then_some(all);
         let in_spite = (self.strained >= LONGEST_REST).then_some((2 * serving).min(all));
-        let workers = all_of_them.or(self.more.after(LOOKS_FOR_MORE)).or(in_spite)?;
+        let (workers, before) = if let Some(fewer) = self.fewer.after(LOOKS_FOR_FEWER) {
+            (fewer, Some(self.fewer.sum))
+        } else if self.free >= LOOKS_FOR_ALL {
+            (all, None)
+        } else if let Some(more) = self.more.after(LOOKS_FOR_MORE) {
+            (more, Some(self.more.sum))
+        } else {
+            (in_spite?, None)
+        };
+        self.trial = before.map(|work_before| Trial {
+            before: serving,
+            serving: workers,
+            work_before,
+            looks: 0,
+            work: Work::default(),
+        });
         self.change();
         Some(workers)
     }
@@ -155,23 +191,33 @@ impl Sizing {
 
     /// The number of workers from before a trial that is over and has failed.
     fn undo(&mut self, look: Look, serving: usize) -> Option<usize> {
-        let trial = self.trial.take_if(|trial| trial.serving == serving)?;
-        let looks = trial.looks + 1;
-        let done = if looks > LOOKS_TO_SETTLE { trial.done + look.done } else { 0.0 };
-        if looks < LOOKS_TO_SETTLE + LOOKS_OF_TRIAL {
-            self.trial = Some(Trial { looks, done, ..trial });
+        let mut trial = self.trial.take_if(|trial| trial.serving == serving)?;
+        trial.looks += 1;
+        if trial.looks > LOOKS_TO_SETTLE {
+            trial.work.add(look);
+        }
+        if trial.looks < LOOKS_TO_SETTLE + LOOKS_OF_TRIAL {
+            self.trial = Some(trial);
             return None;
         }
-        let has_failed = done / f64::from(LOOKS_OF_TRIAL) < ENOUGH * trial.done_before;
-        // What does less since there is less to do has not failed.
-        (has_failed && look.wanted >= STRAINED * serving as f64).then_some(trial.before)
+        let (before, now) = (trial.work_before, trial.work);
+        let has_failed = if trial.serving > trial.before {
+            now.rate() < MORE * before.rate() && now.cost() >= before.cost()
+        } else {
+            let enough = if now.cost() <= LESS * before.cost() { ENOUGH_FOR_LESS } else { ENOUGH };
+            // What does less since there is less to do has not failed.
+            now.rate() < enough * before.rate() && look.wanted >= STRAINED * serving as f64
+        };
+        has_failed.then_some(trial.before)
     }
 }
 
 /// The number to serve where the cores are wanted by others and what the workers do fits into fewer.
 fn fewer(look: Look, serving: usize) -> Option<usize> {
     let needed = (look.busy / FULL).ceil().max(1.0) as usize;
-    (look.idle < CROWDED && look.busy >= WORTHWHILE && needed < serving).then_some(needed)
+    let waited = look.wanted - look.busy;
+    let is_crowded = look.idle < CROWDED || (look.idle < ROOM && waited > look.idle);
+    (is_crowded && look.busy >= WORTHWHILE && needed < serving).then_some(needed)
 }
 
 /// The number to serve where cores are free for what those that serve cannot do.
@@ -252,10 +298,22 @@ mod tests {
     fn fewer_that_do_less_are_given_up_for_a_while() {
         let mut sizing = Sizing::default();
         assert_eq!(decisions(&mut sizing, 3, look(1.0, 0.0), 2, 2), [1]);
-        let slower = Look { wanted: 1.0, done: 900.0, ..look(0.67, 0.0) };
+        let slower = Look { wanted: 1.0, done: 900.0, ..look(0.8, 0.0) };
         assert_eq!(decisions(&mut sizing, LOOKS_TO_SETTLE + LOOKS_OF_TRIAL, slower, 1, 2), [2]);
         assert!(decisions(&mut sizing, LONGEST_REST, look(1.0, 0.0), 2, 2).is_empty());
         assert_eq!(decisions(&mut sizing, 1, look(1.0, 0.0), 2, 2), [1], "then it is tried again");
+    }
+
+    #[test]
+    fn fewer_that_do_a_little_less_for_much_less_time_stay() {
+        let crowded = Look { wanted: 1.2, ..look(1.0, 0.0) };
+        for (done, busy, stays) in [(900.0, 0.75, true), (900.0, 0.8, false), (790.0, 0.5, false)] {
+            let mut sizing = Sizing::default();
+            assert_eq!(decisions(&mut sizing, 3, crowded, 2, 2), [1]);
+            let now = Look { wanted: 1.0, done, ..look(busy, 0.0) };
+            let undone = decisions(&mut sizing, LOOKS_TO_SETTLE + LOOKS_OF_TRIAL, now, 1, 2);
+            assert_eq!(undone.is_empty(), stays, "{done} {busy}");
+        }
     }
 
     #[test]
@@ -265,6 +323,28 @@ mod tests {
             assert_eq!(decisions(&mut sizing, 3, look(1.0, 0.0), 2, 2), [1]);
             assert!(decisions(&mut sizing, 100, after, 1, 2).is_empty(), "{after:?}");
         }
+    }
+
+    #[test]
+    fn cores_are_crowded_where_workers_wait_for_them_longer_than_they_are_idle() {
+        let seen = |wanted, idle| Look { wanted, ..look(0.8, idle) };
+        let decide = |look| decisions(&mut Sizing::default(), 3, look, 2, 2);
+        assert_eq!(decide(seen(1.3, 0.45)), [1]);
+        assert!(decide(seen(1.2, 0.45)).is_empty(), "they hardly wait");
+        assert!(decide(seen(1.6, 0.55)).is_empty(), "there is room");
+    }
+
+    #[test]
+    fn more_that_do_no_more_are_given_up_for_a_while() {
+        let alone = look(0.95, 0.6);
+        let together = |done| Look { done, ..look(1.1, 0.3) };
+        let of_trial = LOOKS_TO_SETTLE + LOOKS_OF_TRIAL;
+        let mut sizing = Sizing::default();
+        assert_eq!(decisions(&mut sizing, LOOKS_FOR_MORE, alone, 1, 2), [2]);
+        assert_eq!(decisions(&mut sizing, of_trial, together(1040.0), 2, 2), [1]);
+        assert!(decisions(&mut sizing, LONGEST_REST, alone, 1, 2).is_empty());
+        assert_eq!(decisions(&mut sizing, 1, alone, 1, 2), [2], "then it is tried again");
+        assert!(decisions(&mut sizing, of_trial, together(1200.0), 2, 2).is_empty(), "and stays if it does");
     }
 
     #[test]
@@ -279,7 +359,7 @@ mod tests {
         let mut serving = 2;
         let mut changes = Vec::new();
         for n in 0..10_000 {
-            let seen = if serving == 2 { look(1.0, 0.1) } else { look(0.95, 0.6) };
+            let seen = if serving == 2 { Look { done: 1060.0, ..look(1.0, 0.1) } } else { look(0.95, 0.6) };
             if let Some(next) = sizing.judge(seen, serving, 2) {
                 serving = next;
                 changes.push(n);
