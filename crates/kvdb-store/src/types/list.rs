@@ -56,7 +56,7 @@ pub struct Values<'l> {
     list: &'l List,
     block: usize,
     chunk: usize,
-    cursor: Cursor<'l, 1>,
+    cursor: Cursor<'l, 1, true>,
     backwards: bool,
 }
 
@@ -257,7 +257,7 @@ impl List {
     fn replace(&mut self, index: usize, element: &[u8], layout: &Layout) {
         let spot = self.locate(index);
         let (chunk, limit) = (self.at(spot), Limit::of(layout.list_size));
-        let bytes = chunk.pack.len_bytes() + Pack::<1>::cost_of(element);
+        let bytes = chunk.pack.len_bytes() + Pack::<1, true>::cost_of(element);
         if matches!(self.0, Shape::One(_)) || chunk.len() == 1 || !limit.is_exceeded(bytes, chunk.len()) {
             return self.change(spot, |chunk| chunk.replace(spot.at, element));
         }
@@ -321,7 +321,7 @@ impl List {
 
 /// Puts an element before the one at `index`, or behind the last, of a list of many chunks.
 fn insert_into(chunks: &mut Chunks, index: usize, element: &[u8], position: u64, limit: Limit) {
-    let cost = Pack::<1>::cost_of(element);
+    let cost = Pack::<1, true>::cost_of(element);
     let fits = |chunk: &Chunk| !limit.is_exceeded(chunk.pack.len_bytes() + cost, chunk.len() + 1);
     let len = chunks.len();
     if len == 0 {

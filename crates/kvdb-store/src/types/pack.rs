@@ -6,7 +6,7 @@
 //! type of the pack says.
 //!
 //! ```text
-//! record   := element… | back
+//! record   := element… | [back]
 //! element  := head | payload
 //! head     := 0xxxxxxx                 a string of x bytes
 //!           | 10xxxxxx                 the integer x, no payload
@@ -17,8 +17,8 @@
 //! ```
 //!
 //! A string that is the canonical text of an integer is kept as that integer, so elements come out as [`ValueRef`]s.
-//! `back` lets a pack be read from its end. The idea of both is that of Redis' listpacks, where every element has a
-//! length behind it.
+//! `back` lets a pack be read from its end; only packs that need it have it. The idea of both is that of Redis' listpacks,
+//! where every element has a length behind it.
 //!
 //! There may be millions of packs, each written once. So a pack has the least size that the allocator gives for it: no
 //! more room to grow than it would have anyway.
@@ -51,7 +51,7 @@ const PREFETCHED_LINES: usize = 4;
 /// and out at the other would move all of it again and again.
 const MOVED_FREELY: usize = 4096;
 
-/// Records of `N` byte strings each, in one allocation.
+/// Records of `N` byte strings each, in one allocation; `BACK` says whether they can be read from the end.
 ///
 /// # Invariants
 ///
@@ -60,7 +60,7 @@ const MOVED_FREELY: usize = 4096;
 /// * A gap that is not empty begins with its size: a byte below 255, or 255 and four bytes.
 #[derive(Debug, Clone, Default)]
 #[repr(C)]
-pub struct Pack<const N: usize> {
+pub struct Pack<const N: usize, const BACK: bool = false> {
     room: Box<[u8]>,
     len: u32,
     /// 24 bits.
@@ -78,7 +78,7 @@ fn room_for(bytes: usize) -> Box<[u8]> {
     vec![0; size_class::of(bytes)].into_boxed_slice()
 }
 
-impl<const N: usize> Pack<N> {
+impl<const N: usize, const BACK: bool> Pack<N, BACK> {
     /// An empty pack.
     pub fn new() -> Self {
         Self::default()
@@ -166,7 +166,7 @@ impl<const N: usize> Pack<N> {
 
     /// Adds a record before the one at `offset` (from [`Cursor::offset`]; the length in bytes for the end).
     pub fn insert(&mut self, offset: usize, record: [&[u8]; N]) {
-        let record = Record::of(record);
+        let record = Record::<N, BACK>::of(record);
         self.open(offset, record.len());
         let at = self.gap() + offset;
         record.write(&mut self.room[at..at + record.len()]);
@@ -175,8 +175,8 @@ impl<const N: usize> Pack<N> {
 
     /// Puts another record in the place of the one at `offset`.
     pub fn replace(&mut self, offset: usize, record: [&[u8]; N]) {
-        let record = Record::of(record);
-        let old = length_at::<N>(&self.records()[offset..]);
+        let record = Record::<N, BACK>::of(record);
+        let old = length_at::<N, BACK>(&self.records()[offset..]);
         if old < record.len() {
             self.open(offset, record.len() - old);
         } else if old > record.len() {
@@ -253,7 +253,7 @@ impl<const N: usize> Pack<N> {
         let records = &self.records()[offset..];
         let (mut len, mut removed) = (0, 0);
         while removed < count && len < records.len() {
-            len += length_at::<N>(&records[len..]);
+            len += length_at::<N, BACK>(&records[len..]);
             removed += 1;
         }
         self.set_count(self.count() - removed);
@@ -265,7 +265,7 @@ impl<const N: usize> Pack<N> {
         let gap = self.gap();
         let (mut from, mut to, end, mut kept) = (gap, gap, gap + self.len_bytes(), 0);
         while from < end {
-            let (record, len) = read(&self.room[from..end]);
+            let (record, len) = read::<N, BACK>(&self.room[from..end]);
             if keep(record) {
                 self.room.copy_within(from..from + len, to);
                 to += len;
@@ -312,7 +312,7 @@ impl<const N: usize> Pack<N> {
     }
 
     /// Looks for the record that begins with an element: its number, and the place before it.
-    pub(super) fn find(&self, element: &[u8]) -> Option<(usize, Cursor<'_, N>)> {
+    pub(super) fn find(&self, element: &[u8]) -> Option<(usize, Cursor<'_, N, BACK>)> {
         let mut cursor = self.first();
         let nth = cursor.find(element);
         (!cursor.at_end()).then_some((nth, cursor))
@@ -320,18 +320,20 @@ impl<const N: usize> Pack<N> {
 
     /// Before the first record.
     #[inline]
-    pub fn first(&self) -> Cursor<'_, N> {
+    pub fn first(&self) -> Cursor<'_, N, BACK> {
         Cursor::new(self.records(), 0)
-    }
-
-    /// Behind the last record.
-    pub fn end(&self) -> Cursor<'_, N> {
-        Cursor::new(self.records(), self.len_bytes())
     }
 
     /// All records from the first to the last.
     #[inline]
-    pub fn iter(&self) -> Cursor<'_, N> {
+    pub fn iter(&self) -> Cursor<'_, N, BACK> {
         self.first()
+    }
+}
+
+impl<const N: usize> Pack<N, true> {
+    /// Behind the last record.
+    pub fn end(&self) -> Cursor<'_, N, true> {
+        Cursor::new(self.records(), self.len_bytes())
     }
 }

@@ -16,7 +16,7 @@ use crate::types::pack::{Cursor, Needle, Pack};
 #[repr(C)]
 pub(super) struct Chunk {
     pub(super) positions: Positions,
-    pub(super) pack: Pack<1>,
+    pub(super) pack: Pack<1, true>,
 }
 
 impl Chunk {
@@ -38,7 +38,7 @@ impl Chunk {
     }
 
     /// The place before an element, reached from the nearer end.
-    pub(super) fn cursor(&self, index: usize) -> Cursor<'_, 1> {
+    pub(super) fn cursor(&self, index: usize) -> Cursor<'_, 1, true> {
         let len = self.len();
         if index <= len / 2 {
             let mut cursor = self.pack.first();

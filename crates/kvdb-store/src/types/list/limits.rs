@@ -51,7 +51,7 @@ impl Limit {
     /// Whether a listpack of what a pack has, and of so many more bytes and elements, would be too large.
     pub(super) fn is_exceeded_by(
         self,
-        pack: Option<&Pack<1>>,
+        pack: Option<&Pack<1, true>>,
         len: usize,
         more_bytes: usize,
         more: usize,
@@ -122,7 +122,7 @@ mod tests {
             any::<i64>().prop_map(|i| i.to_string().into_bytes()),
             (0u32..64, any::<i64>()).prop_map(|(shift, i)| (i >> shift).to_string().into_bytes()),
         ]) {
-            let mut pack = Pack::new();
+            let mut pack = Pack::<1, true>::new();
             pack.push_back([&element]);
             let (ours, theirs) = (pack.len_bytes(), pack.iter().map(|[value]| listpack_bytes(value)).sum::<usize>());
             prop_assert!(theirs <= ours + MORE && theirs + LESS >= ours, "{ours} and {theirs}");

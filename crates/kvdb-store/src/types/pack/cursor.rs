@@ -1,17 +1,17 @@
 //! Reading a pack from a place on.
 
-use super::element::{Encoded, back_len, forward_len_at, length_at, length_before, read, read_forward};
+use super::element::{Encoded, forward_len_at, length_at, length_before, read, read_forward};
 use crate::entry::ValueRef;
 use crate::object::canonical_int;
 
-/// A place between two records, from which a pack is read in either direction.
+/// A place between two records, from which a pack is read on, and back where it can be.
 #[derive(Debug, Clone, Copy)]
-pub struct Cursor<'a, const N: usize> {
+pub struct Cursor<'a, const N: usize, const BACK: bool = false> {
     bytes: &'a [u8],
     offset: usize,
 }
 
-impl<'a, const N: usize> Cursor<'a, N> {
+impl<'a, const N: usize, const BACK: bool> Cursor<'a, N, BACK> {
     /// In an empty pack.
     pub const NOWHERE: Self = Self { bytes: &[], offset: 0 };
 
@@ -34,11 +34,28 @@ impl<'a, const N: usize> Cursor<'a, N> {
     pub fn pass(&mut self) -> bool {
         let is_there = self.offset < self.bytes.len();
         if is_there {
-            self.offset += length_at::<N>(&self.bytes[self.offset..]);
+            self.offset += length_at::<N, BACK>(&self.bytes[self.offset..]);
         }
         is_there
     }
 
+    /// Steps to the next record that begins with an element, and tells how many were passed; to the end, when there is
+    /// none.
+    pub(super) fn find(&mut self, element: &[u8]) -> usize {
+        let (wanted, mut passed) = (Encoded::of(element), 0);
+        while self.offset < self.bytes.len() {
+            let rest = &self.bytes[self.offset..];
+            if wanted.stands_at(rest) {
+                break;
+            }
+            self.offset += length_at::<N, BACK>(rest);
+            passed += 1;
+        }
+        passed
+    }
+}
+
+impl<'a, const N: usize> Cursor<'a, N, true> {
     /// Steps back over the record before this place without looking at it; tells whether there was one.
     #[inline]
     pub fn pass_back(&mut self) -> bool {
@@ -55,22 +72,7 @@ impl<'a, const N: usize> Cursor<'a, N> {
         if !self.pass_back() {
             return None;
         }
-        Some(read(&self.bytes[self.offset..]).0)
-    }
-
-    /// Steps to the next record that begins with an element, and tells how many were passed; to the end, when there is
-    /// none.
-    pub(super) fn find(&mut self, element: &[u8]) -> usize {
-        let (wanted, mut passed) = (Encoded::of(element), 0);
-        while self.offset < self.bytes.len() {
-            let rest = &self.bytes[self.offset..];
-            if wanted.stands_at(rest) {
-                break;
-            }
-            self.offset += length_at::<N>(rest);
-            passed += 1;
-        }
-        passed
+        Some(read::<N, true>(&self.bytes[self.offset..]).0)
     }
 }
 
@@ -91,12 +93,12 @@ impl<'a> Cursor<'a, 2> {
         }
         let first = forward_len_at(rest);
         let (second, len) = read_forward(&rest[first..]);
-        self.offset += first + len + back_len(first + len);
+        self.offset += first + len;
         Some(second)
     }
 }
 
-impl<'a, const N: usize> Iterator for Cursor<'a, N> {
+impl<'a, const N: usize, const BACK: bool> Iterator for Cursor<'a, N, BACK> {
     type Item = [ValueRef<'a>; N];
 
     #[inline]
@@ -104,7 +106,7 @@ impl<'a, const N: usize> Iterator for Cursor<'a, N> {
         if self.offset == self.bytes.len() {
             return None;
         }
-        let (elements, len) = read(&self.bytes[self.offset..]);
+        let (elements, len) = read::<N, BACK>(&self.bytes[self.offset..]);
         self.offset += len;
         Some(elements)
     }

@@ -74,10 +74,10 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// A record: elements that are written one behind the other, and what lets the record be read from its end.
-pub(super) struct Record<'a, const N: usize>([Encoded<'a>; N]);
+/// A record: elements that are written one behind the other, and, with `BACK`, what lets it be read from its end.
+pub(super) struct Record<'a, const N: usize, const BACK: bool>([Encoded<'a>; N]);
 
-impl<'a, const N: usize> Record<'a, N> {
+impl<'a, const N: usize, const BACK: bool> Record<'a, N, BACK> {
     pub(super) fn of(elements: [&'a [u8]; N]) -> Self {
         Self(elements.map(Encoded::of))
     }
@@ -88,7 +88,7 @@ impl<'a, const N: usize> Record<'a, N> {
 
     pub(super) fn len(&self) -> usize {
         let front = self.front_len();
-        front + back_len(front)
+        front + back_len::<BACK>(front)
     }
 
     /// Writes it into a place of exactly its length.
@@ -105,7 +105,7 @@ impl<'a, const N: usize> Record<'a, N> {
             rest >>= 7;
         }
         // A reader comes from the right: every byte but the leftmost says that there is another before it.
-        for byte in &mut out[front + 1..] {
+        for byte in out[front..].iter_mut().skip(1) {
             *byte |= 0x80;
         }
     }
@@ -117,9 +117,12 @@ fn int_width(int: i64) -> usize {
     (significant as usize).div_ceil(8)
 }
 
-/// Bytes of `back` for a front of so many.
+/// Bytes of `back` for a front of so many, where there is one.
 #[inline]
-pub(super) fn back_len(front: usize) -> usize {
+pub(super) fn back_len<const BACK: bool>(front: usize) -> usize {
+    if !BACK {
+        return 0;
+    }
     if front < 0x80 {
         return 1;
     }
@@ -200,24 +203,24 @@ pub(super) fn forward_len_at(bytes: &[u8]) -> usize {
 
 /// The elements of the record at the beginning, and its whole length.
 #[inline]
-pub(super) fn read<const N: usize>(bytes: &[u8]) -> ([ValueRef<'_>; N], usize) {
+pub(super) fn read<const N: usize, const BACK: bool>(bytes: &[u8]) -> ([ValueRef<'_>; N], usize) {
     let mut front = 0;
     let elements = std::array::from_fn(|_| {
         let (element, len) = read_forward(&bytes[front..]);
         front += len;
         element
     });
-    (elements, front + back_len(front))
+    (elements, front + back_len::<BACK>(front))
 }
 
 /// The whole length of the record at the beginning.
 #[inline]
-pub(super) fn length_at<const N: usize>(bytes: &[u8]) -> usize {
+pub(super) fn length_at<const N: usize, const BACK: bool>(bytes: &[u8]) -> usize {
     let mut front = 0;
     for _ in 0..N {
         front += forward_len_at(&bytes[front..]);
     }
-    front + back_len(front)
+    front + back_len::<BACK>(front)
 }
 
 /// The whole length of the record that ends where `bytes` end.

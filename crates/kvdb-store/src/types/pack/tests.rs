@@ -4,18 +4,18 @@ use super::*;
 use crate::context::text_of;
 use proptest::prelude::*;
 
-fn texts<const N: usize>(pack: &Pack<N>) -> Vec<Vec<u8>> {
+fn texts<const N: usize, const BACK: bool>(pack: &Pack<N, BACK>) -> Vec<Vec<u8>> {
     pack.iter().flatten().map(text_of).collect()
 }
 
-fn backwards<const N: usize>(pack: &Pack<N>) -> Vec<Vec<u8>> {
+fn backwards<const N: usize>(pack: &Pack<N, true>) -> Vec<Vec<u8>> {
     let mut cursor = pack.end();
     let mut records: Vec<_> = std::iter::from_fn(|| cursor.back()).collect();
     records.reverse();
     records.into_iter().flatten().map(text_of).collect()
 }
 
-fn offset_of<const N: usize>(pack: &Pack<N>, index: usize) -> usize {
+fn offset_of<const N: usize, const BACK: bool>(pack: &Pack<N, BACK>, index: usize) -> usize {
     let mut cursor = pack.first();
     assert!((0..index).all(|_| cursor.pass()));
     cursor.offset()
@@ -100,15 +100,20 @@ proptest! {
 
     #[test]
     fn behaves_as_a_vector(ops in prop::collection::vec((0u8..9, any::<prop::sample::Index>(), element(), element()), 1..60)) {
-        behaves_as_a_vector_of(ops.iter().map(|(op, index, element, _)| (*op, *index, [&element[..]])))?;
-        behaves_as_a_vector_of(ops.iter().map(|(op, index, first, second)| (*op, *index, [&first[..], &second[..]])))?;
+        let ones = || ops.iter().map(|(op, index, element, _)| (*op, *index, [&element[..]]));
+        let twos = || ops.iter().map(|(op, index, first, second)| (*op, *index, [&first[..], &second[..]]));
+        behaves_as_a_vector_of(ones(), backwards)?;
+        behaves_as_a_vector_of(twos(), backwards)?;
+        behaves_as_a_vector_of(ones(), texts::<1, false>)?;
+        behaves_as_a_vector_of(twos(), texts::<2, false>)?;
     }
 }
 
-fn behaves_as_a_vector_of<'e, const N: usize>(
+fn behaves_as_a_vector_of<'e, const N: usize, const BACK: bool>(
     ops: impl Iterator<Item = (u8, prop::sample::Index, [&'e [u8]; N])>,
+    read_otherwise: impl Fn(&Pack<N, BACK>) -> Vec<Vec<u8>>,
 ) -> Result<(), TestCaseError> {
-    let (mut pack, mut model) = (Pack::<N>::new(), Vec::<[&[u8]; N]>::new());
+    let (mut pack, mut model) = (Pack::<N, BACK>::new(), Vec::<[&[u8]; N]>::new());
     for (op, index, record) in ops {
         let at = index.index(model.len() + 1);
         match op {
@@ -154,7 +159,7 @@ fn behaves_as_a_vector_of<'e, const N: usize>(
             _ => pack = pack.clone(),
         }
         prop_assert_eq!(texts(&pack), model.concat());
-        prop_assert_eq!(backwards(&pack), model.concat());
+        prop_assert_eq!(read_otherwise(&pack), model.concat());
         prop_assert_eq!(pack.count(), model.len());
         prop_assert_eq!(pack.is_empty(), model.is_empty());
         prop_assert_eq!(pack.memory_bytes(), size_class::of(pack.memory_bytes()));
@@ -165,8 +170,10 @@ fn behaves_as_a_vector_of<'e, const N: usize>(
 #[test]
 fn small_elements_cost_little_beside_their_bytes() {
     let len = |element: &str| {
-        let mut pack = Pack::new();
+        let (mut pack, mut forwards) = (Pack::<1, true>::new(), Pack::<1>::new());
         pack.push_back([element.as_bytes()]);
+        forwards.push_back([element.as_bytes()]);
+        assert!(forwards.len_bytes() < pack.len_bytes());
         pack.len_bytes()
     };
     let lens =
@@ -190,12 +197,12 @@ fn records_that_are_added_leave_no_room_to_spare() {
         }
     }
     assert_eq!(size_of::<Pack<1>>(), 24);
-    assert_eq!(size_of::<Option<Pack<1>>>(), 24);
+    assert_eq!(size_of::<Option<Pack<1, true>>>(), 24);
 }
 
 #[test]
 fn adding_to_the_front_does_not_move_everything_every_time() {
-    let mut pack = Pack::new();
+    let mut pack = Pack::<1>::new();
     (0..100).for_each(|_| pack.push_front([b"element"]));
     let before = pack.gap();
     pack.push_front([b"element"]);

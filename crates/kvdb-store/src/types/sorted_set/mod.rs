@@ -48,28 +48,28 @@ impl Default for SortedSet {
     }
 }
 
-/// A place between two members.
-enum Place<'s> {
+/// Members one after the other, in either direction.
+enum Members<'s> {
     Small(pack::Cursor<'s, 2>),
+    SmallBackwards(small::Backwards<'s>),
     Large(order::Cursor<'s>, &'s Slab),
+    LargeBackwards(order::Cursor<'s>, &'s Slab),
 }
 
 fn scored(slot: &Slot) -> Scored<'_> {
     (ValueRef::Bytes(slot.member.as_bytes()), slot.score)
 }
 
-impl<'s> Place<'s> {
-    fn forth(&mut self) -> Option<Scored<'s>> {
+impl<'s> Iterator for Members<'s> {
+    type Item = Scored<'s>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Scored<'s>> {
         match self {
             Self::Small(cursor) => small::forth(cursor),
+            Self::SmallBackwards(members) => members.next(),
             Self::Large(cursor, slab) => cursor.forth().map(|key| scored(slab.get(key.id))),
-        }
-    }
-
-    fn back(&mut self) -> Option<Scored<'s>> {
-        match self {
-            Self::Small(cursor) => small::back(cursor),
-            Self::Large(cursor, slab) => cursor.back().map(|key| scored(slab.get(key.id))),
+            Self::LargeBackwards(cursor, slab) => cursor.back().map(|key| scored(slab.get(key.id))),
         }
     }
 }
@@ -119,17 +119,20 @@ impl SortedSet {
         from..large.order().count(|key| !range.is_above(text(key.id))).max(from)
     }
 
-    fn place(&self, rank: usize) -> Place<'_> {
-        match &self.0 {
-            Shape::Small(pack) => Place::Small(small::cursor(pack, rank)),
-            Shape::Large(large) => Place::Large(large.order().cursor(rank), large.slab()),
-        }
-    }
-
     /// The members of these ranks in their order, or from the last to the first.
     pub fn range(&self, ranks: Range<usize>, reverse: bool) -> impl Iterator<Item = Scored<'_>> {
-        let mut place = self.place(if reverse { ranks.end } else { ranks.start });
-        ranks.map_while(move |_| if reverse { place.back() } else { place.forth() })
+        let ranks = ranks.start.min(self.len())..ranks.end.min(self.len());
+        let members = match &self.0 {
+            Shape::Small(pack) if reverse => {
+                Members::SmallBackwards(small::Backwards::new(pack, ranks.clone()))
+            }
+            Shape::Small(pack) => Members::Small(small::cursor(pack, ranks.start)),
+            Shape::Large(large) if reverse => {
+                Members::LargeBackwards(large.order().cursor(ranks.end), large.slab())
+            }
+            Shape::Large(large) => Members::Large(large.order().cursor(ranks.start), large.slab()),
+        };
+        members.take(ranks.len())
     }
 
     /// All members in their order.

@@ -44,22 +44,38 @@ pub(super) fn forth<'p>(cursor: &mut Cursor<'p, 2>) -> Option<(ValueRef<'p>, f64
     cursor.next().map(|[member, score]| (member, read_score(score)))
 }
 
-/// Steps back over the member before and its score.
-pub(super) fn back<'p>(cursor: &mut Cursor<'p, 2>) -> Option<(ValueRef<'p>, f64)> {
-    cursor.back().map(|[member, score]| (member, read_score(score)))
+/// The place before the member of a rank, or behind all of them.
+pub(super) fn cursor(pack: &Pack<2>, rank: usize) -> Cursor<'_, 2> {
+    let mut cursor = pack.first();
+    (0..rank).for_each(|_| _ = cursor.pass());
+    cursor
 }
 
-/// The place before the member of a rank, or behind all of them; reached from the nearer end.
-pub(super) fn cursor(pack: &Pack<2>, rank: usize) -> Cursor<'_, 2> {
-    let len = pack.count();
-    if rank <= len / 2 {
-        let mut cursor = pack.first();
-        (0..rank).for_each(|_| _ = cursor.pass());
-        cursor
-    } else {
-        let mut cursor = pack.end();
-        (rank..len).for_each(|_| _ = cursor.pass_back());
-        cursor
+/// Members with their scores, from the last to the first. A pack of records that are read forwards only is shorter, and
+/// what stands before a place is soon found from its beginning.
+pub(super) struct Backwards<'p> {
+    /// The places before the members that are still to come.
+    places: Vec<Cursor<'p, 2>>,
+}
+
+impl<'p> Backwards<'p> {
+    /// The members of these ranks, which are there.
+    pub(super) fn new(pack: &'p Pack<2>, ranks: Range<usize>) -> Self {
+        let mut cursor = cursor(pack, ranks.start);
+        let place = |_| {
+            let here = cursor;
+            cursor.pass();
+            here
+        };
+        Self { places: ranks.map(place).collect() }
+    }
+}
+
+impl<'p> Iterator for Backwards<'p> {
+    type Item = (ValueRef<'p>, f64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        forth(&mut self.places.pop()?)
     }
 }
 
