@@ -30,6 +30,9 @@ use crate::spec::{CommandSpec, Flags, Handler};
 /// Keys that are loaded before the transaction is tried again.
 const LOADS_AT_A_TIME: usize = 256;
 
+/// Commands that a transaction has room for from the first one on.
+const COMMANDS_AT_FIRST: usize = 16;
+
 /// A command that waits for EXEC.
 #[derive(Debug)]
 pub struct Queued {
@@ -39,7 +42,29 @@ pub struct Queued {
     pub spec: &'static CommandSpec,
     /// Its arguments.
     pub args: OwnedArgs,
+    /// The place of its only key, where that is known.
+    pub place: Option<Place>,
 }
+
+impl Queued {
+    /// The keys in the database in which it is run, with their places.
+    fn declared<'q>(&'q self, store: &Store) -> impl Iterator<Item = (&'q [u8], Place)> {
+        let args = self.args.as_args();
+        let only = self.place.and_then(|place| Some((self.spec.only_key(args)?, place)));
+        let others = if only.is_some() { SmallVec::new() } else { self.spec.key_positions(args) };
+        let others = others.into_iter().map(move |at| args.get(at).unwrap_or_default());
+        only.into_iter().chain(others.map(|key| (key, store.place(key))))
+    }
+}
+
+/// A key that a transaction declares.
+struct Declared<'q> {
+    db: u16,
+    key: &'q [u8],
+    place: Place,
+}
+
+type Keys<'q> = SmallVec<[Declared<'q>; 16]>;
 
 /// What a connection has queued since MULTI.
 #[derive(Debug, Default)]
@@ -64,6 +89,9 @@ impl Transaction {
             self.broken = true;
             (self.queue, self.bytes) = (Vec::new(), 0);
             return Err(errors::TRANSACTION_TOO_LARGE);
+        }
+        if self.queue.is_empty() {
+            self.queue.reserve(COMMANDS_AT_FIRST);
         }
         self.queue.push(queued);
         Ok(())
@@ -194,15 +222,15 @@ pub fn run(
     let mut run =
         Run { store, env: Env { located: None, ..env }, db, depends_on: 0, room: env.limits.max_reply_bytes };
     let (part, mut rest) = first_part(queue);
-    let mut beside = latches_beside(part);
+    let (mut beside, keys) = (latches_beside(part), run.keys(queue));
     let done = loop {
-        let latches = || run.latch(queue, watches, store, &beside);
-        let keys = || run.keys(queue).into_iter().map(|(db, key)| (db, store.place(key)));
-        let mut guards = blocking::latch_in_turn(store, run.env, scratch, latches, keys)?;
+        let latches = || run.latch(&keys, watches, store, &beside);
+        let places = || keys.iter().map(|declared| (declared.db, declared.place));
+        let mut guards = blocking::latch_in_turn(store, run.env, scratch, latches, places)?;
         if watches.is_some_and(|watches| watches.are_touched(&guards, env.now)) {
             return Ok(Outcome::Touched(store.appended()));
         }
-        if let Some(missing) = run.missing(queue, &mut guards)? {
+        if let Some(missing) = run.missing(&keys, &mut guards)? {
             return Ok(Outcome::NeedIo(missing));
         }
         reply.array(queue.len());
@@ -294,43 +322,46 @@ fn keys_of(queued: &Queued, db: u16, databases: u16) -> impl Iterator<Item = (u1
 
 impl Run<'_> {
     /// The keys of commands with their databases, SELECT taken into account.
-    fn keys<'q>(&self, queue: &'q [Queued]) -> Vec<(u16, &'q [u8])> {
-        let mut db = self.db;
-        let mut keys = Vec::new();
+    fn keys<'q>(&self, queue: &'q [Queued]) -> Keys<'q> {
+        let (mut db, store) = (self.db, self.store);
+        let mut keys = Keys::new();
         for queued in queue {
             if queued.spec.name == "select" {
-                db = selected(queued, self.store).unwrap_or(db);
+                db = selected(queued, store).unwrap_or(db);
             }
-            keys.extend(keys_of(queued, db, self.store.databases()));
+            keys.extend(queued.declared(store).map(|(key, place)| Declared { db, key, place }));
+            let beside = in_other_database(queued.spec, queued.args.as_args(), store.databases());
+            keys.extend(beside.map(|(db, key)| Declared { db, key, place: store.place(key) }));
         }
         keys
     }
 
     fn latch<'g>(
         &self,
-        queue: &[Queued],
+        keys: &[Declared<'_>],
         watches: Option<&Watches>,
         store: &'g Store,
         beside: &Beside,
     ) -> Option<Guards<'g>> {
-        let keys = self.keys(queue);
-        let places = keys.iter().map(|&(db, key)| (db, store.place(key)));
-        let places: SmallVec<[(u16, Place); 16]> = places.collect();
         let watched = watches.into_iter().flat_map(Watches::places);
-        let guards = beside.latch(store, places.iter().map(|&(_, place)| place).chain(watched))?;
-        let here = places.iter().filter(|&&(db, _)| db == self.db).map(|&(_, place)| place);
+        let guards = beside.latch(store, keys.iter().map(|declared| declared.place).chain(watched))?;
+        let here = keys.iter().filter(|declared| declared.db == self.db).map(|declared| declared.place);
         guards.prefetch(self.db, &here.collect::<SmallVec<[Place; 16]>>());
         Some(guards)
     }
 
     /// The keys that have to be loaded before anything runs.
-    fn missing(&self, queue: &[Queued], guards: &mut Guards<'_>) -> Result<Option<Missing>, CommandError> {
+    fn missing(
+        &self,
+        keys: &[Declared<'_>],
+        guards: &mut Guards<'_>,
+    ) -> Result<Option<Missing>, CommandError> {
         let mut missing: Vec<(u16, &[u8])> = Vec::new();
-        for (db, key) in self.keys(queue) {
+        for &Declared { db, key, place } in keys {
             if key.len() > MAX_KEY_BYTES {
                 return Err(errors::KEY_TOO_LONG);
             }
-            let residency = self.store.ensure_resident(guards, db, key, &self.env);
+            let residency = self.store.ensure_resident_at(guards, db, key, place, self.env.now);
             match residency.map_err(|message| CommandError::new(format!("ERR {message}")))? {
                 Residency::Ready => {}
                 Residency::NeedIo if missing.len() < LOADS_AT_A_TIME => missing.push((db, key)),
@@ -351,9 +382,10 @@ impl Run<'_> {
         store: &'g Store,
         beside: &Beside,
     ) -> Result<Guards<'g>, CommandError> {
+        let keys = self.keys(queue);
         loop {
-            let mut guards = self.latch(queue, None, store, beside).ok_or(errors::BUSY_SCRIPT)?;
-            let Some(missing) = self.missing(queue, &mut guards)? else { return Ok(guards) };
+            let mut guards = self.latch(&keys, None, store, beside).ok_or(errors::BUSY_SCRIPT)?;
+            let Some(missing) = self.missing(&keys, &mut guards)? else { return Ok(guards) };
             drop(guards);
             missing.others.iter().try_for_each(|(db, key)| self.load(*db, key))?;
         }
@@ -404,7 +436,7 @@ impl Run<'_> {
         let mixed = queue.iter().any(is_on_session);
         let (mut aside, mut spans, room) = (Vec::new(), Vec::<Range<usize>>::new(), self.room);
         let mut cx = WriteCx::new(store, guards, scratch, self.env, self.db);
-        let (mut ended, mut is_astray) = (Vec::new(), false);
+        let (mut ended, mut is_astray) = (Vec::with_capacity(queue.len()), false);
         for queued in queue.iter().filter(|queued| !is_on_session(queued)) {
             let began = around.moment(queued);
             let from = aside.len();
@@ -427,7 +459,9 @@ impl Run<'_> {
                     return Err(error);
                 }
             };
-            spans.push(from..aside.len());
+            if mixed {
+                spans.push(from..aside.len());
+            }
             // Keys were made resident in the databases that were to be selected.
             is_astray |= failure.is_some() && queued.spec.name == "select";
             ended.push((failure, took(began, queued, around)));
@@ -474,7 +508,10 @@ impl Run<'_> {
         if !is_script {
             reply.limit(self.room);
         }
-        cx.locate(queued.spec.only_key(queued.args.as_args()));
+        match (queued.spec.only_key(queued.args.as_args()), queued.place) {
+            (Some(key), Some(place)) => cx.locate_at(key, place),
+            (key, _) => cx.locate(key),
+        }
         let result = match around.may_run(queued) {
             Ok(()) => self.carry_out(queued, is_astray, cx, around, reply),
             Err(denied) => Err(denied.into()),
@@ -630,7 +667,9 @@ mod tests {
         for command in commands {
             let args: OwnedArgs = command.split(' ').collect();
             let (index, spec) = crate::table::find(args.as_args().name()).expect("the command is there");
-            transaction.push(Queued { index, spec, args }, 1 << 20).expect("there is room for it");
+            transaction
+                .push(Queued { index, spec, args, place: None }, 1 << 20)
+                .expect("there is room for it");
         }
         let (mut out, mut scratch, mut env) = (Vec::new(), Scratch::default(), Env::at(1));
         env.limits.max_reply_bytes = room;

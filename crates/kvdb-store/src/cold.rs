@@ -50,11 +50,26 @@ impl Store {
         key: &[u8],
         env: &Env,
     ) -> Result<Residency, String> {
-        let place = env.place(self, key);
+        self.ensure_resident_at(guards, db, key, env.place(self, key), env.now)
+    }
+
+    /// As [`Self::ensure_resident`], of a key whose place is known.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn ensure_resident_at(
+        &self,
+        guards: &mut Guards<'_>,
+        db: u16,
+        key: &[u8],
+        place: Place,
+        now: u64,
+    ) -> Result<Residency, String> {
         if !guards.shard(place).incomplete {
             return Ok(Residency::Ready);
         }
-        self.ensure_resident_in(guards.shard_mut(place), db, place, key, env.now)
+        self.ensure_resident_in(guards.shard_mut(place), db, place, key, now)
     }
 
     fn ensure_resident_in(

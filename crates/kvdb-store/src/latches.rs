@@ -1,6 +1,7 @@
 //! Latches: whoever looks at keys or changes them holds the latches of their shards, and nobody waits for two of them in a
 //! circle.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ impl Store {
         let mut wanted: SmallVec<[u16; 16]> = places.iter().map(|p| p.shard() as u16).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        Guards { held: wanted.into_iter().map(|i| (i, self.shard(usize::from(i)))).collect() }
+        Guards::of(wanted.into_iter().map(|i| (i, self.shard(usize::from(i)))).collect())
     }
 
     /// As [`Self::latch_many`]; gives up where a script that is [busy](Self::begin_busy) holds one of them.
@@ -116,7 +117,7 @@ impl Store {
         for index in wanted {
             held.push((index, self.shard_unless_busy(usize::from(index))?));
         }
-        Some(Guards { held })
+        Some(Guards::of(held))
     }
 
     #[inline]
@@ -149,7 +150,7 @@ impl Store {
 
     /// Latches everything.
     pub fn latch_all(&self) -> Guards<'_> {
-        Guards { held: (0..SHARDS).map(|i| (i as u16, self.shard(i))).collect() }
+        Guards::of((0..SHARDS).map(|i| (i as u16, self.shard(i))).collect())
     }
 
     /// As [`Self::latch_all`]; gives up where a script that is [busy](Self::begin_busy) holds one of them.
@@ -158,9 +159,12 @@ impl Store {
         for index in 0..SHARDS {
             held.push((index as u16, self.shard_unless_busy(index)?));
         }
-        Some(Guards { held })
+        Some(Guards::of(held))
     }
 }
+
+/// Latched shards with their indexes.
+type Held<'s> = SmallVec<[(u16, MutexGuard<'s, Shard>); 1]>;
 
 /// The latches that a run holds.
 ///
@@ -168,18 +172,24 @@ impl Store {
 ///
 /// * Shard indexes ascend.
 pub struct Guards<'s> {
-    held: SmallVec<[(u16, MutexGuard<'s, Shard>); 1]>,
+    held: Held<'s>,
+    /// Which of them was asked for last: a command does several things with one key.
+    last: Cell<usize>,
 }
 
 impl<'s> Guards<'s> {
     /// No latch.
     pub(crate) fn none() -> Self {
-        Self { held: SmallVec::new() }
+        Self::of(SmallVec::new())
+    }
+
+    fn of(held: Held<'s>) -> Self {
+        Self { held, last: Cell::new(0) }
     }
 
     /// The latch of one shard.
     pub(crate) fn one(index: usize, shard: MutexGuard<'s, Shard>) -> Self {
-        Self { held: smallvec::smallvec![(index as u16, shard)] }
+        Self::of(smallvec::smallvec![(index as u16, shard)])
     }
 }
 
@@ -195,9 +205,14 @@ impl Guards<'_> {
             return 0;
         }
         let wanted = place.shard() as u16;
-        self.held
-            .binary_search_by_key(&wanted, |(i, _)| *i)
-            .expect("a run holds the latches of all keys it touches")
+        let last = self.last.get();
+        if self.held.get(last).is_some_and(|(index, _)| *index == wanted) {
+            return last;
+        }
+        let found = self.held.binary_search_by_key(&wanted, |(i, _)| *i);
+        let found = found.expect("a run holds the latches of all keys it touches");
+        self.last.set(found);
+        found
     }
 
     /// Asks the processor for the entries of several places, all at once.

@@ -129,7 +129,8 @@ impl Run<'_> {
             transaction.break_it();
             Err(errors::NOT_IN_TRANSACTION)
         } else {
-            transaction.push(Queued { index, spec, args: OwnedArgs::from(args) }, limit)
+            let place = spec.only_key(args).map(|key| self.env.place(&self.worker.node.store, key));
+            transaction.push(Queued { index, spec, args: OwnedArgs::from(args), place }, limit)
         };
         match queued {
             Ok(()) => {

@@ -307,7 +307,7 @@ impl Local {
                 transaction.break_it();
                 return Err(errors::NOT_IN_TRANSACTION);
             }
-            transaction.push(Queued { index: 0, spec, args: OwnedArgs::from(args) }, 1 << 30)?;
+            transaction.push(Queued { index: 0, spec, args: OwnedArgs::from(args), place: None }, 1 << 30)?;
             reply.simple("QUEUED");
             return Ok(());
         }
