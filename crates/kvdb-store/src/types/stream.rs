@@ -8,6 +8,7 @@
 //! the counts that a group's lag follows from, are in the log.
 
 mod block;
+mod blocks;
 mod consumers;
 mod edit;
 mod edit_group;
