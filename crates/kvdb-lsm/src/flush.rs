@@ -79,6 +79,6 @@ fn outputs(core: &Core, bytes: usize) -> Outputs<'_> {
         min_bytes: (bytes / (2 * COLUMNS)).max(8 * core.options.block_bytes) as u64,
     };
     let below = version.metas()[base].clone();
-    let cuts = Cuts::new(core.table_bytes(0, base), below, Some(grouping));
+    let cuts = Cuts::new(core.table_bytes(&version, 0, base), below, Some(grouping));
     Outputs::new(core, 0, core.table_options(0, base), cuts)
 }

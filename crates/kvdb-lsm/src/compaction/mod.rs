@@ -1,6 +1,7 @@
 //! What to compact: decided here, from a picture of the levels alone; done elsewhere.
 //!
-//! Leveled compaction. Level 0 is due when it is stacked too high or has too many bytes, a deeper
+//! Leveled compaction. Level 0 is due when it is stacked too high or has too many bytes (and goes through the
+//! level below at once where that [rewrites less](level0)), a deeper
 //! level when it is larger than its [target](Targets), and so are [blob files](blobs) when there is
 //! too much garbage in them. The most urgent goes first, behind tables that are dead as a whole. When nothing is due, there
 //! may be [upkeep](upkeep) to do. On a disk that is nearly full, what does not fit must not keep what fits from being done.
@@ -18,7 +19,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) use self::blobs::{choose_blobs, due_blobs, due_bytes, pending_blob_bytes};
-pub(crate) use self::cuts::{Cuts, Grouping};
+pub(crate) use self::cuts::{Cuts, Grouping, table_bytes};
+use self::level0::Reach;
 pub(crate) use self::range::{choose_all, choose_down, choose_rewrite, deepest, in_range, inside};
 pub(crate) use self::sieve::{Fate, Sieve};
 pub(crate) use self::targets::Targets;
@@ -176,10 +178,10 @@ enum Due {
 }
 
 impl Due {
-    /// The compaction that does most for it.
-    fn choose(self, picture: &Picture<'_>) -> Option<Choice> {
+    /// The compaction that does most for it; out of level 0, of those that reach so far.
+    fn choose(self, picture: &Picture<'_>, reach: Reach) -> Option<Choice> {
         match self {
-            Self::Level0 => level0::choose(picture, Reason::Size),
+            Self::Level0 => level0::choose(picture, reach, Reason::Size),
             Self::Level { level, excess } => leveled::choose(picture, level, excess, Reason::Size),
             Self::Blobs => choose_blobs(picture),
         }
@@ -204,7 +206,7 @@ pub(crate) fn choose(picture: &Picture<'_>) -> Option<Choice> {
     // What is dead as a whole goes first: that takes no space and may make some for the rest, which
     // then has less to carry.
     upkeep::dead(picture)
-        .or_else(|| due(picture).into_iter().find_map(|due| due.choose(picture)))
+        .or_else(|| due(picture).into_iter().find_map(|due| due.choose(picture, Reach::Behind)))
         .or_else(|| upkeep::choose(picture))
 }
 
@@ -212,11 +214,14 @@ pub(crate) fn choose(picture: &Picture<'_>) -> Option<Choice> {
 /// or useful, and else the least that brings a level which is due nearer to its target.
 pub(crate) fn choose_fitting(picture: &Picture<'_>, fits: impl Fn(&Choice) -> bool) -> Option<Choice> {
     let due = due(picture);
-    let most_urgent = due.iter().filter_map(|due| due.choose(picture)).find(&fits);
-    most_urgent.or_else(|| upkeep::all(picture).find(&fits)).or_else(|| {
-        let steps = due.iter().flat_map(|due| due.steps(picture)).filter(&fits);
-        steps.min_by_key(|choice| choice.bytes(picture.levels))
-    })
+    let most_urgent = |reach| due.iter().filter_map(|due| due.choose(picture, reach)).find(&fits);
+    most_urgent(Reach::Behind)
+        .or_else(|| most_urgent(Reach::Base))
+        .or_else(|| upkeep::all(picture).find(&fits))
+        .or_else(|| {
+            let steps = due.iter().flat_map(|due| due.steps(picture)).filter(&fits);
+            steps.min_by_key(|choice| choice.bytes(picture.levels))
+        })
 }
 
 /// What is due, the most urgent first.

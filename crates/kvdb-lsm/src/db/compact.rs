@@ -45,7 +45,7 @@ pub(super) fn compact(
     }
     let (level, base) = (choice.output_level, core.targets(&version).base);
     let grandparents = version.metas().into_iter().nth(level + 1).unwrap_or_default();
-    let cuts = Cuts::new(core.table_bytes(level, base), grandparents, None);
+    let cuts = Cuts::new(core.table_bytes(&version, level, base), grandparents, None);
     let mut outputs = Outputs::new(core, level, core.table_options(level, base), cuts);
     let mut moves = BlobMoves::new(core, &version);
     let mut moving = 0;

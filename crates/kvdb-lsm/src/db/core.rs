@@ -189,13 +189,11 @@ impl Core {
         }
     }
 
-    /// The size of the tables of a level: small where they are soon merged again, so that little is
-    /// dragged along, and twice that on each level below, so that they do not become too many.
-    pub(crate) fn table_bytes(&self, level: usize, base: usize) -> u64 {
+    /// The size at which tables of a level of `version` end, given the level that level 0 is compacted into.
+    pub(crate) fn table_bytes(&self, version: &Version, level: usize, base: usize) -> u64 {
         let largest = self.options.table_bytes;
         let least = largest.min(16 * self.block_bytes(level) as u64);
-        let smaller = 3u32.saturating_sub(u32::try_from(level.saturating_sub(base)).unwrap_or(3));
-        (largest >> smaller).max(least)
+        compaction::table_bytes(level.saturating_sub(base), version.sizes()[level], largest).max(least)
     }
 
     pub(crate) fn compaction_config(&self) -> compaction::Config {
