@@ -26,7 +26,7 @@ pub(crate) use self::sieve::{Fate, Sieve};
 pub(crate) use self::targets::Targets;
 use crate::db::LevelOptions;
 use crate::filter::Judge;
-use crate::version::{BlobStates, FileMeta, LAST_LEVEL, LEVELS, LevelMetas, sublevels};
+use crate::version::{BlobStates, FileMeta, LAST_LEVEL, LEVELS, LevelMetas, Worn, sublevels};
 
 /// A table should overlap at most this many tables of the level below its own, or compacting it
 /// takes long and much.
@@ -131,8 +131,8 @@ pub(crate) struct Picture<'a> {
     pub(crate) judge: Option<&'a dyn Judge>,
     /// The blob files.
     pub(crate) blobs: &'a BlobStates,
-    /// Tables that readers have often looked into in vain, by level and number.
-    pub(crate) worn: &'a [(usize, u64)],
+    /// Tables that readers have often looked into in vain.
+    pub(crate) worn: &'a [Worn],
 }
 
 impl Picture<'_> {
@@ -276,7 +276,7 @@ mod tests {
         levels: LevelMetas,
         config: Config,
         blobs: BlobStates,
-        worn: Vec<(usize, u64)>,
+        worn: Vec<Worn>,
     }
 
     impl Levels {
@@ -315,7 +315,7 @@ mod tests {
         }
 
         /// The same, after readers have looked into these tables in vain.
-        pub(super) fn worn(self, worn: &[(usize, u64)]) -> Self {
+        pub(super) fn worn(self, worn: &[Worn]) -> Self {
             Self { worn: worn.to_vec(), ..self }
         }
 

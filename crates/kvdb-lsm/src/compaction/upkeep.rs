@@ -90,12 +90,17 @@ fn tombstones(picture: &Picture<'_>) -> Option<Choice> {
     })
 }
 
-/// A table that readers often asked for nothing.
+/// A table that readers often asked for nothing: so often that it cost them more than all that is
+/// rewritten for it.
 fn worn(picture: &Picture<'_>) -> Option<Choice> {
-    picture.worn.iter().find_map(|&(level, number)| {
-        let meta = picture.levels[level].iter().find(|meta| meta.number == number)?;
+    picture.worn.iter().find_map(|worn| {
+        let meta = picture.levels[worn.level].iter().find(|meta| meta.number == worn.number)?;
         // In the last place that a reader looks, a miss is no detour.
-        if is_lowest(picture, level, meta) { None } else { down(picture, level, meta, Reason::Reads) }
+        if is_lowest(picture, worn.level, meta) {
+            return None;
+        }
+        let choice = down(picture, worn.level, meta, Reason::Reads)?;
+        (choice.work == Work::Move || choice.bytes(picture.levels) <= worn.worth).then_some(choice)
     })
 }
 
@@ -178,7 +183,7 @@ mod tests {
     use crate::compaction::tests::{Levels, inputs};
     use crate::compaction::{Choice, Reason, Work};
     use crate::filter::Judge;
-    use crate::version::{FileMeta, Traits, Weight, test_meta};
+    use crate::version::{FileMeta, Traits, Weight, Worn, test_meta};
 
     /// Class 1 is dead, and it is 1000.
     struct Now;
@@ -327,9 +332,12 @@ mod tests {
                 (6, test_meta(1, 10, "b", "d")),
             ])
         };
-        assert_eq!(chosen(levels().worn(&[(5, 3)])), Some((vec![3, 1], 6, Work::Merge)));
-        assert_eq!(chosen(levels().worn(&[(5, 2)])), None);
-        assert_eq!(chosen(levels().worn(&[(6, 1)])), None);
-        assert_eq!(chosen(levels().worn(&[(5, 77)])), None);
+        let worn = |level, number, worth| chosen(levels().worn(&[Worn { level, number, worth }]));
+        assert_eq!(worn(5, 3, 20), Some((vec![3, 1], 6, Work::Merge)));
+        assert_eq!(worn(5, 2, 20), None);
+        assert_eq!(worn(6, 1, 20), None);
+        assert_eq!(worn(5, 77, 20), None);
+        // It would rewrite more than the readers have lost.
+        assert_eq!(worn(5, 3, 19), None);
     }
 }

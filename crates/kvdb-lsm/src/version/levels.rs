@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BlobStates, FileMeta, VersionEdit, Wear, sublevels};
+use super::{BlobStates, FileMeta, VersionEdit, Wear, Worn, sublevels};
 use crate::blob::{BlobFile, BlobSet};
 use crate::db::files::{DataFile, DataKind};
 use crate::error::Error;
@@ -123,10 +123,13 @@ impl Version {
         })
     }
 
-    /// Tables that readers have looked into in vain more often than merging them costs.
-    pub(crate) fn worn(&self) -> Vec<(usize, u64)> {
-        let worn = self.files().filter(|(_, file)| file.wear.is_worn(file.meta.size));
-        worn.map(|(level, file)| (level, file.meta.number)).collect()
+    /// Tables that readers have looked into in vain more often than merging them alone costs.
+    pub(crate) fn worn(&self) -> Vec<Worn> {
+        let worn = self.files().filter_map(|(level, file)| {
+            let worth = file.wear.worth(file.meta.size)?;
+            Some(Worn { level, number: file.meta.number, worth })
+        });
+        worn.collect()
     }
 
     /// The version after `edit`, which adds `new`; `blobs` are the blob files after it. `Err` says

@@ -30,7 +30,7 @@ pub(crate) use self::reading::{
 };
 pub(crate) use self::sublevels::sublevels;
 pub(crate) use self::traits::{MAX_CLASSES, Traits, Weight};
-pub(crate) use self::wear::Wear;
+pub(crate) use self::wear::{Wear, Worn};
 
 /// No file, segment or sequence ever gets a number from here on, so that counting on cannot
 /// overflow whatever a file claims.

@@ -17,22 +17,35 @@ const MIN_DETOURS: u64 = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Wear(AtomicU32);
 
+/// A table that readers have often looked into in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Worn {
+    /// Its level.
+    pub(crate) level: usize,
+    /// Its number.
+    pub(crate) number: u64,
+    /// As many bytes as can be rewritten for what the detours have cost.
+    pub(crate) worth: u64,
+}
+
 impl Wear {
-    /// Adds a detour; returns whether the table, of `size` bytes, has now caused more of them than
-    /// compacting it would cost.
+    /// Adds a detour; returns whether it is time to look whether merging the table, of `size` bytes,
+    /// pays: whenever the detours have cost as much again as rewriting it alone would.
     pub(crate) fn add(&self, size: u64) -> bool {
-        let before = self.0.fetch_add(1, Ordering::Relaxed);
-        !exceeds(before, size) && exceeds(before.saturating_add(1), size)
+        let detours = u64::from(self.0.fetch_add(1, Ordering::Relaxed)) + 1;
+        detours.is_multiple_of(least(size))
     }
 
-    /// Whether the table has caused more detours than compacting it would cost.
-    pub(crate) fn is_worn(&self, size: u64) -> bool {
-        exceeds(self.0.load(Ordering::Relaxed), size)
+    /// The bytes that can be rewritten for what the detours have cost; `None` as long as that is less
+    /// than the table itself, of `size` bytes.
+    pub(crate) fn worth(&self, size: u64) -> Option<u64> {
+        let detours = u64::from(self.0.load(Ordering::Relaxed));
+        (detours >= least(size)).then_some(detours * BYTES_PER_DETOUR)
     }
 }
 
-fn exceeds(detours: u32, size: u64) -> bool {
-    u64::from(detours) >= (size / BYTES_PER_DETOUR).clamp(MIN_DETOURS, u64::from(u32::MAX / 2))
+fn least(size: u64) -> u64 {
+    (size / BYTES_PER_DETOUR).max(MIN_DETOURS)
 }
 
 #[cfg(test)]
@@ -40,11 +53,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_worn_once_when_the_detours_outweigh_its_size() {
+    fn a_table_is_worn_whenever_the_detours_outweigh_its_size_again() {
         let wear = Wear::default();
         let size = 200 * BYTES_PER_DETOUR;
-        let crossings: Vec<_> = (1..400).filter(|_| wear.add(size)).collect();
-        assert_eq!(crossings, [200]);
-        assert!(wear.is_worn(size) && wear.is_worn(0) && !wear.is_worn(1 << 40));
+        let crossings: Vec<_> = (1..600).filter(|_| wear.add(size)).collect();
+        assert_eq!(crossings, [200, 400]);
+        let worth = Some(599 * BYTES_PER_DETOUR);
+        assert_eq!([wear.worth(size), wear.worth(0), wear.worth(1 << 40)], [worth, worth, None]);
     }
 }
