@@ -40,6 +40,8 @@ impl RetiredFile {
 pub(super) struct Retired {
     memtables: Mutex<Vec<Arc<Memtable>>>,
     files: Mutex<Vec<RetiredFile>>,
+    /// Held by whoever removes files.
+    removing: Mutex<()>,
 }
 
 impl Retired {
@@ -71,8 +73,10 @@ impl Retired {
         !unused.is_empty()
     }
 
-    /// Removes the files that no reader uses any more.
+    /// Removes the files that no reader uses any more. When it returns they are gone, those too that
+    /// another thread was at.
     pub(super) fn remove_files(&self, vfs: &dyn Vfs) {
+        let _removing = self.removing.lock();
         let unused: Vec<_> = self.files.lock().extract_if(.., |file| file.is_unused()).collect();
         for file in unused {
             // What cannot be removed now is removed as a stranger at the next opening.
