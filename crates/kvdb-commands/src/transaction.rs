@@ -23,23 +23,15 @@ use smallvec::SmallVec;
 
 pub use self::queue::{Queued, Transaction};
 
-use self::queue::{first_part, is_on_session};
+use self::queue::{Declared, first_part, is_on_session};
 use crate::blocking;
 use crate::errors::{self, CmdResult, CommandError};
 use crate::exec::{Beside, Failed, MAX_KEY_BYTES, Missing, note_reads};
-use crate::families::generic::in_other_database;
 use crate::keyspace_cx::KeyspaceCx;
 use crate::spec::Handler;
 
 /// Keys that are loaded before the transaction is tried again.
 const LOADS_AT_A_TIME: usize = 256;
-
-/// A key that a transaction declares.
-struct Declared<'q> {
-    db: u16,
-    key: &'q [u8],
-    place: Place,
-}
 
 type Keys<'q> = SmallVec<[Declared<'q>; 16]>;
 
@@ -190,14 +182,6 @@ fn selected(queued: &Queued, store: &Store) -> Result<u16, CommandError> {
     crate::families::connection::database(&queued.args.as_args()[1], store)
 }
 
-/// The keys of a command that is run in this database, with their databases.
-fn keys_of(queued: &Queued, db: u16, databases: u16) -> impl Iterator<Item = (u16, &[u8])> {
-    let args = queued.args.as_args();
-    let declared = queued.spec.key_positions(args).into_iter();
-    let declared = declared.map(move |at| (db, args.get(at).unwrap_or_default()));
-    declared.chain(in_other_database(queued.spec, args, databases))
-}
-
 impl Run<'_> {
     /// The keys of commands with their databases, SELECT taken into account.
     fn keys<'q>(&self, queue: &'q [Queued]) -> Keys<'q> {
@@ -207,9 +191,7 @@ impl Run<'_> {
             if queued.spec.name == "select" {
                 db = selected(queued, store).unwrap_or(db);
             }
-            keys.extend(queued.declared(store).map(|(key, place)| Declared { db, key, place }));
-            let beside = in_other_database(queued.spec, queued.args.as_args(), store.databases());
-            keys.extend(beside.map(|(db, key)| Declared { db, key, place: store.place(key) }));
+            keys.extend(queued.declared(db, store));
         }
         keys
     }
@@ -426,7 +408,7 @@ impl Run<'_> {
     ) -> Result<bool, Unfinished> {
         let args = queued.args.as_args();
         if is_astray || cx.has_moved_databases() {
-            for (db, key) in keys_of(queued, cx.db(), cx.databases()) {
+            for Declared { db, key, .. } in queued.declared(cx.db(), self.store) {
                 let ready =
                     cx.reach(db, key).map_err(|message| CommandError::new(format!("ERR {message}")))?;
                 if !ready {

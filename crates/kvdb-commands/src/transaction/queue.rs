@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::acl;
 use crate::errors::{self, CmdResult};
+use crate::families::generic::in_other_database;
 use crate::spec::{CommandSpec, Flags, Handler};
 
 /// Commands that a transaction has room for from the first one on.
@@ -24,14 +25,27 @@ pub struct Queued {
     pub place: Option<Place>,
 }
 
+/// A key that a command declares.
+pub(super) struct Declared<'q> {
+    /// Its database.
+    pub(super) db: u16,
+    /// Its name.
+    pub(super) key: &'q [u8],
+    /// Its place.
+    pub(super) place: Place,
+}
+
 impl Queued {
-    /// The keys in the database in which it is run, with their places.
-    pub(super) fn declared<'q>(&'q self, store: &Store) -> impl Iterator<Item = (&'q [u8], Place)> {
+    /// The keys that it declares where it is run in this database.
+    pub(super) fn declared<'q>(&'q self, db: u16, store: &Store) -> impl Iterator<Item = Declared<'q>> {
         let args = self.args.as_args();
         let only = self.place.and_then(|place| Some((self.spec.only_key(args)?, place)));
         let others = if only.is_some() { SmallVec::new() } else { self.spec.key_positions(args) };
         let others = others.into_iter().map(move |at| args.get(at).unwrap_or_default());
-        only.into_iter().chain(others.map(|key| (key, store.place(key))))
+        let here = only.map(|(key, place)| Declared { db, key, place }).into_iter();
+        let here = here.chain(others.map(move |key| Declared { db, key, place: store.place(key) }));
+        let elsewhere = in_other_database(self.spec, args, store.databases());
+        here.chain(elsewhere.map(|(db, key)| Declared { db, key, place: store.place(key) }))
     }
 }
 

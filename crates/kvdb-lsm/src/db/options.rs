@@ -68,7 +68,8 @@ pub struct Options {
     /// point reads slower.
     pub restart_interval: usize,
     /// The size after which a table is finished and the next one begun, in bytes. Where tables are
-    /// soon merged again they are cut at down to an eighth of it.
+    /// soon merged again they are cut at down to an eighth of it, and on a level with few bytes at down
+    /// to a 32nd.
     pub table_bytes: u64,
     /// The depth of level 0 that starts a compaction: how many tables lie over one key.
     pub level0_depth: usize,

@@ -13,7 +13,7 @@ const BYTES_IN_TREE: usize = size_of::<(StreamId, Block)>() * 17 / 10;
 /// # Invariants
 ///
 /// * Those in a row ascend.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Blocks {
     Few(Vec<(StreamId, Block)>),
     Many(BTreeMap<StreamId, Block>),
@@ -22,15 +22,6 @@ pub(super) enum Blocks {
 impl Default for Blocks {
     fn default() -> Self {
         Self::Few(Vec::new())
-    }
-}
-
-impl Clone for Blocks {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Few(blocks) => Self::Few(blocks.clone()),
-            Self::Many(blocks) => Self::Many(blocks.clone()),
-        }
     }
 }
 
@@ -131,6 +122,10 @@ impl Blocks {
             }
             Self::Many(blocks) => {
                 blocks.remove(&base);
+                // Not at once where the tree began, or a stream that is trimmed there would go to and fro.
+                if blocks.len() <= FEW / 2 {
+                    *self = Self::Few(std::mem::take(blocks).into_iter().collect());
+                }
             }
         }
     }
@@ -158,5 +153,36 @@ impl Blocks {
     /// All blocks.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (StreamId, &Block)> {
         self.range(StreamId::MIN, StreamId::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(ms: u64) -> StreamId {
+        StreamId { ms, seq: 0 }
+    }
+
+    fn with(bases: impl Iterator<Item = u64>) -> Blocks {
+        let mut blocks = Blocks::default();
+        bases.for_each(|ms| blocks.insert(id(ms), Block::of(id(ms), &[(b"f", b"v")], 0)));
+        blocks
+    }
+
+    #[test]
+    fn many_blocks_stand_in_a_tree_until_they_are_few_again() {
+        let is_tree = |blocks: &Blocks| matches!(blocks, Blocks::Many(_));
+        let mut blocks = with((0..8).rev());
+        assert!(!is_tree(&blocks));
+        blocks.insert(id(8), Block::of(id(8), &[(b"f", b"v")], 0));
+        for left in (1..=8).rev() {
+            assert_eq!(is_tree(&blocks), left >= 4, "{left} after the next removal");
+            blocks.remove(id(8 - left));
+            let bases: Vec<_> = blocks.iter().map(|(base, _)| base.ms).collect();
+            assert_eq!(bases, (9 - left..=8).collect::<Vec<_>>());
+            assert_eq!(blocks.range(id(7), id(100)).count() as u64, left.min(2));
+        }
+        assert_eq!(blocks.memory_bytes(), with(8..9).memory_bytes());
     }
 }
