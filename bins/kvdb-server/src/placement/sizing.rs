@@ -3,7 +3,8 @@
 //! Fewer serve where others want the cores and fewer can do the work. More serve where cores are free, whether for what the
 //! workers cannot do or for a while anyway. And where workers have been at their limit for long, more are tried whoever
 //! has the cores: the system may give them some of those all the same. Whether fewer can do the work, and whether more do
-//! more of it, is not known before it is tried, so both are trials, and undone if they were in vain.
+//! more of it, is not known before it is tried, so both are trials, and undone if they were in vain. The load may have
+//! changed while a trial was on. So one that was undone is compared once more, with what is done after it.
 
 /// What has happened in a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,6 +116,27 @@ struct Trial {
     work: Work,
 }
 
+impl Trial {
+    /// Whether what was done in the trial compares badly with what `others` do, as many as served before it.
+    fn is_worse_than(&self, others: Work) -> bool {
+        if self.serving > self.before {
+            return self.work.rate() < MORE * others.rate() && self.work.cost() >= others.cost();
+        }
+        let enough = if self.work.cost() <= LESS * others.cost() { ENOUGH_FOR_LESS } else { ENOUGH };
+        self.work.rate() < enough * others.rate()
+    }
+}
+
+/// A trial that was undone, and what is done since.
+#[derive(Debug)]
+struct Undone {
+    trial: Trial,
+    /// The rest that there was before it was undone.
+    rest: u32,
+    looks: u32,
+    work_after: Work,
+}
+
 /// What has been seen so far.
 #[derive(Debug)]
 pub(super) struct Sizing {
@@ -123,6 +145,7 @@ pub(super) struct Sizing {
     strained: u32,
     free: u32,
     trial: Option<Trial>,
+    undone: Option<Undone>,
     since_change: u32,
     rest: u32,
 }
@@ -135,6 +158,7 @@ impl Default for Sizing {
             strained: 0,
             free: 0,
             trial: None,
+            undone: None,
             since_change: FORGOTTEN,
             rest: REST,
         }
@@ -154,11 +178,14 @@ impl Sizing {
         if self.since_change > FORGOTTEN {
             self.rest = REST;
         }
-        if let Some(before) = self.undo(look, serving) {
+        if let Some(trial) = self.failed_trial(look, serving) {
+            let before = trial.before;
+            self.undone = Some(Undone { trial, rest: self.rest, looks: 0, work_after: Work::default() });
             self.change();
             self.rest = LONGEST_REST;
             return Some(before);
         }
+        self.doubt(look, serving);
         if self.since_change <= self.rest {
             return None;
         }
@@ -189,8 +216,8 @@ impl Sizing {
         self.rest = (2 * self.rest).min(LONGEST_REST);
     }
 
-    /// The number of workers from before a trial that is over and has failed.
-    fn undo(&mut self, look: Look, serving: usize) -> Option<usize> {
+    /// The trial that is on, if it is over now and has failed.
+    fn failed_trial(&mut self, look: Look, serving: usize) -> Option<Trial> {
         let mut trial = self.trial.take_if(|trial| trial.serving == serving)?;
         trial.looks += 1;
         if trial.looks > LOOKS_TO_SETTLE {
@@ -200,15 +227,23 @@ impl Sizing {
             self.trial = Some(trial);
             return None;
         }
-        let (before, now) = (trial.work_before, trial.work);
-        let has_failed = if trial.serving > trial.before {
-            now.rate() < MORE * before.rate() && now.cost() >= before.cost()
-        } else {
-            let enough = if now.cost() <= LESS * before.cost() { ENOUGH_FOR_LESS } else { ENOUGH };
-            // What does less since there is less to do has not failed.
-            now.rate() < enough * before.rate() && look.wanted >= STRAINED * serving as f64
-        };
-        has_failed.then_some(trial.before)
+        // Fewer that do less since there is less to do have not failed.
+        let could_not = trial.serving > trial.before || look.wanted >= STRAINED * serving as f64;
+        (could_not && trial.is_worse_than(trial.work_before)).then_some(trial)
+    }
+
+    /// Ends the long rest after a trial that was undone only because the load was another one before it.
+    fn doubt(&mut self, look: Look, serving: usize) {
+        let Some(mut undone) = self.undone.take_if(|undone| undone.trial.before == serving) else { return };
+        undone.looks += 1;
+        if undone.looks > LOOKS_TO_SETTLE {
+            undone.work_after.add(look);
+        }
+        if undone.looks < LOOKS_TO_SETTLE + LOOKS_OF_TRIAL {
+            self.undone = Some(undone);
+        } else if !undone.trial.is_worse_than(undone.work_after) {
+            self.rest = undone.rest;
+        }
     }
 }
 
@@ -302,6 +337,25 @@ mod tests {
         assert_eq!(decisions(&mut sizing, LOOKS_TO_SETTLE + LOOKS_OF_TRIAL, slower, 1, 2), [2]);
         assert!(decisions(&mut sizing, LONGEST_REST, look(1.0, 0.0), 2, 2).is_empty());
         assert_eq!(decisions(&mut sizing, 1, look(1.0, 0.0), 2, 2), [1], "then it is tried again");
+    }
+
+    #[test]
+    fn a_trial_that_a_change_of_the_load_has_spoilt_is_made_again_soon() {
+        let of_trial = LOOKS_TO_SETTLE + LOOKS_OF_TRIAL;
+        let crowded = |done| Look { wanted: 1.0, done, ..look(0.9, 0.0) };
+        let mut sizing = Sizing::default();
+        assert_eq!(decisions(&mut sizing, 3, crowded(1200.0), 2, 2), [1]);
+        assert_eq!(decisions(&mut sizing, of_trial, crowded(800.0), 1, 2), [2], "it does less");
+        assert_eq!(decisions(&mut sizing, 4 * REST + 1, crowded(790.0), 2, 2), [1], "but two do no more now");
+        assert!(decisions(&mut sizing, 100, crowded(800.0), 1, 2).is_empty());
+
+        let (alone, together) =
+            (|done| Look { done, ..look(0.95, 0.6) }, |done| Look { done, ..look(1.1, 0.3) });
+        let mut sizing = Sizing::default();
+        assert_eq!(decisions(&mut sizing, LOOKS_FOR_MORE, alone(1200.0), 1, 2), [2]);
+        assert_eq!(decisions(&mut sizing, of_trial, together(1000.0), 2, 2), [1]);
+        assert_eq!(decisions(&mut sizing, 4 * REST + 1, alone(800.0), 1, 2), [2]);
+        assert!(decisions(&mut sizing, of_trial, together(1000.0), 2, 2).is_empty());
     }
 
     #[test]
