@@ -60,3 +60,4 @@ pub mod turn;
 pub mod users;
 pub mod window;
 pub mod worker;
+mod yielding;

@@ -28,6 +28,7 @@ use crate::gate::Gate;
 use crate::node::{Node, Stop};
 use crate::turn::{Conn, Park, Running};
 use crate::worker::Worker;
+use crate::yielding;
 
 /// A client that has been accepted, on its way to a worker.
 pub struct Accepted {
@@ -95,12 +96,9 @@ pub struct WorkerStart {
 /// # Errors
 /// When the runtime cannot be built.
 pub fn run(start: WorkerStart) -> io::Result<()> {
-    // A worker that has run out of work lets whoever else wants its core run first, often a client on the same machine:
-    // it then finds several requests instead of one. Where nobody wants the core this is a system call and no more. One
-    // request at a time, it takes a fifth off the processor time of a GET.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(std::thread::yield_now)
+        .on_thread_park(yielding::before_sleep)
         .build_local(Default::default())?;
     runtime.block_on(work(start));
     Ok(())
