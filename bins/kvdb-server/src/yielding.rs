@@ -14,7 +14,7 @@ const IN_VAIN: Duration = Duration::from_micros(3);
 const MOST: u32 = 31;
 
 /// Yields the core of the thread that calls it, unless that has lately been in vain.
-pub fn before_sleep() {
+pub(crate) fn before_sleep() {
     thread_local! {
         static OCCASIONS: Cell<Occasions> = const { Cell::new(Occasions { passed: 0, between: 0 }) };
     }
