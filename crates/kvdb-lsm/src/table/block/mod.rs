@@ -6,7 +6,7 @@
 //!          | seq - base_seq zigzag varint | key suffix | value
 //! ```
 //!
-//! Every sixteenth entry is a *restart*: it shares nothing, and its offset is in the array behind
+//! Every sixteenth entry, or the one behind a KiB, is a *restart*: it shares nothing, and its offset is in the array behind
 //! the entries, so that a search is a binary search over the restarts and a short walk. The
 //! *buckets* are a hash index that spares a point read the binary search.
 //!
@@ -159,6 +159,30 @@ mod tests {
             block.advance(&mut cursor).expect("sound");
         }
         assert_eq!(block.entry(&cursor), None);
+    }
+
+    #[test]
+    fn a_block_of_large_values_has_restarts_and_an_index_and_one_of_many_restarts_no_index() {
+        let block = |count: u64, value: usize| {
+            let mut builder = BlockBuilder::new(16);
+            for n in 0..count {
+                let key = n.to_be_bytes();
+                builder.add(&key, key_hash(&key), 7, Content::Value(&vec![n as u8; value]));
+            }
+            let block = builder.finish(<[u8]>::to_vec);
+            let block = Block::new(block, Format::V2).expect("the block is sound");
+            for n in 0..count {
+                let key = n.to_be_bytes();
+                let expected = vec![n as u8; value];
+                assert_eq!(block.get(key_hash(&key), &key), Ok(Some(Content::Value(&expected))));
+            }
+            (block.count, block.buckets().len())
+        };
+        assert_eq!(block(9, 400), (3, 13), "three entries come to a KiB");
+        assert_eq!(block(9, 100), (1, 0));
+        assert_eq!(block(20, 2000), (20, 27));
+        assert_eq!(block(253, 1024), (253, 337));
+        assert_eq!(block(254, 1024), (254, 0));
     }
 
     #[test]
