@@ -64,8 +64,8 @@ pub struct Options {
     /// is rewritten less often; on the first two nothing lasts. What is there already stays as it is
     /// until it is compacted.
     pub levels: [LevelOptions; LEVELS],
-    /// After so many entries of a data block, or a KiB of them, a key is stored whole: more make a block smaller and
-    /// point reads slower.
+    /// After so many entries of a data block a key is stored whole, after a KiB of them in any case: a
+    /// larger number makes blocks smaller and point reads slower.
     pub restart_interval: usize,
     /// The size after which a table is finished and the next one begun, in bytes. Where tables are
     /// soon merged again they are cut at down to an eighth of it, and on a level with few bytes at down

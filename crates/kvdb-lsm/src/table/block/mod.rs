@@ -6,8 +6,8 @@
 //!          | seq - base_seq zigzag varint | key suffix | value
 //! ```
 //!
-//! Every sixteenth entry, or the one behind a KiB, is a *restart*: it shares nothing, and its offset is in the array behind
-//! the entries, so that a search is a binary search over the restarts and a short walk. The
+//! Some entries are *restarts*, one after sixteen entries or a KiB of them: a restart shares nothing, and
+//! its offset is in the array behind the entries, so that a search is a binary search over the restarts and a short walk. The
 //! *buckets* are a hash index that spares a point read the binary search.
 //!
 //! In format 1, the kind is one bit (a tombstone), and there are no buckets and no count of them.
